@@ -1,0 +1,75 @@
+"""A version ready to answer: crops in, predictions out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from .checkpoints import FOLDER, read_checkpoint
+from .errors import UserError
+from .model import CLASSES
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer: its class, that class's probability (0..1), and all of them in class order."""
+
+    label: str
+    confidence: float
+    probabilities: dict[str, float]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+class MaskModel:
+    """A version: its name, its network in evaluation mode and its measured results (a dict)."""
+
+    def __init__(self, name: str, network: nn.Module, results: dict, device: torch.device) -> None:
+        self.name = name
+        self.results = results
+        self.device = device
+        # channels_last: a third faster on a CPU. No weight is trained here, so none needs a grad.
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network.eval().requires_grad_(False)
+
+    def inputs(self, crops: Sequence[Image.Image]) -> torch.Tensor:
+        """RGB crops of any size as the network's input, N x 3 x S x S."""
+        batch = self.network.transform.batch(crops).to(self.device)
+        return batch.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def logits(self, crops: Sequence[Image.Image]) -> torch.Tensor:
+        """Logits N x 3 of RGB crops of any size, on the CPU."""
+        return self.network(self.inputs(crops)).cpu()
+
+    def predict(self, crops: Sequence[Image.Image]) -> list[Prediction]:
+        """Answer RGB face crops of any size, in one batch; none gives an empty list."""
+        return [to_prediction(row) for row in self.logits(crops)] if crops else []
+
+
+def to_prediction(logits: torch.Tensor) -> Prediction:
+    """The answer that three logits stand for (softmax)."""
+    probabilities = dict(zip(CLASSES, logits.softmax(0).tolist(), strict=True))
+    label = max(probabilities, key=probabilities.__getitem__)
+    return Prediction(label, probabilities[label], probabilities)
+
+
+def open_model(
+    name_or_path: str | Path, device: str | torch.device | None = None, folder: Path = FOLDER
+) -> MaskModel:
+    """Open a version by name ("v2") or by the path of its safetensors file.
+
+    `device` is torch's name of one; None takes the CPU. Raises CheckpointError, or UserError for
+    a device that this machine lacks.
+    """
+    checkpoint = read_checkpoint(name_or_path, folder)
+    try:
+        return MaskModel(
+            checkpoint.name, checkpoint.network, checkpoint.results, torch.device(device or "cpu")
+        )
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"The device {device} cannot be used here: name another.") from error

@@ -1,0 +1,85 @@
+"""The networks, each as `features` (through the final conv block) and `head` (the rest).
+
+A network is a class without arguments, registered under a name; checkpoints carry that name.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from .transforms import EvaluationTransform
+
+# Alphabetical, as torchvision's ImageFolder orders the folders of the data set.
+CLASSES = ("mask_weared_incorrect", "with_mask", "without_mask")
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {}
+
+
+def network(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Register a network class under the name by which recipes and checkpoints find it."""
+
+    def register(builder: type[nn.Module]) -> type[nn.Module]:
+        NETWORKS[name] = builder
+        return builder
+
+    return register
+
+
+def _conv_block(inputs: int, outputs: int, dropout: float, middle: int | None = None) -> list:
+    middle = middle or outputs
+    return [
+        nn.Conv2d(inputs, middle, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(middle, outputs, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(dropout),
+    ]
+
+
+@network("seed_cnn")
+class MaskClassificationCNN(nn.Module):
+    """The seed network: six 3x3 convs in three blocks, then 16384-1024-512-3; 18,430,659 weights.
+
+    Input N x 3 x 64 x 64, output logits N x 3. The state-dict names are `network.N.*`, as in the
+    original author's files. ReLUs are not in place: in-place ones break attribution methods.
+    """
+
+    transform = EvaluationTransform(size=64)
+    # `features` ends behind the ReLU of the last conv: its 16 x 16 map is the finest one of the
+    # final block. The block's pooling and dropout come first in `head`.
+    _features_end = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            *_conv_block(3, 64, dropout=0.25, middle=32),  # N x 64 x 32 x 32
+            *_conv_block(64, 128, dropout=0.25),  # N x 128 x 16 x 16
+            *_conv_block(128, 256, dropout=0.5),  # N x 256 x 8 x 8
+            nn.Flatten(),  # N x 16384
+            nn.Linear(256 * 8 * 8, 1024),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(1024, 512),
+            nn.ReLU(),
+            nn.Linear(512, len(CLASSES)),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x)
+
+    @property
+    def features(self) -> nn.Sequential:
+        """N x 3 x 64 x 64 to activations N x 256 x 16 x 16; shares the weights."""
+        return self.network[: self._features_end]
+
+    @property
+    def head(self) -> nn.Sequential:
+        """Activations N x 256 x 16 x 16 to logits N x 3; shares the weights."""
+        return self.network[self._features_end :]
+
+
+def build_network(name: str) -> nn.Module:
+    """A new network with random weights, by its registered name."""
+    return NETWORKS[name]()
