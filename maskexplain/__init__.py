@@ -1,0 +1,18 @@
+"""Answers whether a face wears its mask, shows why, and says how far the why can be believed."""
+
+from .answer import MaskModel, Prediction, open_model
+from .explain import Explanation, explain
+from .faces import Face, find_faces
+from .images import ImageError, read_image
+
+__all__ = [
+    "Explanation",
+    "Face",
+    "ImageError",
+    "MaskModel",
+    "Prediction",
+    "explain",
+    "find_faces",
+    "open_model",
+    "read_image",
+]

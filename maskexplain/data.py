@@ -54,13 +54,16 @@ class Pixels:
 def list_pictures(folder: Path, csv_file: Path | None = None) -> list[Picture]:
     """The pictures of `folder`, with splits from the CSV or, without one, made by content.
 
-    Without `csv_file`, a file named like the folder beside it (kaggle3/ and kaggle3.csv) is used
-    where there is one. Raises DataError.
+    Raises DataError.
     """
     check_folder(folder)
-    beside = folder.resolve().with_suffix(".csv")
-    csv_file = csv_file or (beside if beside.is_file() else None)
     return _from_csv(folder, csv_file) if csv_file else _from_folder(folder)
+
+
+def csv_beside(folder: Path) -> Path | None:
+    """The CSV named like the folder and beside it (kaggle3/ and kaggle3.csv), if it is there."""
+    file = folder.resolve().with_suffix(".csv")
+    return file if file.is_file() else None
 
 
 def check_folder(folder: Path) -> None:
@@ -96,7 +99,9 @@ def _picture(folder: Path, csv_file: Path, row: dict[str, str]) -> Picture:
         )
     file = folder / row["file"]
     if not file.is_file():
-        raise DataError(f"{csv_file} names {row['file']}, which {folder} does not hold: match both.")
+        raise DataError(
+            f"{csv_file} names {row['file']}, which {folder} does not hold: match both."
+        )
     label, augmented = CLASSES.index(row["class"]), row["augmented"] == "1"
     return Picture(file, label, row["split"], row["group"], augmented)
 

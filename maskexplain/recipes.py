@@ -89,4 +89,7 @@ V2 = Recipe(
     seed=2,
 )
 
+# Training pictures are held at this size, so that a recipe can change them before its own resize.
+TRAIN_SIZE = 128
+
 RECIPES = {recipe.name: recipe for recipe in (V1, V2)}

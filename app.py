@@ -1,0 +1,49 @@
+"""The page:  python app.py [--models v1 v2] [--share] [--auth USER:PASSWORD] [--host] [--port]"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from maskexplain.answer import open_model
+from maskexplain.checkpoints import list_versions
+from maskexplain.errors import UserError
+from maskexplain.examples import write_examples
+from maskexplain.page import build_page
+from maskexplain.serve import launch
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Serve the mask explainer's page.")
+    parser.add_argument("--models", nargs="+", help="versions side by side; default: all there are")
+    parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for these")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network")
+    parser.add_argument("--port", type=int, default=7860)
+    return parser.parse_args(arguments)
+
+
+def credentials(auth: str | None) -> tuple[str, str] | None:
+    """USER:PASSWORD as a pair. Raises UserError where one half is missing."""
+    if auth is None:
+        return None
+    user, _, password = auth.partition(":")
+    if not user or not password:
+        raise UserError("--auth needs USER:PASSWORD, both of them.")
+    return user, password
+
+
+def main(args: argparse.Namespace) -> None:
+    auth = credentials(args.auth)
+    models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
+    with tempfile.TemporaryDirectory(prefix="maskexplain-") as folder:
+        page = build_page(models, write_examples(Path(folder), whole=True))
+        launch(page, args.host, args.port, args.share, auth)
+
+
+if __name__ == "__main__":
+    try:
+        main(parse())
+    except UserError as error:
+        print(f"app.py: {error}", file=sys.stderr)
+        sys.exit(2)

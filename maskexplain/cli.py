@@ -1,0 +1,154 @@
+"""The command line: python -m maskexplain predict | explain | evaluate.
+
+Bad input is one line on stderr and exit code 2.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from .answer import MaskModel, open_model
+from .checkpoints import list_versions
+from .data import csv_beside, list_pictures, select
+from .draw import explanation_figure
+from .errors import UserError
+from .evaluate import Evaluation, evaluate
+from .explain import METHODS, Answer, answer_and_explain
+from .files import write_file, write_json
+from .images import read_image
+from .model import CLASSES
+from .photo import Subjects, find_subjects
+
+SPLIT_HELP = "default: test with a CSV, all without"
+
+
+def predict_command(args: argparse.Namespace) -> None:
+    """Answer every face of every picture by every version, largest face first."""
+    models = _open_models(args.model)
+    for path in args.images:
+        subjects = find_subjects(read_image(path), args.whole)
+        answers = {m.name: m.predict(subjects.crops) for m in models}
+        if args.json:
+            print(json.dumps({"file": str(path), **_as_dict(subjects, answers)}), flush=True)
+            continue
+        for name, predictions in answers.items():
+            for number, p in enumerate(predictions, start=1):
+                print(f"{path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}", flush=True)
+
+
+def _as_dict(subjects: Subjects, answers: dict) -> dict:
+    return {
+        "faces": [face.to_dict() for face in subjects.faces],
+        "answers": {name: [p.to_dict() for p in ps] for name, ps in answers.items()},
+    }
+
+
+def explain_command(args: argparse.Namespace) -> None:
+    """Explain the largest face: a figure as PNG, the heatmaps as .npy, all figures as JSON."""
+    models = _open_models(args.model)
+    for path in args.images:
+        crop = find_subjects(read_image(path), args.whole).crops[0]
+        answers = {
+            m.name: answer_and_explain(m, crop, args.method or list(METHODS), args.target)
+            for m in models
+        }
+        write_file(args.out / f"{path.stem}.png", partial(explanation_figure, crop, answers))
+        write_json(args.out / f"{path.stem}.json", _explained(args.out, path.stem, answers))
+        print(f"{path}: {args.out / path.stem}.png, .json and the heatmaps as .npy", flush=True)
+
+
+def _explained(out: Path, stem: str, answers: dict[str, Answer]) -> dict:
+    result = {}
+    for name, answer in answers.items():
+        explanations = []
+        for e in answer.explanations:
+            file = out / f"{stem}.{name}.{e.method}.npy"
+            write_file(file, partial(np.save, arr=e.heatmap))
+            facts = {k: v for k, v in e.to_dict().items() if k != "heatmap"}
+            explanations.append({**facts, "heatmap": file.name})
+        result[name] = {**answer.prediction.to_dict(), "explanations": explanations}
+    return result
+
+
+def evaluate_command(args: argparse.Namespace) -> None:
+    """Score one version on an image folder of crops; no face finding."""
+    model = open_model(args.model)
+    csv_file = args.csv or csv_beside(args.data)
+    # Without a CSV the pictures are somebody's own test set: all of them count.
+    split = args.split or ("test" if csv_file else "all")
+    pictures = select(list_pictures(args.data, csv_file), split)
+    bar = partial(tqdm, desc="pictures", unit="picture", leave=False, disable=None)
+    evaluation = evaluate(model.network, pictures, bar)
+    if args.json:
+        write_json(args.json, {"model": model.name, **evaluation.to_dict()})
+    print(report(model.name, evaluation))
+
+
+def report(name: str, evaluation: Evaluation) -> str:
+    """An evaluation as text: recalls with intervals, confusion matrix, shifts."""
+    scores = evaluation.scores
+    lines = [
+        f"{name}: balanced accuracy {scores.balanced_accuracy:.4f}, {scores.pictures} pictures"
+    ]
+    for label, r in scores.per_class.items():
+        low, high = r.interval
+        lines.append(
+            f"  {label:<22} recall {r.recall:.4f} ({r.right}/{r.total}, 95%: {low:.3f}-{high:.3f})"
+        )
+    lines.append(f"confusion matrix (rows true, columns answered: {', '.join(CLASSES)})")
+    lines += ["  " + " ".join(f"{count:6d}" for count in row) for row in scores.confusion_matrix]
+    lines.append("balanced accuracy on the un-augmented pictures, as they are and shifted")
+    for shift, s in evaluation.shifts.items():
+        recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in s.per_class.items())
+        lines.append(f"  {shift:<12} {s.balanced_accuracy:.4f} ({recalls})")
+    return "\n".join(lines)
+
+
+def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
+    return [open_model(name) for name in names or list_versions()[-1:] or ["v1"]]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m maskexplain")
+    commands = parser.add_subparsers(required=True)
+
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    shared.add_argument("--model", action="append", help="default: the newest; may be repeated")
+    shared.add_argument("--whole", action="store_true", help="the picture is a face crop already")
+
+    predict = commands.add_parser("predict", parents=[shared], help="answer pictures")
+    predict.add_argument("--json", action="store_true", help="one JSON line a picture")
+    predict.set_defaults(run=predict_command)
+
+    explain = commands.add_parser("explain", parents=[shared], help="figures and heatmaps")
+    explain.add_argument("--out", type=Path, required=True, help="folder for the results")
+    explain.add_argument("--method", action="append", choices=METHODS, help="default: all")
+    explain.add_argument("--target", choices=CLASSES, help="default: the predicted class")
+    explain.set_defaults(run=explain_command)
+
+    score = commands.add_parser("evaluate", help="score a version on an image folder of crops")
+    score.add_argument("--model", required=True)
+    score.add_argument("--data", type=Path, required=True)
+    score.add_argument("--csv", type=Path, help="default: DIR.csv beside DIR, if it is there")
+    score.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
+    score.add_argument("--json", type=Path, help="write the figures there, too")
+    score.set_defaults(run=evaluate_command)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"maskexplain: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,89 @@
+"""Weights survive a round trip; foreign and damaged files get a sentence."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from conftest import TinyCNN
+from safetensors.torch import save_file
+
+from maskexplain.answer import open_model
+from maskexplain.checkpoints import (
+    CheckpointError,
+    list_versions,
+    read_checkpoint,
+    write_results,
+    write_weights,
+)
+from maskexplain.errors import UserError
+from maskexplain.model import CLASSES
+
+
+@pytest.fixture
+def stored(tmp_path, tiny):
+    path = tmp_path / "mine.safetensors"
+    write_weights(path, tiny.network, "tiny", half=False)
+    return path
+
+
+def test_round_trip_in_full_precision(stored, tiny, crop):
+    write_results(stored, {"balanced_accuracy": 0.5})
+    model = open_model("mine", folder=stored.parent)
+    assert torch.equal(model.logits([crop]), tiny.logits([crop]))
+    assert model.results == {"balanced_accuracy": 0.5}
+    assert list_versions(stored.parent) == ["mine"]
+
+
+def test_half_precision_takes_half_the_bytes_and_answers_alike(tmp_path, seed_model, crop):
+    for half in (False, True):
+        write_weights(tmp_path / f"{half}.safetensors", seed_model.network, "seed_cnn", half)
+    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
+    assert sizes[0] / sizes[1] == pytest.approx(0.5, abs=0.01)
+    half = open_model(tmp_path / "True.safetensors")
+    assert (half.logits([crop]) - seed_model.logits([crop])).abs().max() < 1e-3
+
+
+def _foreign(path, **changes):
+    header = {"kind": "maskexplain", "network": "tiny", "classes": json.dumps(CLASSES)}
+    tensors = {k: v.contiguous() for k, v in TinyCNN().state_dict().items()}
+    tensors |= changes.pop("tensors", {})
+    save_file(tensors, path, metadata={**header, **changes})
+
+
+BROKEN = {
+    "text": (lambda p: p.write_text("hello"), "damaged or no safetensors"),
+    "empty": (lambda p: p.write_bytes(b""), "damaged or no safetensors"),
+    "pickle": (lambda p: p.write_bytes(pickle.dumps({"a": 1})), "damaged or no safetensors"),
+    "cut": (lambda p: p.write_bytes(p.read_bytes()[:-9]), "damaged or no safetensors"),
+    "no header": (lambda p: save_file({"a": torch.ones(1)}, p), "not written by this program"),
+    "network": (lambda p: _foreign(p, network="resnet"), "unknown network"),
+    "classes": (lambda p: _foreign(p, classes='["cat"]'), "other classes"),
+    "extra": (lambda p: _foreign(p, tensors={"odd": torch.ones(1)}), "odd is missing, foreign"),
+    "shape": (lambda p: _foreign(p, tensors={"network.6.bias": torch.ones(9)}), "another shape"),
+    "nan": (
+        lambda p: _foreign(p, tensors={"network.6.bias": torch.full((3,), torch.nan)}),
+        "not finite",
+    ),
+    "json": (lambda p: p.with_suffix(".json").write_text("{"), "is no JSON"),
+    "json list": (lambda p: p.with_suffix(".json").write_text("[]"), "holds no results"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_checkpoint_gets_a_sentence(stored, case):
+    spoil, message = BROKEN[case]
+    spoil(stored)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(stored)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_checkpoint_names_those_there_are(stored):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .*v9.*\(mine\)"):
+        open_model("v9", folder=stored.parent)
+
+
+def test_unknown_device_gets_a_sentence(stored):
+    with pytest.raises(UserError, match="device nonsense cannot be used"):
+        open_model(stored, device="nonsense")

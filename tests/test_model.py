@@ -1,0 +1,54 @@
+"""The seed's architecture, exactly, and its split into features and head."""
+
+import torch
+
+from maskexplain.model import CLASSES, NETWORKS, build_network
+
+SEED_SHAPES = {
+    "network.0": (32, 3, 3, 3),
+    "network.2": (64, 32, 3, 3),
+    "network.6": (128, 64, 3, 3),
+    "network.8": (128, 128, 3, 3),
+    "network.12": (256, 128, 3, 3),
+    "network.14": (256, 256, 3, 3),
+    "network.19": (1024, 16384),
+    "network.22": (512, 1024),
+    "network.24": (3, 512),
+}
+
+
+def test_seed_network_has_the_authors_names_and_shapes():
+    state = build_network("seed_cnn").state_dict()
+    expected = {f"{k}.weight": v for k, v in SEED_SHAPES.items()}
+    expected |= {f"{k}.bias": v[:1] for k, v in SEED_SHAPES.items()}
+    assert {k: tuple(v.shape) for k, v in state.items()} == expected
+    assert sum(v.numel() for v in state.values()) == 18_430_659
+
+
+def test_seed_network_has_the_seeds_layers_in_order():
+    kinds = [type(layer).__name__ for layer in build_network("seed_cnn").network]
+    block = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d", "Dropout"]
+    head = ["Flatten", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Linear"]
+    assert kinds == block * 3 + head
+    drops = [m.p for m in build_network("seed_cnn").modules() if isinstance(m, torch.nn.Dropout)]
+    assert drops == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_features_and_head_are_the_network_cut_in_two():
+    for name in NETWORKS:
+        torch.manual_seed(1)
+        network = build_network(name).eval()
+        x = torch.randn(2, 3, network.transform.size, network.transform.size)
+        activations = network.features(x)
+        assert activations.dim() == 4
+        assert torch.equal(network.head(activations), network(x))
+        assert network(x).shape == (2, len(CLASSES))
+        shared = {id(p) for p in network.features.parameters()} | {
+            id(p) for p in network.head.parameters()
+        }
+        assert shared == {id(p) for p in network.parameters()}
+
+
+def test_no_relu_works_in_place():
+    relus = [m for m in build_network("seed_cnn").modules() if isinstance(m, torch.nn.ReLU)]
+    assert relus and not any(m.inplace for m in relus)

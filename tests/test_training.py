@@ -1,0 +1,99 @@
+"""Training learns a separable toy set, resumes, and stops on a loss that is not finite."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskexplain.answer import open_model
+from maskexplain.data import csv_beside, list_pictures, load_pixels, select
+from maskexplain.finish import finish
+from maskexplain.recipes import RECIPES
+from maskexplain.training import TrainingError, fit, resume, start
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    from maskexplain import recipes
+
+    monkeypatch.setitem(recipes.AUGMENTS, "none", lambda picture, label: picture)
+    return replace(
+        RECIPES["v2"],
+        name="toy",
+        network="tiny",
+        augment="none",
+        epochs=4,
+        batch_size=8,
+        learning_rate=0.01,
+    )
+
+
+@pytest.fixture
+def toy(toy_folder):
+    pictures = list_pictures(toy_folder, csv_beside(toy_folder))
+    train, val = (load_pixels(select(pictures, split), 16) for split in ("train", "val"))
+    return pictures, train, val
+
+
+def test_learns_a_separable_set_and_writes_a_version(recipe, toy, tmp_path):
+    pictures, train, val = toy
+    steps = []
+    training = fit(start(recipe), train, val, tmp_path, on_step=lambda *step: steps.append(step))
+    assert training.best["val_balanced_accuracy"] == 1.0
+    assert len(steps) == 4 * 5
+    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
+
+    summary = finish(training, pictures, "toy", tmp_path, tmp_path / "out")
+    assert "balanced accuracy on test 1.000" in summary
+    model = open_model("toy", folder=tmp_path / "out")
+    assert model.results["confusion_matrix"] == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+    assert model.results["shifts"]["unaugmented"]["pictures"] == 9
+    assert model.results["half_precision"]["same_answers"] == 12
+    for file in ("last.pt", "best.safetensors", "history.png", "confusion_matrix.png"):
+        assert (tmp_path / file).stat().st_size > 0
+    assert not list(tmp_path.glob(".*")), "nothing half-written is left"
+
+
+def test_resumed_training_equals_an_uninterrupted_one(recipe, toy, tmp_path):
+    _, train, val = toy
+    whole = fit(start(recipe), train, val, tmp_path / "whole")
+    fit(start(replace(recipe, epochs=2)), train, val, tmp_path / "parts")
+    parts = fit(resume(recipe, tmp_path / "parts" / "last.pt"), train, val, tmp_path / "parts")
+    assert [line["train_loss"] for line in parts.history] == [
+        line["train_loss"] for line in whole.history
+    ]
+    for a, b in zip(parts.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_stops_on_a_loss_that_is_not_finite_and_keeps_the_best(recipe, toy, tmp_path):
+    _, train, val = toy
+    training = fit(start(replace(recipe, epochs=1)), train, val, tmp_path)
+    best = (tmp_path / "best.safetensors").read_bytes()
+    training.recipe = recipe
+    with torch.no_grad():
+        next(training.network.parameters()).fill_(torch.nan)
+    with pytest.raises(TrainingError, match="The loss is nan in epoch 2, step 1"):
+        fit(training, train, val, tmp_path)
+    assert (tmp_path / "best.safetensors").read_bytes() == best
+
+
+@pytest.mark.parametrize("spoil", ["damaged", "another recipe"])
+def test_what_cannot_be_resumed_gets_a_sentence(recipe, toy, tmp_path, spoil):
+    _, train, val = toy
+    fit(start(replace(recipe, epochs=1)), train, val, tmp_path)
+    last = Path(tmp_path / "last.pt")
+    if spoil == "damaged":
+        last.write_bytes(last.read_bytes()[:500])
+    else:
+        recipe = replace(recipe, seed=7)
+    with pytest.raises(TrainingError, match="start over with --fresh"):
+        resume(recipe, last)
+
+
+def test_recipes_are_the_seeds():
+    v1, v2 = RECIPES["v1"], RECIPES["v2"]
+    assert (v1.augment, v1.class_weights, v1.plateau) == ("plain", (1, 1, 1), None)
+    assert (v2.class_weights, v2.plateau, v2.weight_decay) == ((3, 1, 1), (3, 0.5), 1e-5)
+    assert v1.learning_rate == v2.learning_rate == 1e-3

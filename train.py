@@ -1,0 +1,100 @@
+"""Train one version from its recipe:  python train.py v2 --data DIR
+
+DIR is an image folder with the three classes. Splits come from --csv (or DIR.csv where it is
+there); without one they are made by content. An interrupted training goes on where it stopped.
+While it runs, runs/NAME/ holds last.pt, best.safetensors (full precision) and history.json; at
+the end come history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half
+precision) and NAME.json (the measured results).
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from maskexplain.checkpoints import FOLDER
+from maskexplain.data import csv_beside, list_pictures, load_pixels, select
+from maskexplain.errors import UserError
+from maskexplain.finish import finish
+from maskexplain.recipes import RECIPES, TRAIN_SIZE
+from maskexplain.training import Training, fit, resume, start
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("version", choices=RECIPES)
+    parser.add_argument("--data", type=Path, required=True, help="image folder")
+    parser.add_argument("--csv", type=Path, help="file, class, split, group, augmented")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
+    parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--fresh", action="store_true", help="do not resume")
+    parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    return parser.parse_args(arguments)
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.epochs is not None and args.epochs < 1:
+        raise UserError("--epochs must be 1 or more.")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = RECIPES[args.version]
+    recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
+    folder = args.runs / recipe.name
+    pictures = list_pictures(args.data, args.csv or csv_beside(args.data))
+    train, val = select(pictures, "train"), select(pictures, "val")
+    last = folder / "last.pt"
+    resumes = last.is_file() and not args.fresh
+    training = resume(recipe, last) if resumes else start(recipe)
+    if len(training.history) < recipe.epochs:
+        decode = _bar("decode")
+        size = training.network.transform.size
+        train, val = load_pixels(train, TRAIN_SIZE, decode), load_pixels(val, size, decode)
+        _fit(training, train, val, folder, _bf16(args.precision))
+    summary = finish(training, pictures, args.data.resolve().name, folder, args.out, _bar("test"))
+    print(summary)
+
+
+def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:
+    steps = -(-len(train.labels) // training.recipe.batch_size)
+    epochs = training.recipe.epochs
+    with tqdm(total=epochs * steps, initial=len(training.history) * steps, unit="step") as bar:
+
+        def on_step(epoch: int, loss: float, rate: float) -> None:
+            bar.set_description(f"epoch {epoch + 1}/{epochs}")
+            bar.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
+            bar.update()
+
+        def on_epoch(line: dict) -> None:
+            bar.write(
+                "epoch {epoch}: train loss {train_loss:.4f}, val loss {val_loss:.4f}, "
+                "val balanced accuracy {val_balanced_accuracy:.4f}, lr {learning_rate:.1e}, "
+                "{seconds} s".format(**line)
+            )
+
+        fit(training, train, val, folder, bf16, on_step, on_epoch)
+
+
+def _bar(what: str):
+    return lambda items: tqdm(items, desc=what, unit="picture", leave=False)
+
+
+def _bf16(precision: str) -> bool:
+    # Without bf16 instructions, autocast is slower than fp32.
+    native = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return precision == "bf16" or (precision == "auto" and native)
+
+
+if __name__ == "__main__":
+    try:
+        main(parse())
+    except UserError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("train.py: stopped; the same command goes on from the last epoch.", file=sys.stderr)
+        sys.exit(130)
