@@ -20,7 +20,7 @@ from maskexplain.data import csv_beside, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
 from maskexplain.finish import finish
 from maskexplain.recipes import RECIPES, TRAIN_SIZE
-from maskexplain.training import Training, fit, resume, start
+from maskexplain.training import Training, fit, has_bf16, resume, start
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -54,7 +54,13 @@ def main(args: argparse.Namespace) -> None:
         decode = _bar("decode")
         size = training.network.transform.size
         train, val = load_pixels(train, TRAIN_SIZE, decode), load_pixels(val, size, decode)
-        _fit(training, train, val, folder, _bf16(args.precision))
+        _fit(
+            training,
+            train,
+            val,
+            folder,
+            args.precision == "bf16" or (args.precision == "auto" and has_bf16()),
+        )
     summary = finish(training, pictures, args.data.resolve().name, folder, args.out, _bar("test"))
     print(summary)
 
@@ -81,12 +87,6 @@ def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:
 
 def _bar(what: str):
     return lambda items: tqdm(items, desc=what, unit="picture", leave=False)
-
-
-def _bf16(precision: str) -> bool:
-    # Without bf16 instructions, autocast is slower than fp32.
-    native = torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return precision == "bf16" or (precision == "auto" and native)
 
 
 if __name__ == "__main__":

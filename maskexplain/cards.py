@@ -94,10 +94,10 @@ def verdict_of(explanation: Explanation, test: BlurTest) -> tuple[str, str]:
     if explanation.completeness_gap is not None:
         completeness = f" Completeness gap {explanation.completeness_gap:.2%}."
     return verdict, (
-        f"{lower_half(explanation):.0%} of the heat lies on the lower half of the face. Blurring "
-        f"the hottest fifth takes this class from {test.before:.0%} to {test.hottest:.0%}, random "
-        f"fifths to {test.random:.0%} on average; it costs more than {test.beaten} of "
-        f"{test.fifths} of them do.{completeness}"
+        f"Blurring the hottest fifth takes this class from {test.before:.0%} to "
+        f"{test.hottest:.0%}; random fifths, to {test.random:.0%} (it hurts more than "
+        f"{test.beaten} of {test.fifths}). {lower_half(explanation):.0%} of the heat is on the "
+        f"lower half.{completeness}"
     )
 
 

@@ -33,7 +33,7 @@ def predict_command(args: argparse.Namespace) -> None:
     models = _open_models(args.model)
     for path in args.images:
         subjects = find_subjects(read_image(path), args.whole)
-        answers = {m.name: m.predict(subjects.crops) for m in models}
+        answers = {m.name: m.predict(subjects.images) for m in models}
         if args.json:
             print(json.dumps({"file": str(path), **_as_dict(subjects, answers)}), flush=True)
             continue
@@ -53,7 +53,7 @@ def explain_command(args: argparse.Namespace) -> None:
     """Explain the largest face: a figure as PNG, the heatmaps as .npy, all figures as JSON."""
     models = _open_models(args.model)
     for path in args.images:
-        crop = find_subjects(read_image(path), args.whole).crops[0]
+        crop = find_subjects(read_image(path), args.whole).images[0]
         answers = {
             m.name: answer_and_explain(m, crop, args.method or list(METHODS), args.target)
             for m in models

@@ -4,6 +4,7 @@ matplotlib's Figure is used without pyplot: pyplot keeps state between callers.
 """
 
 import base64
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def overlay(crop: Image.Image, explanation: Explanation, side: int = SIDE) -> Im
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def number_faces(image: Image.Image, faces: list[Face], chosen: int) -> Image.Image:
+def number_faces(image: Image.Image, faces: Sequence[Face], chosen: int) -> Image.Image:
     """The picture with a numbered box on each face (from 1); the chosen one's (from 0) is thick."""
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)

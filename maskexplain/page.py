@@ -1,6 +1,6 @@
 """The Gradio page: components and wiring only. Handlers are plain functions, tested without it."""
 
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -9,30 +9,28 @@ from PIL import Image
 from .answer import MaskModel
 from .cards import cards, results_table
 from .draw import CLASS_TITLES, number_faces
-from .errors import UserError
-from .images import ImageError, read_image
 from .model import CLASSES
-from .photo import Subjects, find_subjects
+from .photo import NoFaceError, Subjects, find_subjects
+from .photo_input import PhotoInput
 
 ASSETS = Path(__file__).parent / "assets"
 TITLE = "Mask explainer"
-PREDICTED = "What each version answers"
-TARGETS = [(PREDICTED, ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+TARGETS = [("What each version answers", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+WHOLE = "Use the whole picture as the face"
+START = "Give a photo, or click an example: each version answers and shows why."
 
 
-class PhotoInput(gr.Image):
-    """gr.Image that reads through `read_image`, so that a bad file gets a sentence."""
+@dataclass(frozen=True)
+class PhotoView:
+    """What the Photo tab shows: a notice, the photo with its numbered faces (None where the whole
+    picture is the face), a line of answers a face, the chosen one (from 0) and the cards (HTML).
+    """
 
-    is_template = True  # the browser side is gr.Image's own
-
-    def preprocess(self, payload) -> Image.Image | None:
-        """The payload (a file of the upload cache, or a data URL) as an upright RGB picture."""
-        if payload is None:
-            return None
-        try:
-            return read_image(payload.path or payload.url or b"")
-        except ImageError as error:
-            raise gr.Error(str(error), title="Not a usable picture") from error
+    notice: str = ""
+    numbered: Image.Image | None = None
+    lines: tuple[str, ...] = ()
+    chosen: int = 0
+    cards: str = ""
 
 
 def answer_photo(
@@ -41,30 +39,45 @@ def answer_photo(
     whole: bool = False,
     chosen: int = 0,
     target: str = "",
-) -> tuple[str, Subjects, str]:
-    """What the Photo tab shows of a picture: a notice, the faces, and the versions' cards (HTML).
+) -> PhotoView:
+    """Answer every face of a picture and explain the chosen one.
 
     Nothing is kept between calls: the faces are found anew, which takes 20 ms.
     """
     if image is None:
-        return "", Subjects(()), ""
+        return PhotoView()
     try:
         subjects = find_subjects(image, whole)
-    except UserError as error:
-        return f"{error} Tick “Use the whole picture” below for that.", Subjects(()), ""
+    except NoFaceError as error:
+        return PhotoView(f"{error} The box “{WHOLE}” does that.")
     chosen = min(chosen, len(subjects.crops) - 1)
-    return _notice(subjects), subjects, cards(models, subjects.crops[chosen], target or None)
+    return PhotoView(
+        notice=_notice(subjects),
+        numbered=number_faces(image, subjects.faces, chosen) if subjects.faces else None,
+        lines=_lines(models, subjects) if subjects.faces else (),
+        chosen=chosen,
+        cards=cards(models, subjects.images[chosen], target or None),
+    )
+
+
+def _lines(models: list[MaskModel], subjects: Subjects) -> tuple[str, ...]:
+    answers = {model.name: model.predict(subjects.images) for model in models}
+    return tuple(
+        f"{index + 1} · "
+        + ", ".join(f"{name}: {CLASS_TITLES[ps[index].label]}" for name, ps in answers.items())
+        for index in range(len(subjects.crops))
+    )
 
 
 def _notice(subjects: Subjects) -> str:
     count = len(subjects.faces)
     if subjects.tight:
-        return "No face was found, but the picture looks like a face crop: it is taken whole."
+        return "The picture looks like a face crop already: it is taken whole."
     if not count:
         return "The whole picture is taken as the face."
     if count == 1:
         return "One face found."
-    return f"{count} faces found, the largest first: click one, or pick its number."
+    return f"{count} faces found, the largest first: click one in the photo, or pick its number."
 
 
 def face_at(subjects: Subjects, x: float, y: float) -> int | None:
@@ -77,80 +90,97 @@ def face_at(subjects: Subjects, x: float, y: float) -> int | None:
     return hits[-1] if hits else None  # faces come largest first
 
 
-def build_page(models: list[MaskModel], examples: list[tuple[Path, str]] = ()) -> gr.Blocks:
+def build_page(models: list[MaskModel], examples: list[tuple[Path, str]]) -> gr.Blocks:
     """The page for these versions; `examples` are pictures with their captions."""
     with gr.Blocks(title=TITLE, delete_cache=(60, 300), analytics_enabled=False) as page:
         gr.HTML((ASSETS / "header.html").read_text(encoding="utf-8"))
         with gr.Tab("Photo"):
-            _photo_tab(models, list(examples))
+            _wire(models, _photo_tab(examples))
         with gr.Tab("About the models"):
             gr.HTML((ASSETS / "about.html").read_text(encoding="utf-8"))
             gr.HTML(results_table(models))
     return page
 
 
-def _photo_tab(models: list[MaskModel], examples: list[tuple[Path, str]]) -> None:
+@dataclass(frozen=True)
+class _PhotoTab:
+    photo: gr.Image
+    target: gr.Radio
+    whole: gr.Checkbox
+    notice: gr.Markdown
+    numbered: gr.Image
+    face: gr.Radio
+    result: gr.HTML
+
+
+def _photo_tab(examples: list[tuple[Path, str]]) -> _PhotoTab:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            photo = PhotoInput(
-                label="Photo: upload, paste, or take a snapshot",
-                type="pil",
-                image_mode=None,
-                height=320,
-                sources=["upload", "webcam", "clipboard"],
-                # Unmirrored, so that the network gets the picture as it is.
-                webcam_options=gr.WebcamOptions(mirror=False),
-                elem_id="photo",
+            photo = _photo_input()
+            gr.Examples(
+                examples=[[str(path)] for path, _ in examples],
+                example_labels=[caption for _, caption in examples],
+                inputs=photo,
+                label="Examples: masks painted over a public-domain portrait",
             )
-            if examples:
-                gr.Examples(
-                    examples=[[str(path)] for path, _ in examples],
-                    example_labels=[caption for _, caption in examples],
-                    inputs=photo,
-                    label="Examples: masks painted over a public-domain portrait",
-                    examples_per_page=12,
-                )
             target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="target")
-            whole = gr.Checkbox(label="Use the whole picture as the face", elem_id="whole")
+            whole = gr.Checkbox(label=WHOLE, elem_id="whole")
+            numbered = gr.Image(
+                label="Faces found",
+                alt_text="The photo with a numbered box around every face",
+                interactive=False,
+                visible=False,
+                height=260,
+                buttons=["fullscreen"],
+                elem_id="numbered",
+            )
+            face = gr.Radio([], label="Which face?", visible=False, elem_id="face")
         with gr.Column(scale=5, min_width=320):
-            notice = gr.Markdown(elem_id="notice")
-            with gr.Row(visible=False) as picker:
-                numbered = gr.Image(
-                    label="Faces found", interactive=False, height=280, buttons=[], type="pil"
-                )
-                face = gr.Radio([], label="Face", type="value", elem_id="face")
+            notice = gr.Markdown(START, elem_id="notice")
             result = gr.HTML(elem_id="result")
-    _wire(models, photo, target, whole, (notice, picker, numbered, face, result))
+    return _PhotoTab(photo, target, whole, notice, numbered, face, result)
 
 
-def _wire(models, photo, target, whole, outputs) -> None:
-    notice, picker, numbered, face, result = outputs
+def _photo_input() -> PhotoInput:
+    return PhotoInput(
+        label="Photo",
+        alt_text="Your photo",
+        type="pil",
+        image_mode=None,
+        height=320,
+        sources=["upload", "webcam", "clipboard"],
+        # Unmirrored: the network gets the picture as it is.
+        webcam_options=gr.WebcamOptions(mirror=False),
+        elem_id="photo",
+    )
+
+
+def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
+    outputs = [tab.notice, tab.numbered, tab.face, tab.result]
 
     def show(image, whole, chosen, target):
-        text, subjects, html = answer_photo(models, image, whole, chosen, target)
-        count = len(subjects.faces)
-        picture = number_faces(image, list(subjects.faces), chosen) if count else None
-        numbers = [(str(i + 1), i) for i in range(count)]
-        return {
-            notice: text,
-            picker: gr.Row(visible=count > 0),
-            numbered: picture,
-            face: gr.Radio(numbers, value=chosen if count else None, visible=count > 1),
-            result: html,
-        }
+        return _updates(tab, answer_photo(models, image, whole, chosen or 0, target))
 
     def first(image, target):
-        return {whole: False, **show(image, False, 0, target)}
-
-    def again(image, whole, chosen, target):
-        return show(image, whole, chosen or 0, target)
+        return {tab.whole: False, **show(image, False, 0, target)}
 
     def click(image, target, event: gr.SelectData):
-        chosen = face_at(find_subjects(image), *event.index)
-        return show(image, False, chosen or 0, target)
+        return show(image, False, face_at(find_subjects(image), *event.index), target)
 
-    calls = partial(dict, outputs=list(outputs), show_progress="minimal")
-    photo.change(first, [photo, target], [whole, *outputs], show_progress="minimal")
-    for control in (target, whole, face):
-        control.input(again, [photo, whole, face, target], **calls())
-    numbered.select(click, [photo, target], **calls())
+    progress = {"show_progress": "minimal", "show_progress_on": tab.result}
+    tab.photo.change(first, [tab.photo, tab.target], [tab.whole, *outputs], **progress)
+    inputs = [tab.photo, tab.whole, tab.face, tab.target]
+    for control in (tab.target, tab.whole, tab.face):
+        control.input(show, inputs, outputs, **progress)
+    tab.numbered.select(click, [tab.photo, tab.target], outputs, **progress)
+
+
+def _updates(tab: _PhotoTab, view: PhotoView) -> dict:
+    found = view.numbered is not None
+    numbers = [(line, index) for index, line in enumerate(view.lines)]
+    return {
+        tab.notice: view.notice or START,
+        tab.numbered: gr.Image(view.numbered, visible=found),
+        tab.face: gr.Radio(numbers, value=view.chosen if found else None, visible=len(numbers) > 1),
+        tab.result: view.cards,
+    }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .errors import UserError
-from .faces import Face, crop_face, find_faces, looks_like_crop
+from .faces import Crop, Face, crop_face, find_faces, looks_like_crop, whole_crop
 
 
 class NoFaceError(UserError):
@@ -17,12 +17,17 @@ class Subjects:
     """What is answered: a crop for each of `faces` (largest first), or the whole picture.
 
     `faces` is empty where the whole picture is the crop; `tight` says that this was decided here,
-    because the picture looks like a face crop already.
+    because the picture is a face crop already.
     """
 
-    crops: tuple[Image.Image, ...]
+    crops: tuple[Crop, ...]
     faces: tuple[Face, ...] = ()
     tight: bool = False
+
+    @property
+    def images(self) -> list[Image.Image]:
+        """The crops' pictures, RGB."""
+        return [crop.image for crop in self.crops]
 
 
 def find_subjects(image: Image.Image, whole: bool = False) -> Subjects:
@@ -31,13 +36,13 @@ def find_subjects(image: Image.Image, whole: bool = False) -> Subjects:
     Raises NoFaceError where there is no face and the picture is no tight crop either.
     """
     if whole:
-        return Subjects((image,))
+        return Subjects((whole_crop(image),))
     faces = tuple(find_faces(image))
-    if faces:
-        return Subjects(tuple(crop_face(image, face).image for face in faces), faces)
-    if looks_like_crop(image):
-        return Subjects((image,), tight=True)
-    raise NoFaceError(
-        "No face was found in the picture: try one where a face is larger and in view, "
-        "or ask for the whole picture as the face."
-    )
+    if looks_like_crop(image, faces):
+        return Subjects((whole_crop(image),), tight=True)
+    if not faces:
+        raise NoFaceError(
+            "No face was found in the picture: try one where a face is larger and in view, "
+            "or ask for the whole picture as the face."
+        )
+    return Subjects(tuple(crop_face(image, face) for face in faces), faces)

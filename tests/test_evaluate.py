@@ -1,0 +1,78 @@
+"""Scores: figures by hand, shifts, and the stored results of the shipped versions."""
+
+import pytest
+import torch
+from conftest import noise
+from PIL import Image, ImageChops
+
+from maskexplain.answer import open_model
+from maskexplain.checkpoints import FOLDER, list_versions
+from maskexplain.data import csv_beside, list_pictures, select
+from maskexplain.evaluate import evaluate, logits_of
+from maskexplain.shifts import SHIFTS, dark_35
+from maskexplain.statistics import score, wilson
+
+
+def test_wilson_interval_equals_published_values():
+    # Newcombe (1998), table I: 81 of 263, and 0 of 20
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_scores_by_hand():
+    scores = score(torch.tensor([0, 0, 1, 1, 1, 1]), torch.tensor([0, 2, 1, 1, 1, 0]))
+    assert scores.confusion_matrix == [[1, 0, 1], [1, 3, 0], [0, 0, 0]]
+    assert scores.balanced_accuracy == pytest.approx((0.5 + 0.75) / 2)
+    assert scores.per_class["with_mask"].right == 3
+
+
+def test_shifts_change_the_picture_as_they_say(crop):
+    assert all(shift(crop).size == crop.size for shift in SHIFTS.values())
+    assert dark_35(Image.new("RGB", (4, 4), (200, 100, 0))).getpixel((0, 0)) == (70, 35, 0)
+    red, green, blue = SHIFTS["gray"](crop).split()
+    assert not ImageChops.difference(red, green).getbbox()
+    assert not ImageChops.difference(red, blue).getbbox()
+    assert SHIFTS["blurred"](crop) != crop
+
+
+def test_logits_restore_the_mode_and_do_not_depend_on_the_batch(seed_model):
+    crops = [noise(seed, (64, 64)) for seed in range(3)]
+    size = seed_model.network.transform.size
+    from maskexplain.transforms import to_pixels
+
+    pixels = torch.stack([to_pixels(c, size) for c in crops])
+    seed_model.network.train()
+    together = logits_of(seed_model.network, pixels)
+    assert seed_model.network.training
+    seed_model.network.eval()
+    alone = torch.cat([logits_of(seed_model.network, p[None]) for p in pixels])
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_shipped_versions_are_v1_and_v2():
+    assert {"v1", "v2"} <= set(list_versions())
+    for name in ("v1", "v2"):
+        size = (FOLDER / f"{name}.safetensors").stat().st_size
+        assert 36e6 < size < 38e6, "half precision"
+        results = open_model(name).results
+        half = results["half_precision"]
+        assert half["same_answers"] == half["pictures"] == results["pictures"]
+
+
+@pytest.mark.parametrize("name", ["v1", "v2"])
+def test_stored_results_are_what_evaluate_finds(name, kaggle3):
+    model = open_model(name)
+    pictures = select(list_pictures(kaggle3, csv_beside(kaggle3)), "test")
+    found = evaluate(model.network, pictures).to_dict()
+    # Another processor may round a borderline picture the other way: one a hundred, no more.
+    for stored, fresh in [
+        (model.results, found),
+        *((model.results["shifts"][key], found["shifts"][key]) for key in found["shifts"]),
+    ]:
+        assert fresh["pictures"] == stored["pictures"]
+        for label, recall in fresh["per_class"].items():
+            old = stored["per_class"][label]
+            assert recall["total"] == old["total"]
+            assert abs(recall["right"] - old["right"]) <= recall["total"] / 100
+    assert set(found["shifts"]) == {"unaugmented", "dark_35", "gray", "blurred"}
