@@ -35,7 +35,7 @@ def explanation_at(rows: slice, columns: slice, size=(64, 64)) -> Explanation:
 def test_heat_on_what_is_used_beats_heat_on_what_is_not(corner_model):
     crop = Image.new("RGB", (64, 64))
     for x, y in product(range(0, 64, 8), repeat=2):
-        crop.paste("white", (x + 2, y + 2, x + 6, y + 6))
+        crop.paste("white", (x, y, x + 4, y + 4))
     used = explanation_at(slice(0, 29), slice(0, 29))
     unused = explanation_at(slice(35, 64), slice(35, 64))
     good, bad = blur_test(corner_model, crop, [used, unused])
