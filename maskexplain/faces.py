@@ -171,18 +171,66 @@ def _merge(rows: np.ndarray) -> np.ndarray:
 
 
 def _to_face(row: np.ndarray, pixels: np.ndarray, closer: bool) -> Face:
-    size = pixels.shape[1::-1]
-    box = _moved(row)
-    points, tilt = _points(row), _eye_tilt(row)
-    if closer and sqrt(row[2] * row[3]) >= MIN_TILTED_SIDE:
-        trusted = row[SEEN] >= TRUSTED_SIDE and abs(tilt) < LEVEL
-        turned = None if trusted else _turned_upright(row, pixels)
+    box, points = _moved(row), _points(row)
+    trusted = row[SEEN] >= TRUSTED_SIDE
+    tilt = _eye_tilt(row) if trusted else 0.0
+    level = trusted and abs(tilt) < LEVEL
+    if closer and not level and _side(row) >= MIN_TILTED_SIDE:
+        turned = _turn_level(row, pixels)
         if turned:
-            points, tilt, upright_box = turned
-            box = upright_box if abs(tilt) > MIN_TILT else box
-    elif row[SEEN] < TRUSTED_SIDE:
-        tilt = 0.0
-    return Face(_clip(box, size), float(row[SCORE]), tuple(map(tuple, points.tolist())), tilt)
+            points, tilt = turned.points, turned.tilt
+            box = turned.box if abs(tilt) > MIN_TILT else box
+    landmarks = tuple((x, y) for x, y in points.tolist())
+    return Face(_clip(box, pixels.shape[1::-1]), float(row[SCORE]), landmarks, tilt)
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """A face as it was seen when turned level: landmarks (5 x 2), tilt and box on the picture."""
+
+    points: np.ndarray
+    tilt: float
+    box: Box
+
+
+def _turn_level(row: np.ndarray, pixels: np.ndarray) -> _Turned | None:
+    """Look at a found face closer, turned by its tilt, until its eyes lie level."""
+    centre, side = row[:2] + row[2:4] / 2, _side(row)
+    size = (round(CLOSER_SIDE * CLOSER_MARGIN),) * 2
+    tilt, turned = 0.0, None
+    for _ in range(MAX_TURNS):
+        matrix = _placement(centre, size, tilt, side / CLOSER_SIDE)
+        near = _central(_detect(_cut(pixels, matrix, size), "closer"), size)
+        if near is None:
+            break
+        rest = _eye_tilt(near)
+        tilt += rest
+        turned = _Turned(_mapped(matrix, _points(near)), tilt, _box_on_picture(near, matrix))
+        centre = _mapped(matrix, near[:2] + near[2:4] / 2)
+        if abs(rest) < LEVEL:
+            break
+    return turned
+
+
+def _central(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """The face in the middle of a closer look, if there is one."""
+    away = np.hypot(*(rows[:, :2] + rows[:, 2:4] / 2 - np.array(size) / 2).T)
+    if not len(rows) or away.min() > CLOSER_SIDE / 2:
+        return None
+    return rows[away.argmin()]
+
+
+def _box_on_picture(near: np.ndarray, matrix: np.ndarray) -> Box:
+    """The box of a face seen turned, turned about its centre until it lies along the picture."""
+    x0, y0, x1, y1 = _moved(near)
+    scale = hypot(*matrix[:, 0])
+    x, y = _mapped(matrix, np.array([(x0 + x1) / 2, (y0 + y1) / 2])).tolist()
+    w, h = (x1 - x0) * scale / 2, (y1 - y0) * scale / 2
+    return x - w, y - h, x + w, y + h
+
+
+def _side(row: np.ndarray) -> float:
+    return sqrt(row[2] * row[3])
 
 
 def _points(row: np.ndarray) -> np.ndarray:
@@ -197,8 +245,7 @@ def _moved(row: np.ndarray) -> Box:
 def _eye_tilt(row: np.ndarray) -> float:
     """Degrees by which the eyes' line is turned clockwise; 0 for a head seen from the side."""
     x, y = (_points(row)[1] - _points(row)[0]).tolist()
-    side = sqrt(row[2] * row[3])
-    return degrees(atan2(y, x)) if hypot(x, y) >= MIN_EYE_DISTANCE * side else 0.0
+    return degrees(atan2(y, x)) if hypot(x, y) >= MIN_EYE_DISTANCE * _side(row) else 0.0
 
 
 def _clip(box: Box, size: tuple[int, int]) -> Box:
@@ -251,28 +298,35 @@ def whole_crop(image: Image.Image) -> Crop:
 
 def _upright_crop(image: Image.Image, face: Face) -> Crop:
     x0, y0, x1, y1 = face.box
-    width, height = x1 - x0, y1 - y0
-    turn = radians(face.tilt)
-    c, s = cos(turn), sin(turn)
-    # The box was moved from YuNet's along the picture's axes: move it along the head's instead.
-    right = ((LEFT + RIGHT) / 2 - 0.5) / (RIGHT - LEFT) * width
-    down = ((TOP + BOTTOM) / 2 - 0.5) / (BOTTOM - TOP) * height
-    x = (x0 + x1) / 2 - right + c * right - s * down
-    y = (y0 + y1) / 2 - down + s * right + c * down
-    w, h = max(1, round(width)), max(1, round(height))
-    transform = ((c, -s, x - (c * w - s * h) / 2), (s, c, y - (s * w + c * h) / 2))
-    return Crop(_cut(image, transform, (w, h)), transform)
+    size = max(1, round(x1 - x0)), max(1, round(y1 - y0))
+    matrix = _placement(((x0 + x1) / 2, (y0 + y1) / 2), size, face.tilt)
+    pixels = _cut(np.asarray(image), matrix, size)
+    (a, b, c), (d, e, f) = matrix.tolist()
+    return Crop(Image.fromarray(pixels), ((a, b, c), (d, e, f)))
 
 
-def _cut(image: Image.Image, transform: tuple, size: tuple[int, int]) -> Image.Image:
-    pixels = cv2.warpAffine(
-        np.asarray(image),
-        _between_centres(np.array(transform)),
+def _placement(
+    centre: Sequence[float], size: tuple[int, int], tilt: float, scale: float = 1.0
+) -> np.ndarray:
+    """The 2 x 3 matrix that lays a patch of a size on the picture: its centre, turn and scale."""
+    c, s = cos(radians(tilt)) * scale, sin(radians(tilt)) * scale
+    turn = np.array([[c, -s], [s, c]])
+    return np.column_stack([turn, np.asarray(centre) - turn @ np.array(size) / 2])
+
+
+def _mapped(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (..., 2) under an affine 2 x 3 matrix."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _cut(pixels: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.warpAffine(
+        pixels,
+        _between_centres(matrix),
         size,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return Image.fromarray(pixels)
 
 
 def _between_centres(matrix: np.ndarray) -> np.ndarray:
@@ -309,9 +363,9 @@ def _resized(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _extent(crop: Crop, picture_size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The upright rectangle of the picture that holds the crop, in whole pixels."""
     w, h = crop.image.size
-    corners = np.array(crop.transform) @ np.array([[0, w, 0, w], [0, 0, h, h], [1, 1, 1, 1]])
-    low = np.maximum(np.floor(corners.min(1)), 0).astype(int)
-    high = np.minimum(np.ceil(corners.max(1)), picture_size).astype(int)
+    corners = _mapped(np.array(crop.transform), np.array([[0, 0], [w, 0], [0, h], [w, h]]))
+    low = np.maximum(np.floor(corners.min(0)), 0).astype(int)
+    high = np.minimum(np.ceil(corners.max(0)), picture_size).astype(int)
     return *low.tolist(), *high.tolist()
 
 
@@ -321,9 +375,7 @@ def _warped(heatmap: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> n
     placed = cv2.warpAffine(
         heatmap, _between_centres(matrix), size, borderMode=cv2.BORDER_REPLICATE
     )
-    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
-    back = cv2.invertAffineTransform(matrix)
-    u = back[0, 0] * x + back[0, 1] * y + back[0, 2]
-    v = back[1, 0] * x + back[1, 1] * y + back[1, 2]
-    height, width = heatmap.shape
-    return placed * ((u >= 0) & (u < width) & (v >= 0) & (v < height))
+    centres = np.stack(np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5), axis=-1)
+    back = _mapped(cv2.invertAffineTransform(matrix), centres)
+    inside = (back >= 0) & (back < heatmap.shape[::-1])
+    return placed * inside.all(axis=-1)

@@ -1,0 +1,83 @@
+"""Example pictures for the page, painted when asked for: no photo of a masked face is shipped."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib import cbook
+from PIL import Image, ImageEnhance
+
+from .masks import MaskStyle, Position, paint_mask
+
+# Grace Hopper, official portrait of the US Navy: public domain, 512 x 600, one of matplotlib's
+# sample pictures.
+PORTRAIT = "grace_hopper.jpg"
+
+# Measured once with YuNet (face_detection_yunet_2023mar.onnx) on the portrait at its full size,
+# score .94: right eye, left eye, nose tip, right and left corner of the mouth, in pixels.
+LANDMARKS = ((227.1, 193.3), (307.8, 195.4), (266.5, 240.0), (228.5, 267.9), (302.2, 269.6))
+
+# Left, top, right, bottom: from the brow to the chin, as the crops of the training set are.
+FACE = (175, 142, 361, 328)
+
+DIM = 0.35  # share of the light that is left
+PALE_BLUE = MaskStyle("surgical", (150, 198, 226))
+STRIPED = MaskStyle("cloth", (150, 40, 50), "stripes", (240, 240, 240))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to try: `name` suits a file, `caption` a page; `image` is RGB."""
+
+    name: str
+    caption: str
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    name: str
+    caption: str
+    position: Position | None = None
+    style: MaskStyle = PALE_BLUE
+    light: float = 1.0
+
+
+RECIPES = (
+    _Recipe("bare", "No mask"),
+    _Recipe("worn_right", "Mask worn right", "right"),
+    _Recipe("nose_out", "Nose out", "nose_out"),
+    _Recipe("under_the_chin", "Mask under the chin", "chin"),
+    _Recipe("worn_right_dim", "Worn right, in dim light", "right", light=DIM),
+    _Recipe("worn_right_striped", "Worn right, striped cloth", "right", STRIPED),
+)
+
+
+def example_pictures(whole: bool = False) -> list[Example]:
+    """Six pictures of one face: bare, masked right, nose out, under the chin, dim, other cloth.
+
+    `whole`: the whole portrait, 512 x 600; else the square of the face, 186 x 186. The masks are
+    painted, and are the same at every call.
+    """
+    with cbook.get_sample_data(PORTRAIT) as file:
+        portrait = Image.open(file).convert("RGB")
+    return [Example(r.name, r.caption, _picture(portrait, r, whole)) for r in RECIPES]
+
+
+def write_examples(folder: Path, whole: bool = False) -> list[tuple[Path, str]]:
+    """Write the example pictures as PNG into `folder`, made if need be -> (path, caption) each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for example in example_pictures(whole):
+        path = folder / f"{example.name}{'_portrait' if whole else ''}.png"
+        example.image.save(path)
+        written.append((path, example.caption))
+    return written
+
+
+def _picture(portrait: Image.Image, recipe: _Recipe, whole: bool) -> Image.Image:
+    image = portrait
+    if recipe.position is not None:
+        image = paint_mask(image, LANDMARKS, recipe.position, recipe.style, rng=0).image
+    if recipe.light != 1.0:
+        image = ImageEnhance.Brightness(image).enhance(recipe.light)
+    return image if whole else image.crop(FACE)

@@ -1,0 +1,281 @@
+"""The page in a real browser: the real program, the shipped versions, uploads and a camera.
+
+Screenshots for people to look at are written to screenshots/.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from conftest import noise
+from PIL import Image, ImageChops
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from maskexplain.checkpoints import list_versions
+from maskexplain.examples import example_pictures, write_examples
+from maskexplain.model import CLASSES
+
+ROOT = Path(__file__).resolve().parents[1]
+SCREENSHOTS = ROOT / "screenshots"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+VERSIONS = ("v1", "v2")
+PATIENCE = 60_000  # milliseconds; a crowded machine is slow
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium found: install it, or set CHROMIUM"),
+    pytest.mark.skipif(
+        not set(VERSIONS) <= set(list_versions()), reason="checkpoints/ lacks v1 or v2"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def url():
+    """The program as a user starts it; prints how long it takes to answer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/"
+    began = time.monotonic()
+    command = [sys.executable, "app.py", "--models", *VERSIONS, "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            _wait(address, server)
+            print(f"the page answers {time.monotonic() - began:.1f} s after the start")
+            yield address
+        finally:
+            server.terminate()
+
+
+def _wait(address: str, server: subprocess.Popen) -> None:
+    for _ in range(240):
+        if server.poll() is not None:
+            pytest.fail(f"app.py ended with {server.returncode}")
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail("app.py did not answer within two minutes")
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("portraits")
+    names = [example.name for example in example_pictures()]
+    files = [path for path, _ in write_examples(folder, whole=True)]
+    return dict(zip(names, files, strict=True))
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory) -> Path:
+    """Frames of a portrait that moves from side to side, 640 x 480."""
+    path = tmp_path_factory.mktemp("camera") / "face.mjpeg"
+    portrait = example_pictures(whole=True)[0].image.resize((410, 480))
+    with open(path, "wb") as file:
+        for x in [*range(60, 160, 5), *range(160, 60, -5)]:
+            frame = Image.new("RGB", (640, 480), (90, 90, 90))
+            frame.paste(portrait, (x, 0))
+            frame.save(file, "JPEG", quality=90)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(camera):
+    fake = [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={camera}",
+    ]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
+        yield chromium
+        chromium.close()
+
+
+def open_page(browser: Browser, url: str, width: int = 1400, dark: bool = False) -> Page:
+    """A visitor of their own; a request to any other server fails the test at once."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if dark else "light",
+        permissions=["camera"],
+    )
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.elsewhere = []
+    page.on("request", lambda r: None if _is_ours(r.url, url) else page.elsewhere.append(r.url))
+    page.goto(url + ("?__theme=dark" if dark else ""))
+    expect(page.locator("#photo")).to_be_visible(timeout=PATIENCE)
+    return page
+
+
+def _is_ours(address: str, url: str) -> bool:
+    return address.startswith((url, "data:", "blob:"))
+
+
+def upload(page: Page, path: Path) -> None:
+    page.set_input_files("#photo input[type=file]", path)
+
+
+def expect_answers(page: Page) -> None:
+    """Both versions' cards, with three bars in class order and two loaded heatmaps each."""
+    for version in VERSIONS:
+        card = page.get_by_role("region", name=f"Version {version}")
+        expect(card).to_be_visible(timeout=PATIENCE)
+        assert card.locator(".bar code").all_inner_texts() == list(CLASSES)
+        percents = [float(t.rstrip("%")) for t in card.locator(".percent").all_inner_texts()]
+        assert sum(percents) == pytest.approx(100, abs=0.2)
+        maps = card.locator("figure img")
+        assert maps.count() == 2
+        for index in range(2):
+            assert maps.nth(index).evaluate("img => img.complete && img.naturalWidth") >= 200
+            assert maps.nth(index).get_attribute("alt")
+        assert card.locator(".verdict").count() == 2
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])
+def test_upload_shows_both_versions(browser, url, portraits, width, dark):
+    page = open_page(browser, url, width, dark)
+    upload(page, portraits["worn_right"])
+    expect_answers(page)
+    expect(page.locator("#notice")).to_contain_text("One face found")
+    expect(page.locator("#numbered img")).to_be_visible()
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, "nothing sticks out sideways"
+    _screenshot(page, f"photo-{width}-{'dark' if dark else 'light'}")
+    assert not page.elsewhere
+    page.context.close()
+
+
+def test_snapshot_from_the_camera(browser, url):
+    page = open_page(browser, url)
+    page.get_by_role("button", name="Capture from camera").or_(
+        page.get_by_label("Capture from camera")
+    ).first.click()
+    page.get_by_text("Click to Access Webcam").locator("visible=true").click()
+    page.wait_for_function("[...document.querySelectorAll('video')].some(v => v.videoWidth > 0)")
+    page.locator("button[aria-label='capture photo']").click()
+    expect_answers(page)
+    expect(page.locator("#notice")).to_contain_text("One face found")
+    _screenshot(page, "snapshot")
+    page.context.close()
+
+
+def test_an_example_answers_at_a_click(browser, url):
+    page = open_page(browser, url)
+    page.get_by_role("button", name="Nose out").click()
+    expect_answers(page)
+    page.context.close()
+
+
+def test_another_class_can_be_explained(browser, url, portraits):
+    page = open_page(browser, url)
+    upload(page, portraits["bare"])
+    expect_answers(page)
+    before = page.locator("figure img").first.get_attribute("src")
+    page.locator("#target").get_by_text("Mask worn incorrectly").click()
+    caption = page.locator("figcaption").first
+    expect(caption).to_contain_text("for “Mask worn incorrectly”", timeout=PATIENCE)
+    assert page.locator("figure img").first.get_attribute("src") != before
+    page.context.close()
+
+
+def test_a_heatmap_can_be_saved(browser, url, portraits):
+    page = open_page(browser, url)
+    upload(page, portraits["bare"])
+    expect_answers(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("Save Grad-CAM of v1")).click()
+    assert download.value.suggested_filename.startswith("v1-grad_cam-")
+    assert Image.open(BytesIO(Path(download.value.path()).read_bytes())).format == "PNG"
+    page.context.close()
+
+
+def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits, tmp_path):
+    bare, masked = (Image.open(portraits[name]) for name in ("bare", "worn_right"))
+    both = Image.new("RGB", (900, 600))
+    both.paste(bare, (0, 0))
+    both.paste(masked.resize((340, 400)), (540, 100))
+    both.save(tmp_path / "both.png")
+    page = open_page(browser, url)
+    upload(page, tmp_path / "both.png")
+    expect_answers(page)
+    expect(page.locator("#notice")).to_contain_text("2 faces found")
+    shown = page.locator(".top img").first
+    first = shown.get_attribute("src")
+    page.locator("#face").get_by_text("2 · ").click()
+    expect(shown).not_to_have_attribute("src", first, timeout=PATIENCE)
+    second = shown.get_attribute("src")
+    picture = page.locator("#numbered img")
+    box = picture.bounding_box()
+    scale = min(box["width"] / 900, box["height"] / 600)
+    left, top = (box["width"] - 900 * scale) / 2, (box["height"] - 600 * scale) / 2
+    picture.click(position={"x": left + 265 * scale, "y": top + 240 * scale})
+    expect(shown).to_have_attribute("src", first, timeout=PATIENCE)
+    assert second != first
+    _screenshot(page, "two-faces")
+    page.context.close()
+
+
+def test_bad_pictures_get_a_message(browser, url, tmp_path):
+    page = open_page(browser, url)
+    (tmp_path / "note.png").write_text("no picture")
+    upload(page, tmp_path / "note.png")
+    expect(page.get_by_text("Not a usable picture")).to_be_visible(timeout=PATIENCE)
+    page.context.close()
+
+
+def test_no_face_offers_the_whole_picture(browser, url, tmp_path):
+    noise(3, (640, 480)).save(tmp_path / "noise.png")
+    page = open_page(browser, url)
+    upload(page, tmp_path / "noise.png")
+    expect(page.locator("#notice")).to_contain_text("No face was found", timeout=PATIENCE)
+    page.get_by_label("Use the whole picture as the face").check()
+    expect_answers(page)
+    page.context.close()
+
+
+def test_two_visitors_see_their_own_photos(browser, url, portraits):
+    pages = [open_page(browser, url) for _ in range(2)]
+    for page, name in zip(pages, ("bare", "worn_right_dim"), strict=True):
+        upload(page, portraits[name])
+    for page in pages:
+        expect_answers(page)
+    faces = [page.locator(".top img").first.screenshot() for page in pages]
+    bare, dim = (Image.open(BytesIO(face)).convert("L").resize((16, 16)) for face in faces)
+    assert sum(bare.getdata()) > 1.5 * sum(dim.getdata())
+    assert ImageChops.difference(bare, dim).getbbox()
+    for page in pages:
+        page.context.close()
+
+
+def test_the_models_figures_are_shown(browser, url):
+    page = open_page(browser, url)
+    page.get_by_role("tab", name="About the models").click()
+    table = page.get_by_role("region", name="Measured results")
+    expect(table).to_be_visible()
+    assert table.locator("tbody tr").count() == 2
+    _screenshot(page, "about")
+    page.context.close()
+
+
+def _screenshot(page: Page, name: str) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
