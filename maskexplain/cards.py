@@ -12,6 +12,7 @@ from .draw import CLASS_TITLES, METHOD_TITLES, data_url, enlarge, overlay
 from .explain import Explanation, answer_and_explain
 from .faithfulness import BlurTest, blur_test, lower_half
 from .model import CLASSES
+from .tables import SHIFT_TITLES
 
 # The hottest fifth must matter more than this share of the random fifths to be called the reason;
 # a heatmap without meaning gets there once in ten pictures.
@@ -131,14 +132,6 @@ def results_table(models: list[MaskModel]) -> str:
 on the same un-augmented faces.</caption>
 <thead><tr><th>Version</th><th>Balanced accuracy</th>{recalls}{shifts}</tr></thead>
 <tbody>{rows}</tbody></table></div>"""
-
-
-SHIFT_TITLES = {
-    "unaugmented": "As taken",
-    "dark_35": "Dark (35%)",
-    "gray": "Gray",
-    "blurred": "Blurred (24 px)",
-}
 
 
 def _results_row(model: MaskModel) -> str:

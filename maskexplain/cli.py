@@ -1,4 +1,4 @@
-"""The command line: python -m maskexplain predict | explain | evaluate.
+"""The command line: python -m maskexplain predict | explain | evaluate | results.
 
 Bad input is one line on stderr and exit code 2.
 """
@@ -18,12 +18,13 @@ from .checkpoints import list_versions
 from .data import csv_beside, list_pictures, select
 from .draw import explanation_figure
 from .errors import UserError
-from .evaluate import Evaluation, evaluate
+from .evaluate import evaluate
 from .explain import METHODS, Answer, answer_and_explain
 from .files import write_file, write_json
 from .images import read_image
 from .model import CLASSES
 from .photo import Subjects, find_subjects
+from .tables import evaluation_text, results_markdown
 
 SPLIT_HELP = "default: test with a CSV, all without"
 
@@ -87,27 +88,16 @@ def evaluate_command(args: argparse.Namespace) -> None:
     evaluation = evaluate(model.network, pictures, bar)
     if args.json:
         write_json(args.json, {"model": model.name, **evaluation.to_dict()})
-    print(report(model.name, evaluation))
+    print(evaluation_text(model.name, evaluation))
 
 
-def report(name: str, evaluation: Evaluation) -> str:
-    """An evaluation as text: recalls with intervals, confusion matrix, shifts."""
-    scores = evaluation.scores
-    lines = [
-        f"{name}: balanced accuracy {scores.balanced_accuracy:.4f}, {scores.pictures} pictures"
-    ]
-    for label, r in scores.per_class.items():
-        low, high = r.interval
-        lines.append(
-            f"  {label:<22} recall {r.recall:.4f} ({r.right}/{r.total}, 95%: {low:.3f}-{high:.3f})"
-        )
-    lines.append(f"confusion matrix (rows true, columns answered: {', '.join(CLASSES)})")
-    lines += ["  " + " ".join(f"{count:6d}" for count in row) for row in scores.confusion_matrix]
-    lines.append("balanced accuracy on the un-augmented pictures, as they are and shifted")
-    for shift, s in evaluation.shifts.items():
-        recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in s.per_class.items())
-        lines.append(f"  {shift:<12} {s.balanced_accuracy:.4f} ({recalls})")
-    return "\n".join(lines)
+def results_command(args: argparse.Namespace) -> None:
+    """Print the stored results of versions as a Markdown table."""
+    results = {model.name: model.results for model in _open_models(args.model or list_versions())}
+    unmeasured = [name for name, content in results.items() if not content]
+    if unmeasured:
+        raise UserError(f"There are no results beside {', '.join(unmeasured)}: train it again.")
+    print(results_markdown(list(results.values())))
 
 
 def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
@@ -140,6 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
     score.add_argument("--json", type=Path, help="write the figures there, too")
     score.set_defaults(run=evaluate_command)
+
+    results = commands.add_parser("results", help="stored results as a Markdown table")
+    results.add_argument("--model", action="append", help="default: all; may be repeated")
+    results.set_defaults(run=results_command)
     return parser
 
 

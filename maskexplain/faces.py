@@ -136,6 +136,8 @@ def _detect(pixels: np.ndarray, name: str) -> np.ndarray:
     rows = detector.detect(pixels)[1]
     if rows is None:
         return np.empty((0, 16), np.float32)
+    # On strips a few pixels wide YuNet gives boxes without end, or not numbers at all.
+    rows = rows[(np.abs(rows) < 1e6).all(axis=1)]
     return np.column_stack([rows, np.sqrt(rows[:, 2] * rows[:, 3])])
 
 
@@ -286,7 +288,7 @@ def crop_face(image: Image.Image, face: Face) -> Crop:
     """
     if abs(face.tilt) > MIN_TILT:
         return _upright_crop(image, face)
-    x0, y0 = (min(int(face.box[i]), image.size[i] - 1) for i in (0, 1))
+    x0, y0 = (min(round(face.box[i]), image.size[i] - 1) for i in (0, 1))
     x1, y1 = (max(round(face.box[i]), low + 1) for i, low in ((2, x0), (3, y0)))
     return Crop(image.crop((x0, y0, x1, y1)), ((1.0, 0.0, float(x0)), (0.0, 1.0, float(y0))))
 

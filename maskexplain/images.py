@@ -33,6 +33,13 @@ MAX_SIDE = 1600
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF", "HEIF")
 REMEDY = "save it as JPEG, PNG, WebP or HEIC and try again"
 
+TOO_MANY_BYTES = (
+    f"The picture's file is over {MAX_BYTES // 2**20} MB: send a smaller or more compressed one."
+)
+TOO_MANY_PIXELS = (
+    f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels: send a smaller copy of it."
+)
+
 # EXIF tag 0x0112 -> what makes the picture upright (CIPA DC-008-2023, 4.6.5.1.6).
 ORIENTATION = 0x0112
 UPRIGHT = {
@@ -82,7 +89,8 @@ def _decoding(data: bytes) -> Iterator[None]:
     """Turn whatever a decoder does with damaged or hostile bytes into one ImageError."""
     try:
         with warnings.catch_warnings():
-            # Pillow's remarks on a file are for its sender, who gets the picture or the error.
+            # Pillow's remarks on a file are no use to its sender. Where threads overlap here, the
+            # worst outcome is that this filter stays.
             warnings.filterwarnings("ignore", module=r"PIL\.|pillow_heif")
             yield
     except ImageError:
@@ -92,9 +100,7 @@ def _decoding(data: bytes) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(_what_it_is(data)) from error
     except Exception as error:  # on damaged bytes decoders raise nearly anything
-        raise ImageError(
-            f"The picture is damaged or cut off: send it again, or open it and {REMEDY}."
-        ) from error
+        raise ImageError(DAMAGED) from error
 
 
 # --- getting the bytes
@@ -138,20 +144,19 @@ def _from_data_url(url: str) -> bytes:
 def _from_path(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError("That is a folder, not a picture: give a picture's file.")
-        if not stat.S_ISREG(mode):  # reading a device or a pipe might never end
-            raise ImageError("That is not a plain file: give a picture's file.")
-        with path.open("rb") as file:
-            return _from_file(file)
+        # Reading a device or a pipe might never end.
+        file = path.open("rb") if stat.S_ISREG(mode) else None
     except FileNotFoundError as error:
         raise ImageError("There is no such file: check the picture's path.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        if isinstance(error, ImageError):
-            raise
         raise ImageError(
             "The picture's file cannot be opened: check its path and permissions."
         ) from error
+    if file is None:
+        kind = "a folder" if stat.S_ISDIR(mode) else "no plain file"
+        raise ImageError(f"That path is {kind}, not a picture: give a picture's file.")
+    with file:
+        return _from_file(file)
 
 
 def _from_file(file: BinaryIO) -> bytes:
@@ -168,18 +173,15 @@ def _from_file(file: BinaryIO) -> bytes:
 
 # --- saying what is wrong
 
-TOO_MANY_BYTES = (
-    f"The picture's file is over {MAX_BYTES // 2**20} MB: send a smaller or more compressed one."
+DAMAGED = f"The picture is damaged or cut off: send it again, or open it and {REMEDY}."
+KNOWN_STARTS = (
+    rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|II\*\0|MM\0\*|GIF8[79]a|....ftyp(hei|mif|msf|avi)"
 )
-TOO_MANY_PIXELS = (
-    f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels: send a smaller copy of it."
-)
-TEXT = f"The file is text, not a picture: choose a picture, or {REMEDY}."
 OTHER_KINDS = (
     (rb"%PDF", "a PDF document"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing"),
     (rb"PK\x03\x04", "a ZIP archive or an office document"),
-    (rb"....ftyp(?!heic|heix|mif1|msf1|avif|avis)|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
+    (rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
     (rb"8BPS", "a Photoshop document"),
     (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),
     (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
@@ -197,15 +199,17 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _what_it_is(data: bytes) -> str:
-    """What a file is that none of the readers knows, from its first bytes."""
+    """What is wrong with a file that no reader takes, told from its first bytes."""
     start = data[:1024]
+    if re.match(KNOWN_STARTS, start, re.DOTALL):
+        return DAMAGED
     for pattern, kind in OTHER_KINDS:
         if re.match(pattern, start, re.DOTALL):
             return f"The file is {kind}, which is not read here: {REMEDY}."
     if re.search(rb"<svg[\s>]", start, re.IGNORECASE):
         return "The file is an SVG drawing, which is not read here: save it as PNG and try again."
     if b"\0" not in start and _is_utf8(start):
-        return TEXT
+        return "The file is text, not a picture: choose a picture instead."
     return f"The file is not a picture that can be read: {REMEDY}."
 
 
@@ -232,7 +236,7 @@ def _upright_rgb(image: Image.Image, max_side: int | None) -> Image.Image:
     orientation = _orientation(image)
     pixels = _shrunk(_eight_bits(image), max_side)
     if min(pixels.size) < MIN_SIDE:
-        raise ImageError("The picture is a very narrow strip: cut out the part with the face.")
+        raise ImageError("The picture is a very narrow strip: send the part with the face.")
     pixels = _on_white(pixels)
     if orientation in UPRIGHT:
         pixels = pixels.transpose(UPRIGHT[orientation])

@@ -1,6 +1,7 @@
 """The Gradio page: components and wiring only. Handlers are plain functions, tested without it."""
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import gradio as gr
@@ -9,6 +10,7 @@ from PIL import Image
 from .answer import MaskModel
 from .cards import cards, results_table
 from .draw import CLASS_TITLES, number_faces
+from .images import ImageError
 from .model import CLASSES
 from .photo import NoFaceError, Subjects, find_subjects
 from .photo_input import PhotoInput
@@ -35,7 +37,7 @@ class PhotoView:
 
 def answer_photo(
     models: list[MaskModel],
-    image: Image.Image | None,
+    image: Image.Image | ImageError | None,
     whole: bool = False,
     chosen: int = 0,
     target: str = "",
@@ -44,8 +46,8 @@ def answer_photo(
 
     Nothing is kept between calls: the faces are found anew, which takes 20 ms.
     """
-    if image is None:
-        return PhotoView()
+    if image is None or isinstance(image, ImageError):
+        return PhotoView(str(image or ""))
     try:
         subjects = find_subjects(image, whole)
     except NoFaceError as error:
@@ -107,7 +109,7 @@ class _PhotoTab:
     photo: gr.Image
     target: gr.Radio
     whole: gr.Checkbox
-    notice: gr.Markdown
+    notice: gr.HTML
     numbered: gr.Image
     face: gr.Radio
     result: gr.HTML
@@ -136,7 +138,7 @@ def _photo_tab(examples: list[tuple[Path, str]]) -> _PhotoTab:
             )
             face = gr.Radio([], label="Which face?", visible=False, elem_id="face")
         with gr.Column(scale=5, min_width=320):
-            notice = gr.Markdown(START, elem_id="notice")
+            notice = gr.HTML(_status(START), elem_id="notice")
             result = gr.HTML(elem_id="result")
     return _PhotoTab(photo, target, whole, notice, numbered, face, result)
 
@@ -175,11 +177,15 @@ def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
     tab.numbered.select(click, [tab.photo, tab.target], outputs, **progress)
 
 
+def _status(text: str) -> str:
+    return f'<p role="status">{escape(text)}</p>'  # read aloud by screen readers when it changes
+
+
 def _updates(tab: _PhotoTab, view: PhotoView) -> dict:
     found = view.numbered is not None
     numbers = [(line, index) for index, line in enumerate(view.lines)]
     return {
-        tab.notice: view.notice or START,
+        tab.notice: _status(view.notice or START),
         tab.numbered: gr.Image(view.numbered, visible=found),
         tab.face: gr.Radio(numbers, value=view.chosen if found else None, visible=len(numbers) > 1),
         tab.result: view.cards,

@@ -7,15 +7,19 @@ from .images import ImageError, read_image
 
 
 class PhotoInput(gr.Image):
-    """gr.Image that reads through `read_image`, so that a bad file gets a sentence."""
+    """gr.Image that reads through `read_image`: Gradio's own reading has no words for a bad file.
+
+    A handler gets an upright RGB picture, None, or the ImageError that says what is wrong. It is
+    returned and not raised, since a raised one is a toast that goes away unread.
+    """
 
     is_template = True  # the browser side is gr.Image's own
 
-    def preprocess(self, payload) -> Image.Image | None:
-        """The payload (a file of the upload cache, or a data URL) as an upright RGB picture."""
+    def preprocess(self, payload) -> Image.Image | ImageError | None:
+        """The payload is a file of the upload cache, or a data URL."""
         if payload is None:
             return None
         try:
             return read_image(payload.path or payload.url or b"")
         except ImageError as error:
-            raise gr.Error(str(error), title="Not a usable picture") from error
+            return error

@@ -3,7 +3,6 @@
 import base64
 from io import BytesIO
 
-import gradio as gr
 import numpy as np
 import pytest
 from conftest import noise
@@ -11,6 +10,7 @@ from gradio.data_classes import ImageData
 from PIL import Image
 
 from maskexplain.examples import example_pictures
+from maskexplain.images import ImageError
 from maskexplain.model import CLASSES
 from maskexplain.page import PhotoView, answer_photo, face_at
 from maskexplain.photo import find_subjects
@@ -96,10 +96,12 @@ def test_input_reads_files_and_data_urls_upright(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", None])
-def test_input_gives_a_bad_file_a_sentence(tmp_path, content):
+def test_a_bad_file_gets_a_sentence(tiny, tmp_path, content):
     buffer = BytesIO()
     noise(6, (64, 64)).save(buffer, "PNG")
     path = tmp_path / "bad.png"
     path.write_bytes(buffer.getvalue()[:200] if content is None else content)
-    with pytest.raises(gr.Error, match="picture"):
-        PhotoInput().preprocess(ImageData(path=str(path)))
+    error = PhotoInput().preprocess(ImageData(path=str(path)))
+    assert isinstance(error, ImageError)
+    view = answer_photo([tiny], error)
+    assert view == PhotoView(str(error)) and "picture" in view.notice

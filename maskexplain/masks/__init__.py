@@ -1,0 +1,20 @@
+"""Paint a face mask on a bare face, from the five landmarks of the face finder.
+
+The mask is a patch on a rough model of a head (an elliptic cylinder with a tent over the nose),
+turned as the landmarks say, so that it follows the face when that is turned or tilted.
+"""
+
+from .cut import POSITIONS, Position
+from .paint import PaintedMask, paint_mask
+from .style import KINDS, PATTERNS, MaskStyle, random_style
+
+__all__ = [
+    "KINDS",
+    "PATTERNS",
+    "POSITIONS",
+    "MaskStyle",
+    "PaintedMask",
+    "Position",
+    "paint_mask",
+    "random_style",
+]

@@ -1,0 +1,61 @@
+"""Results as text: for the terminal, and as the table that the README shows."""
+
+from collections.abc import Sequence
+
+from .evaluate import Evaluation
+from .model import CLASSES
+
+SHIFT_TITLES = {
+    "unaugmented": "As taken",
+    "dark_35": "Dark (35%)",
+    "gray": "Gray",
+    "blurred": "Blurred (24 px)",
+}
+
+
+def results_markdown(results: Sequence[dict]) -> str:
+    """The contents of some versions' JSON files as a Markdown table, a column a version.
+
+    Recall with counts and Wilson's 95% interval; the rows of SHIFT_TITLES are balanced accuracies
+    on the un-augmented pictures.
+    """
+    names = [r["name"] for r in results]
+    rows = [["Test split", *names], ["---", *("---" for _ in names)]]
+    rows.append(["Balanced accuracy, all", *(f"{r['balanced_accuracy']:.3f}" for r in results)])
+    for name in CLASSES:
+        rows.append([f"Recall `{name}`", *(_recall(r["per_class"][name]) for r in results)])
+    for key, title in SHIFT_TITLES.items():
+        cells = (f"{r['shifts'][key]['balanced_accuracy']:.3f}" for r in results)
+        rows.append([f"{title}, un-augmented faces", *cells])
+    rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _recall(recall: dict) -> str:
+    low, high = recall["interval"]
+    return f"{recall['recall']:.3f} ({recall['right']}/{recall['total']}, {low:.2f}–{high:.2f})"
+
+
+def _called_incorrect(results: dict) -> str:
+    dark = results["shifts"]["dark_35"]
+    return f"{sum(row[0] for row in dark['confusion_matrix'])} of {dark['pictures']}"
+
+
+def evaluation_text(name: str, evaluation: Evaluation) -> str:
+    """An evaluation as text: recalls with intervals, confusion matrix, shifts."""
+    scores = evaluation.scores
+    lines = [
+        f"{name}: balanced accuracy {scores.balanced_accuracy:.4f}, {scores.pictures} pictures"
+    ]
+    for label, r in scores.per_class.items():
+        low, high = r.interval
+        lines.append(
+            f"  {label:<22} recall {r.recall:.4f} ({r.right}/{r.total}, 95%: {low:.3f}-{high:.3f})"
+        )
+    lines.append(f"confusion matrix (rows true, columns answered: {', '.join(CLASSES)})")
+    lines += ["  " + " ".join(f"{count:6d}" for count in row) for row in scores.confusion_matrix]
+    lines.append("balanced accuracy on the un-augmented pictures, as they are and shifted")
+    for shift, s in evaluation.shifts.items():
+        recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in s.per_class.items())
+        lines.append(f"  {shift:<12} {s.balanced_accuracy:.4f} ({recalls})")
+    return "\n".join(lines)
