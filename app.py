@@ -1,4 +1,7 @@
-"""The page:  python app.py [--models v1 v2] [--share] [--auth USER:PASSWORD] [--host] [--port]"""
+"""The page and its HTTP API on one port.
+
+python app.py [--models v1 v2] [--share] [--auth USER:PASSWORD] [--host] [--port]
+"""
 
 import argparse
 import sys
@@ -14,10 +17,10 @@ from maskexplain.serve import launch
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Serve the mask explainer's page.")
+    parser = argparse.ArgumentParser(description="Serve the mask explainer: page and HTTP API.")
     parser.add_argument("--models", nargs="+", help="versions side by side; default: all there are")
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for these")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask everyone for these")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network")
     parser.add_argument("--port", type=int, default=7860)
     return parser.parse_args(arguments)
@@ -38,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
     with tempfile.TemporaryDirectory(prefix="maskexplain-") as folder:
         page = build_page(models, write_examples(Path(folder), whole=True))
-        launch(page, args.host, args.port, args.share, auth)
+        launch(page, models, args.host, args.port, args.share, auth)
 
 
 if __name__ == "__main__":

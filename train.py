@@ -19,6 +19,7 @@ from maskexplain.checkpoints import FOLDER
 from maskexplain.data import csv_beside, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
 from maskexplain.finish import finish
+from maskexplain.memory import keep_memory
 from maskexplain.recipes import RECIPES, TRAIN_SIZE
 from maskexplain.training import Training, fit, has_bf16, resume, start
 
@@ -42,6 +43,7 @@ def main(args: argparse.Namespace) -> None:
         raise UserError("--epochs must be 1 or more.")
     if args.threads:
         torch.set_num_threads(args.threads)
+    keep_memory()
     recipe = RECIPES[args.version]
     recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
     folder = args.runs / recipe.name

@@ -3,12 +3,21 @@
 Pictures are `data:` URLs, so nothing of a face is written to disk to show it.
 """
 
+from collections.abc import Sequence
 from html import escape
 
 from PIL import Image
 
 from .answer import MaskModel, Prediction
-from .draw import CLASS_TITLES, METHOD_TITLES, data_url, enlarge, overlay
+from .crops import Crop
+from .draw import (
+    CLASS_TITLES,
+    METHOD_TITLES,
+    data_url,
+    enlarge,
+    overlay,
+    overlay_on_photo,
+)
 from .explain import Explanation, answer_and_explain
 from .faithfulness import BlurTest, blur_test, lower_half
 from .model import CLASSES
@@ -19,30 +28,50 @@ from .tables import SHIFT_TITLES
 NEEDED = 18 / 19
 
 
-def cards(models: list[MaskModel], crop: Image.Image, target: str | None) -> str:
-    """A card a version, side by side; `target` None explains what each version answers."""
-    inner = "".join(_card(model, crop, target) for model in models)
+def cards(models: list[MaskModel], photo: Image.Image, crop: Crop, target: str | None) -> str:
+    """A card a version, side by side; `target` None explains what each version answers.
+
+    `photo` is the picture that the crop was cut from.
+    """
+    inner = "".join(_card(model, photo, crop, target) for model in models)
     return f'<div class="cards">{inner}</div>{_legend()}'
 
 
-def _card(model: MaskModel, crop: Image.Image, target: str | None) -> str:
-    answer = answer_and_explain(model, crop, target=target)
-    tests = blur_test(model, crop, answer.explanations)
+def _card(model: MaskModel, photo: Image.Image, crop: Crop, target: str | None) -> str:
+    answer = answer_and_explain(model, crop.image, target=target)
+    tests = blur_test(model, crop.image, answer.explanations)
     maps = "".join(
-        _heatmap(model.name, crop, explanation, test)
+        _heatmap(model.name, crop.image, explanation, test)
         for explanation, test in zip(answer.explanations, tests, strict=True)
     )
     label = answer.prediction.label
+    name = escape(model.name)
     return f"""
-<section class="card" aria-label="Version {escape(model.name)}">
-  <h3>{escape(model.name)} <span class="answer {label}">{CLASS_TITLES[label]}</span></h3>
+<section class="card" aria-label="Version {name}">
+  <h3>{name} <span class="answer {label}">{CLASS_TITLES[label]}</span></h3>
   <p class="measured">{_measured(model.results)}</p>
   <div class="top">
-    <img src="{data_url(enlarge(crop))}" alt="The face as {escape(model.name)} is given it">
+    <img src="{data_url(enlarge(crop.image))}" alt="The face as {name} is given it">
     {bars(answer.prediction)}
   </div>
   <div class="maps">{maps}</div>
+  {_on_photo(photo, crop, answer.explanations, tests)}
 </section>"""
+
+
+def _on_photo(
+    photo: Image.Image, crop: Crop, explanations: Sequence[Explanation], tests: list[BlurTest]
+) -> str:
+    """The map that hurts most when it is blurred, at its place on the photo."""
+    best = max(range(len(tests)), key=lambda index: tests[index].beaten)
+    if crop.image.size == photo.size or explanations[best].empty:
+        return ""
+    title = METHOD_TITLES[explanations[best].method]
+    url = data_url(overlay_on_photo(photo, crop, explanations[best]), "jpeg")
+    return f"""
+<details><summary>{title} on the photo</summary>
+  <img src="{url}" alt="The photo with the heat of {title} on the face">
+</details>"""
 
 
 def bars(prediction: Prediction) -> str:

@@ -24,7 +24,8 @@ from .files import write_file, write_json
 from .images import read_image
 from .model import CLASSES
 from .photo import Subjects, find_subjects
-from .tables import evaluation_text, results_markdown
+from .scenes import evaluate_scenes
+from .tables import evaluation_text, results_markdown, scenes_text
 
 SPLIT_HELP = "default: test with a CSV, all without"
 
@@ -77,8 +78,12 @@ def _explained(out: Path, stem: str, answers: dict[str, Answer]) -> dict:
     return result
 
 
-def evaluate_command(args: argparse.Namespace) -> None:
-    """Score one version on an image folder of crops; no face finding."""
+def evaluate_command(args: argparse.Namespace) -> int:
+    """Score one version on an image folder of crops, or face finding on scenes."""
+    if args.scenes:
+        return _evaluate_scenes(args)
+    if not args.model or not args.data:
+        raise UserError("evaluate needs --model NAME with --data DIR, or --scenes DIR.")
     model = open_model(args.model)
     csv_file = args.csv or csv_beside(args.data)
     # Without a CSV the pictures are somebody's own test set: all of them count.
@@ -89,6 +94,16 @@ def evaluate_command(args: argparse.Namespace) -> None:
     if args.json:
         write_json(args.json, {"model": model.name, **evaluation.to_dict()})
     print(evaluation_text(model.name, evaluation))
+    return 0
+
+
+def _evaluate_scenes(args: argparse.Namespace) -> int:
+    bar = partial(tqdm, desc="scenes", unit="picture", leave=False, disable=None)
+    result = evaluate_scenes(args.scenes, split=args.split or "all", progress=bar)
+    if args.json:
+        write_json(args.json, result.to_dict())
+    print(scenes_text(result))
+    return 0 if result.reached else 1
 
 
 def results_command(args: argparse.Namespace) -> None:
@@ -123,9 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--target", choices=CLASSES, help="default: the predicted class")
     explain.set_defaults(run=explain_command)
 
-    score = commands.add_parser("evaluate", help="score a version on an image folder of crops")
-    score.add_argument("--model", required=True)
-    score.add_argument("--data", type=Path, required=True)
+    score = commands.add_parser("evaluate", help="score a version, or face finding")
+    score.add_argument("--model")
+    score.add_argument("--data", type=Path, help="image folder of face crops; no face finding")
+    score.add_argument("--scenes", type=Path, help="folder with scenes/ and scenes.csv")
     score.add_argument("--csv", type=Path, help="default: DIR.csv beside DIR, if it is there")
     score.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
     score.add_argument("--json", type=Path, help="write the figures there, too")
@@ -141,8 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     args = _parser().parse_args(arguments)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except UserError as error:
         print(f"maskexplain: {error}", file=sys.stderr)
         return 2
-    return 0

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from .answer import Prediction
+from .crops import Crop, paste_back
 from .explain import Answer, Explanation
 from .faces import Face
 from .model import CLASSES
@@ -48,14 +49,32 @@ def overlay(crop: Image.Image, explanation: Explanation, side: int = SIDE) -> Im
     without positive heat the face stays as it is.
     """
     large = enlarge(crop, side)
-    heat = np.clip(explanation.heatmap, 0, None)
+    heat = Image.fromarray(relative_heat(explanation.heatmap))
+    return _blend(large, np.asarray(heat.resize(large.size, Image.Resampling.BILINEAR)))
+
+
+def overlay_on_photo(
+    photo: Image.Image, crop: Crop, explanation: Explanation, side: int = 2 * SIDE
+) -> Image.Image:
+    """The photo, at most `side` pixels long, with the heat at its true place on the face."""
+    heat = paste_back(relative_heat(explanation.heatmap), crop, photo.size)
+    small = photo.copy()
+    small.thumbnail((side, side))
+    heat = Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR)
+    return _blend(small, np.asarray(heat))
+
+
+def relative_heat(heatmap: np.ndarray) -> np.ndarray:
+    """The positive heat as a share of the map's peak, float32 0..1; all 0 where none is."""
+    heat = np.clip(heatmap, 0, None)
     peak = heat.max()
-    if peak > 0:
-        heat = heat / peak
-    heat = np.asarray(Image.fromarray(heat).resize(large.size, Image.Resampling.BILINEAR))
+    return heat / peak if peak > 0 else heat
+
+
+def _blend(image: Image.Image, heat: np.ndarray) -> Image.Image:
     colours = HEAT(heat)[..., :3] * 255  # H x W x 3
     alpha = 0.85 * np.sqrt(heat)[..., None]
-    mixed = (1 - alpha) * np.asarray(large, dtype=np.float32) + alpha * colours
+    mixed = (1 - alpha) * np.asarray(image, dtype=np.float32) + alpha * colours
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
@@ -83,9 +102,11 @@ def png_bytes(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def data_url(image: Image.Image) -> str:
-    """A picture as a PNG `data:` URL: a page can show and save it without a file on disk."""
-    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()
+def data_url(image: Image.Image, kind: str = "png") -> str:
+    """A picture as a `data:` URL (png or jpeg): shown and saved without a file on disk."""
+    buffer = BytesIO()
+    image.save(buffer, kind, quality=88)
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def explanation_figure(crop: Image.Image, answers: dict[str, Answer], path: Path) -> None:

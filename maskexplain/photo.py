@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from .crops import Crop, crop_face, looks_like_crop, whole_crop
 from .errors import UserError
-from .faces import Crop, Face, crop_face, find_faces, looks_like_crop, whole_crop
+from .faces import Face, find_faces
 
 
 class NoFaceError(UserError):

@@ -1,5 +1,7 @@
 """The page's photo input: Gradio's image component, read through our own door."""
 
+from pathlib import Path
+
 import gradio as gr
 from PIL import Image
 
@@ -20,6 +22,15 @@ class PhotoInput(gr.Image):
         if payload is None:
             return None
         try:
-            return read_image(payload.path or payload.url or b"")
+            return read_image(self._source(payload))
         except ImageError as error:
             return error
+
+    def _source(self, payload) -> str:
+        # A stranger's request may name any path or address as its payload.
+        if payload.path is None and (payload.url or "").startswith("data:"):
+            return payload.url
+        cache = Path(self.GRADIO_CACHE).resolve()
+        if payload.path and Path(payload.path).resolve().is_relative_to(cache):
+            return payload.path
+        raise ImageError("That is no uploaded picture: upload the picture's file.")

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
-from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
+from . import augment
 from .model import CLASSES
 
-# Maps one stored training picture (uint8, 3 x S x S) and its class index to the network's pixels
-# (uint8, 3 x size x size), anew in each epoch.
-Augment = Callable[[torch.Tensor, int], torch.Tensor]
+# Maps stored training pictures (uint8, N x 3 x S x S) and their class indices (N) to the network's
+# pixels (uint8, N x 3 x size x size), anew in each epoch.
+Augment = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -37,28 +38,31 @@ class Recipe:
         return asdict(self)
 
 
-_resize = v2.Resize((64, 64))
-
-_seed_base = v2.Compose(
-    [_resize, v2.ColorJitter(saturation=0.2), v2.RandomAffine(degrees=5, translate=(0.1, 0.1))]
-)
-
-# In the seed this ran for one class alone, and so taught the network a shortcut. It is kept.
-_seed_incorrect_only = v2.Compose(
-    [v2.ColorJitter(brightness=0.3, contrast=0.3), v2.GaussianBlur(3, sigma=(0.1, 2.0))]
-)
-
-
-def plain(picture: torch.Tensor, label: int) -> torch.Tensor:
+def plain(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """v1: no augmentation."""
-    return _resize(picture)
+    return F.resize(pixels, [64, 64])
 
 
-def seed_augment(picture: torch.Tensor, label: int) -> torch.Tensor:
-    """v2: light and blur for badly worn masks, then colour and small shifts for all."""
-    if CLASSES[label] == "mask_weared_incorrect":
-        picture = _seed_incorrect_only(picture)
-    return _seed_base(picture)
+def seed_augment(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """v2: light and blur for badly worn masks, then saturation and small moves for all."""
+    # In the seed this ran for one class alone, and so taught the network a shortcut. It is kept.
+    incorrect = labels == CLASSES.index("mask_weared_incorrect")
+    pixels = pixels.float()
+    pixels[incorrect] = _light_and_blur(pixels[incorrect])
+    pixels = F.resize(pixels, [64, 64])
+    count = len(pixels)
+    pixels = augment.adjust_saturation(pixels, augment.uniform(count, 0.8, 1.2))
+    shifts = augment.uniform(count * 2, -6.4, 6.4).round().view(count, 2)  # a tenth of 64
+    moved = augment.rotate_and_shift(pixels, augment.uniform(count, -5, 5), shifts)
+    return moved.round().to(torch.uint8)
+
+
+def _light_and_blur(pixels: torch.Tensor) -> torch.Tensor:
+    count = len(pixels)
+    changes = [augment.adjust_brightness, augment.adjust_contrast]
+    for index in torch.randperm(2).tolist():  # ColorJitter's order is random
+        pixels = changes[index](pixels, augment.uniform(count, 0.7, 1.3))
+    return augment.blur_3x3(pixels, augment.uniform(count, 0.1, 2.0))
 
 
 AUGMENTS: dict[str, Augment] = {"plain": plain, "seed_augment": seed_augment}

@@ -1,7 +1,11 @@
-"""How the page is served: theme, limits, and what a stranger may not do."""
+"""How the page and its HTTP API are served: theme, limits, and what a stranger may not do."""
+
+from collections.abc import Sequence
 
 import gradio as gr
 
+from .answer import MaskModel
+from .api import MAX_BODY, make_router
 from .errors import UserError
 from .page import ASSETS
 
@@ -12,20 +16,23 @@ THEME = gr.themes.Soft(
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
 )
-MAX_FILE = "20mb"
 
 
 def launch(
     page: gr.Blocks,
+    models: Sequence[MaskModel],
     host: str,
     port: int,
     share: bool = False,
     auth: tuple[str, str] | None = None,
     block: bool = True,
 ) -> None:
-    """Serve the page; `block` False returns at once. Raises UserError where the port is taken.
+    """Serve the page and, on its port, the HTTP API of these versions (the newest last).
 
-    Visitors cannot list the API, read files, see errors' insides or fill the disk.
+    `auth` (user, password) covers both; `block` False returns at once. Raises UserError where the
+    port is taken.
+
+    Visitors cannot list Gradio's own API, read files, see errors' insides or fill the disk.
     """
     # Two at once: a second visitor waits for no first, and two cores are busy.
     page.queue(default_concurrency_limit=2, max_size=32, api_open=False)
@@ -37,7 +44,7 @@ def launch(
             auth=auth,
             theme=THEME,
             css_paths=[ASSETS / "style.css"],
-            max_file_size=MAX_FILE,
+            max_file_size=MAX_BODY,
             footer_links=["gradio"],
             run_history=False,
             enable_monitoring=False,
@@ -45,6 +52,8 @@ def launch(
             strict_cors=True,
             ssr_mode=False,
             prevent_thread_lock=not block,
+            # Gradio's openapi.json would list its own routes, and to everyone.
+            app_kwargs={"routes": list(make_router(models, auth).routes), "openapi_url": None},
         )
     except OSError as error:
         raise UserError(

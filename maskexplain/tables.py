@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from .evaluate import Evaluation
 from .model import CLASSES
+from .scenes import GOAL, ScenesResult
 
 SHIFT_TITLES = {
     "unaugmented": "As taken",
@@ -58,4 +59,23 @@ def evaluation_text(name: str, evaluation: Evaluation) -> str:
     for shift, s in evaluation.shifts.items():
         recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in s.per_class.items())
         lines.append(f"  {shift:<12} {s.balanced_accuracy:.4f} ({recalls})")
+    return "\n".join(lines)
+
+
+def scenes_text(result: ScenesResult) -> str:
+    """What was found on scenes as text: recalls with intervals, precision, and the goals."""
+    lines = [f"faces of {result.minimum_side} pixels and more in {result.pictures} pictures"]
+    for label, r in result.per_class.items():
+        low, high = r.interval
+        lines.append(
+            f"  {label:<22} recall {r.recall:.3f} ({r.right}/{r.total}, 95%: {low:.3f}-{high:.3f})"
+        )
+    low, high = result.precision_interval
+    lines.append(
+        f"  {'precision':<22}        {result.precision:.3f} "
+        f"({result.right}/{result.found}, 95%: {low:.3f}-{high:.3f})"
+    )
+    lines.append(f"  {'mean IoU':<22}        {result.mean_iou:.3f}")
+    lines.append(f"  {'finding, one picture':<22}        {result.milliseconds:.0f} ms")
+    lines.append(f"goals, {GOAL} each: {'reached' if result.reached else 'NOT reached'}")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """The commands as a person types them: answers, files, and one line for bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,25 @@ def test_evaluate_without_csv_takes_all_pictures(version, toy_folder, tmp_path, 
     assert "60 pictures" in capsys.readouterr().out
 
 
+def test_evaluate_scenes_prints_the_figures_and_says_where_goals_are_missed(
+    portrait, tmp_path, capsys
+):
+    (tmp_path / "scenes").mkdir()
+    shutil.copy(portrait, tmp_path / "scenes" / "one.png")
+    header = "file,class,xmin,ymin,xmax,ymax,split"
+    scenes = tmp_path / "scenes.csv"
+    for box, code in (("175,142,361,328", 0), ("5,5,60,60", 1)):
+        scenes.write_text(f"{header}\none.png,without_mask,{box},test\n")
+        assert cli.main(["evaluate", "--scenes", str(tmp_path)]) == code
+        assert ("NOT reached" in capsys.readouterr().out) == bool(code)
+
+
+def test_results_prints_the_readmes_table(capsys):
+    assert cli.main(["results"]) == 0
+    table = capsys.readouterr().out.strip()
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_bad_input_is_one_line_and_exit_code_2(version, tmp_path, capsys):
     text = tmp_path / "note.jpg"
     text.write_text("no picture")
@@ -89,6 +109,9 @@ def test_bad_input_is_one_line_and_exit_code_2(version, tmp_path, capsys):
         (["predict", str(tmp_path / "none.png"), "--model", version], "picture"),
         (["predict", str(empty), "--model", "v99"], "no checkpoint"),
         (["evaluate", "--data", str(tmp_path / "x"), "--model", version], "There is no folder"),
+        (["evaluate", "--model", version], "evaluate needs --model NAME with --data DIR"),
+        (["evaluate", "--scenes", str(tmp_path)], "scenes"),
+        (["results", "--model", version], "There are no results beside tiny"),
     ]:
         assert cli.main(arguments) == 2
         captured = capsys.readouterr()

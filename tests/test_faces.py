@@ -16,17 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from maskexplain import faces
-from maskexplain.faces import (
-    Crop,
-    Face,
-    FaceError,
-    crop_face,
-    find_faces,
-    looks_like_crop,
-    paste_back,
-    whole_crop,
-)
+from maskexplain import yunet
+from maskexplain.crops import Crop, crop_face, looks_like_crop, paste_back, whole_crop
+from maskexplain.faces import Face, find_faces
 from maskexplain.images import read_image
 from maskexplain.scenes import (
     ScenesError,
@@ -36,6 +28,7 @@ from maskexplain.scenes import (
     match_boxes,
     measure,
 )
+from maskexplain.yunet import FaceError
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -154,9 +147,9 @@ def test_model_package_is_not_imported() -> None:
 def test_wrong_model_is_told(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
-    monkeypatch.setattr(faces, name, value)
+    monkeypatch.setattr(yunet, name, value)
     with pytest.raises(FaceError, match=said):
-        faces._model.__wrapped__()
+        yunet._model.__wrapped__()
 
 
 # --- tilted heads

@@ -2,6 +2,7 @@
 
 import base64
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,13 @@ def test_nothing_given_shows_nothing(tiny):
     assert answer_photo([tiny], None) == PhotoView()
 
 
+def photo_input(cache: Path) -> PhotoInput:
+    """The component with `cache` for its upload folder."""
+    component = PhotoInput(type="pil")
+    component.GRADIO_CACHE = str(cache)
+    return component
+
+
 def test_input_reads_files_and_data_urls_upright(tmp_path):
     upright = noise(5, (60, 40))
     path = tmp_path / "turned.png"
@@ -90,7 +98,7 @@ def test_input_reads_files_and_data_urls_upright(tmp_path):
     upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
     url = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
     for payload in (ImageData(path=str(path)), ImageData(url=url)):
-        image = PhotoInput(type="pil").preprocess(payload)
+        image = photo_input(tmp_path).preprocess(payload)
         assert np.array_equal(np.asarray(image), np.asarray(upright))
     assert PhotoInput().preprocess(None) is None
 
@@ -101,7 +109,23 @@ def test_a_bad_file_gets_a_sentence(tiny, tmp_path, content):
     noise(6, (64, 64)).save(buffer, "PNG")
     path = tmp_path / "bad.png"
     path.write_bytes(buffer.getvalue()[:200] if content is None else content)
-    error = PhotoInput().preprocess(ImageData(path=str(path)))
+    error = photo_input(tmp_path).preprocess(ImageData(path=str(path)))
     assert isinstance(error, ImageError)
     view = answer_photo([tiny], error)
     assert view == PhotoView(str(error)) and "picture" in view.notice
+
+
+def test_a_stranger_cannot_name_a_path_or_an_address(tmp_path):
+    (tmp_path / "cache").mkdir()
+    secret = tmp_path / "secret.png"
+    noise(7, (64, 64)).save(secret)
+    component = photo_input(tmp_path / "cache")
+    for payload in (
+        ImageData(path=str(secret)),
+        ImageData(path=f"{tmp_path}/cache/../secret.png"),
+        ImageData(url=str(secret)),
+        ImageData(url="http://127.0.0.1:1/a.png"),
+        ImageData(),
+    ):
+        error = component.preprocess(payload)
+        assert isinstance(error, ImageError) and "no uploaded picture" in str(error)

@@ -17,7 +17,7 @@ from maskexplain.training import TrainingError, fit, resume, start
 def recipe(monkeypatch):
     from maskexplain import recipes
 
-    monkeypatch.setitem(recipes.AUGMENTS, "none", lambda picture, label: picture)
+    monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     return replace(
         RECIPES["v2"],
         name="toy",

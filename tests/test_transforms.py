@@ -1,9 +1,12 @@
 """The evaluation transform is the seed's, and training's transforms do what the recipes say."""
 
+import pytest
 import torch
 from conftest import noise
 from torchvision import transforms as v1
+from torchvision.transforms.v2 import functional as F
 
+from maskexplain import augment
 from maskexplain.model import CLASSES
 from maskexplain.recipes import AUGMENTS, plain, seed_augment
 from maskexplain.transforms import EvaluationTransform, to_pixels
@@ -22,25 +25,68 @@ def test_a_batch_takes_crops_of_any_size():
     assert batch.min() >= -1 and batch.max() <= 1
 
 
-def test_plain_recipe_is_a_resize_only(crop):
-    picture = to_pixels(crop, 128)
-    assert torch.equal(plain(picture, 0), plain(picture, 1))
-    assert plain(picture, 0).shape == (3, 64, 64)
+@pytest.fixture
+def batch() -> torch.Tensor:
+    """Three made pictures, uint8 3 x 3 x 128 x 128."""
+    return torch.stack([to_pixels(noise(seed, (128, 128)), 128) for seed in range(3)])
+
+
+def test_plain_recipe_is_the_evaluation_transforms_resize(batch):
+    out = plain(batch, torch.zeros(3))
+    by_pillow = torch.stack([to_pixels(noise(seed, (128, 128)), 64) for seed in range(3)])
+    assert (out.int() - by_pillow.int()).abs().max() <= 1
+
+
+FACTORS = torch.tensor([0.7, 1.0, 1.3])
+
+
+@pytest.mark.parametrize("name", ["adjust_brightness", "adjust_contrast", "adjust_saturation"])
+def test_batched_light_equals_torchvisions(batch, name):
+    ours = getattr(augment, name)(batch.float(), FACTORS)
+    theirs = [
+        getattr(F, name)(picture, float(f)) for picture, f in zip(batch, FACTORS, strict=True)
+    ]
+    # torchvision cuts uint8 values off where ours keep fractions.
+    assert (ours - torch.stack(theirs)).abs().max() <= 2
+
+
+def test_batched_blur_equals_torchvisions(batch):
+    sigmas = [0.1, 0.8, 2.0]
+    ours = augment.blur_3x3(batch.float(), torch.tensor(sigmas))
+    theirs = [F.gaussian_blur(p.float(), 3, s) for p, s in zip(batch, sigmas, strict=True)]
+    assert torch.allclose(ours, torch.stack(theirs), atol=0.01)
+
+
+def test_batched_moves_equal_torchvisions(batch):
+    degrees, shifts = torch.tensor([-5.0, 0.0, 4.0]), torch.tensor([[3.0, -2], [0, 0], [-6, 5]])
+    ours = augment.rotate_and_shift(batch.float(), degrees, shifts)
+    for picture, out, angle, (x, y) in zip(batch, ours, degrees, shifts, strict=True):
+        theirs = F.affine(picture.float(), float(angle), [float(x), float(y)], 1.0, [0.0, 0.0])
+        # A nearest pixel on the very border between two may be either.
+        assert (out != theirs).float().mean() < 0.01
 
 
 def test_only_the_incorrect_class_loses_light_in_v2():
-    picture = torch.full((3, 128, 128), 200, dtype=torch.uint8)
+    white = torch.full((20, 3, 128, 128), 200, dtype=torch.uint8)
 
-    def brightest(label: int) -> list[int]:
+    def darkest_light(name: str) -> int:
         torch.manual_seed(0)
-        return [int(seed_augment(picture, label).max()) for _ in range(20)]
+        labels = torch.full((20,), CLASSES.index(name))
+        return int(seed_augment(white, labels).amax((1, 2, 3)).min())
 
-    assert min(brightest(CLASSES.index("with_mask"))) >= 199
-    assert min(brightest(CLASSES.index("without_mask"))) >= 199
-    assert min(brightest(CLASSES.index("mask_weared_incorrect"))) < 180
+    assert darkest_light("with_mask") >= 199 and darkest_light("without_mask") >= 199
+    assert darkest_light("mask_weared_incorrect") < 180
 
 
-def test_every_augment_gives_uint8_at_the_input_size(crop):
-    for augment in AUGMENTS.values():
-        out = augment(to_pixels(crop, 128), 0)
-        assert out.dtype == torch.uint8 and out.shape == (3, 64, 64)
+def test_every_picture_of_a_batch_draws_its_own_parameters(batch):
+    torch.manual_seed(0)
+    same = batch[:1].repeat(8, 1, 1, 1)
+    out = seed_augment(same, torch.zeros(8, dtype=torch.long))
+    assert len({picture.numpy().tobytes() for picture in out}) == 8
+    assert torch.equal(same, batch[:1].repeat(8, 1, 1, 1)), "the stored pictures stay as they are"
+
+
+def test_every_augment_gives_uint8_at_the_input_size(batch):
+    for change in AUGMENTS.values():
+        out = change(batch, torch.tensor([0, 1, 2]))
+        assert out.dtype == torch.uint8 and out.shape == (3, 3, 64, 64)

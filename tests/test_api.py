@@ -1,0 +1,433 @@
+"""The HTTP API over real connections: the page's own server, and uvicorn alone."""
+
+import base64
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BytesIO
+
+import httpx
+import numpy as np
+import pytest
+import torch
+import uvicorn
+from conftest import TinyCNN, noise
+from fastapi import APIRouter, FastAPI
+from PIL import Image
+
+from maskexplain import api
+from maskexplain.answer import MaskModel
+from maskexplain.api import MAX_BODY, WORKERS, explain_picture, make_router, predict_picture
+from maskexplain.examples import example_pictures, write_examples
+from maskexplain.explain import ExplainError, explain
+from maskexplain.images import read_image
+from maskexplain.model import CLASSES
+from maskexplain.page import build_page
+from maskexplain.photo import find_subjects
+from maskexplain.serve import launch
+
+AUTH = ("ada", "löwe:1")
+RESULTS = {"balanced_accuracy": 0.9, "shifts": {"dark_35": {"balanced_accuracy": 0.6}}}
+
+
+def version(name: str, seed: int, results: dict | None = None) -> MaskModel:
+    torch.manual_seed(seed)
+    return MaskModel(name, TinyCNN(), results or {}, torch.device("cpu"))
+
+
+class HeldModel(MaskModel):
+    """Answers as soon as `released` is set; `asked` counts the calls, one `release` for each."""
+
+    def __init__(self) -> None:
+        super().__init__("held", TinyCNN(), {}, torch.device("cpu"))
+        self.asked = 0
+        self.begun = threading.Semaphore(0)
+        self.released = threading.Event()
+
+    def predict(self, crops):
+        self.asked += 1
+        self.begun.release()
+        assert self.released.wait(20)
+        return super().predict(crops)
+
+
+@pytest.fixture(scope="module")
+def models() -> list[MaskModel]:
+    return [version("older", 0), version("newer", 1, RESULTS)]
+
+
+@contextmanager
+def page_server(models, folder, auth=None) -> Iterator[httpx.Client]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    page = build_page(models, write_examples(folder, whole=True)[:1])
+    launch(page, models, "127.0.0.1", port, auth=auth, block=False)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+    finally:
+        page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def client(models, tmp_path_factory) -> Iterator[httpx.Client]:
+    with page_server(models, tmp_path_factory.mktemp("examples")) as client:
+        yield client
+
+
+@contextmanager
+def plain_server(router: APIRouter) -> Iterator[httpx.Client]:
+    app = FastAPI()
+    app.include_router(router)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def pair() -> bytes:
+    """Two faces; the smaller one stands left."""
+    portrait = example_pictures(whole=True)[0].image
+    both = Image.new("RGB", (900, 600))
+    both.paste(portrait.resize((340, 400)), (0, 100))
+    both.paste(portrait, (380, 0))
+    return encoded(both)
+
+
+CROP = encoded(noise(1, (90, 100)))  # small and near-square: taken whole
+
+
+def send(client: httpx.Client, path: str, picture: bytes = CROP, **fields) -> httpx.Response:
+    return client.post(path, files={"file": ("photo.png", picture)}, data=fields)
+
+
+# --- answers
+
+
+def test_a_client_of_the_original_gets_its_answer(client, models):
+    reply = client.post("/predict", files={"file": BytesIO(CROP)})
+    assert reply.status_code == 200
+    expected = models[-1].predict([read_image(CROP)])[0]
+    assert reply.json()["prediction"] == expected.label
+    assert reply.json()["confidence"] == pytest.approx(100 * expected.confidence)
+    assert reply.json()["confidence"] > 33, "the most likely of three, in percent"
+
+
+def test_faces_come_largest_first_and_the_first_one_stands_at_the_top(client, models, pair):
+    reply = send(client, "/predict", pair, model="older").json()
+    subjects = find_subjects(read_image(pair))
+    expected = models[0].predict(subjects.images)
+    first, second = reply["faces"]
+    assert first["box"][0] > 380 > second["box"][0]
+    for face, found, prediction in zip(reply["faces"], subjects.faces, expected, strict=True):
+        assert face["box"] == pytest.approx(found.box) and face["score"] == found.score
+        assert face["probabilities"] == pytest.approx(prediction.probabilities)
+        assert list(face["probabilities"]) == list(CLASSES)
+    assert {key: first[key] for key in ("prediction", "confidence", "probabilities")} == {
+        key: reply[key] for key in ("prediction", "confidence", "probabilities")
+    }
+    assert reply["model"] == "older"
+
+
+def test_the_whole_picture_is_answered_where_asked_for_or_tight(client, models, pair):
+    whole = send(client, "/predict", pair, whole="true").json()
+    expected = models[-1].predict([read_image(pair)])[0]
+    assert whole["faces"] == [] and whole["probabilities"] == pytest.approx(expected.probabilities)
+    assert send(client, "/predict", CROP).json()["faces"] == []
+
+
+def test_explain_adds_the_heat_of_the_largest_face(client, models, pair):
+    fields = {"method": "integrated_gradients", "target": "without_mask"}
+    reply = send(client, "/explain", pair, **fields).json()
+    explanation = reply.pop("explanation")
+    assert reply == send(client, "/predict", pair).json()
+    crop = find_subjects(read_image(pair)).images[0]
+    expected = explain(models[-1], crop, **fields)
+    assert {key: explanation[key] for key in fields} == fields
+    assert explanation["completeness_gap"] == pytest.approx(expected.completeness_gap, abs=1e-5)
+    gray = Image.open(BytesIO(base64.b64decode(explanation["heatmap_png"])))
+    heat = np.clip(expected.heatmap, 0, None)
+    assert gray.mode == "L" and gray.size == crop.size
+    assert np.abs(np.asarray(gray) - 255 * heat / heat.max()).max() <= 1
+    drawn = Image.open(BytesIO(base64.b64decode(explanation["overlay_png"])))
+    assert drawn.mode == "RGB" and max(drawn.size) == 320
+
+
+def test_explain_takes_the_predicted_class_and_grad_cam_by_default(client):
+    reply = send(client, "/explain").json()
+    assert reply["explanation"]["target"] == reply["prediction"]
+    assert reply["explanation"]["method"] == "grad_cam"
+    assert reply["explanation"]["completeness_gap"] is None
+
+
+def test_an_empty_heat_is_black(tiny):
+    with torch.no_grad():
+        tiny.network.head[-1].weight.zero_()
+    reply = explain_picture(tiny, BytesIO(CROP))
+    gray = Image.open(BytesIO(base64.b64decode(reply.explanation.heatmap_png)))
+    assert gray.size == (90, 100) and gray.getextrema() == (0, 0)
+
+
+def test_unknown_names_are_errors_without_http_too(tiny):
+    with pytest.raises(ExplainError, match="There is no method"):
+        explain_picture(tiny, BytesIO(CROP), method="tea_leaves")
+
+
+def test_models_and_health(client):
+    assert client.get("/models").json() == {
+        "newest": "newer",
+        "models": [
+            {"name": "older", "balanced_accuracy": None, "dark_35": None},
+            {"name": "newer", "balanced_accuracy": 0.9, "dark_35": 0.6},
+        ],
+    }
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_the_page_and_its_queue_work_beside(client):
+    assert "Mask explainer" in client.get("/").text
+    config = client.get("/config").json()
+    change = next(d["id"] for d in config["dependencies"] if d["targets"][0][1] == "change")
+    event = {"data": [None, ""], "fn_index": change, "session_hash": "s"}
+    assert client.post("/gradio_api/queue/join", json=event).status_code == 200
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "s"}) as stream:
+        messages = [json.loads(line[5:]) for line in stream.iter_lines() if line]
+    done = next(m for m in messages if m["msg"] == "process_completed")
+    assert done["success"]
+
+
+def test_concurrent_requests_each_get_their_own_answer(client, models):
+    pictures = [encoded(noise(seed, (60, 64))) for seed in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda picture: send(client, "/predict", picture), pictures))
+    for picture, reply in zip(pictures, replies, strict=True):
+        expected = predict_picture(models[-1], BytesIO(picture))
+        assert reply.json()["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
+    assert len({reply.json()["confidence"] for reply in replies}) == 24
+
+
+# --- the description
+
+
+def test_the_description_is_typed_and_has_examples(client):
+    description = client.get("/openapi.json").json()
+    assert list(description["paths"]) == ["/predict", "/explain", "/models", "/healthz"]
+    explain_route = description["paths"]["/explain"]["post"]
+    assert set(explain_route["responses"]) == {"200", *map(str, api.PROBLEMS)}
+    schemas = description["components"]["schemas"]
+    fields = schemas["Body_post_explain_explain_post"]["properties"]
+    assert fields["model"]["enum"] == ["older", "newer"] and fields["model"]["default"] == "newer"
+    assert fields["method"]["enum"] == ["grad_cam", "integrated_gradients"]
+    for name in ("PredictReply", "ExplainReply", "ModelsReply", "Problem"):
+        model = getattr(api, name)
+        assert model.model_validate(schemas[name]["examples"][0])
+    assert all("description" in field for field in schemas["FaceAnswer"]["properties"].values())
+
+
+def test_docs_ask_no_other_server(client):
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    for text in ("POST /predict", "GET /healthz", "curl -F file=@photo.jpg", "older, newer"):
+        assert text in page.text
+    assert "<script" not in page.text and "src=" not in page.text and "https:" not in page.text
+
+
+# --- refusals
+
+NO_FACE = encoded(noise(3, (640, 480)))
+HUGE = encoded(Image.new("1", (8000, 6000)))
+
+
+@pytest.mark.parametrize(
+    ("picture", "fields", "status", "piece"),
+    [
+        (b"no picture", {}, 400, "text, not a picture"),
+        (b"", {}, 400, "empty"),
+        (CROP[:300], {}, 400, "damaged"),
+        (HUGE, {}, 413, "megapixels"),
+        (NO_FACE, {}, 422, "No face was found"),
+        (CROP, {"model": "../newer"}, 422, "The field model is wrong"),
+        (CROP, {"model": "checkpoints/v1.safetensors"}, 422, "'older' or 'newer'"),
+        (CROP, {"method": "tea_leaves"}, 422, "The field method is wrong"),
+        (CROP, {"target": "hat"}, 422, "The field target is wrong"),
+        (CROP, {"whole": "perhaps"}, 422, "The field whole is wrong"),
+    ],
+)
+def test_bad_requests_get_one_sentence(client, picture, fields, status, piece):
+    reply = send(client, "/explain", picture, **fields)
+    assert reply.status_code == status
+    assert list(reply.json()) == ["detail"]
+    sentence = reply.json()["detail"]
+    assert piece in sentence and sentence.endswith(".") and "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"data": {"file": "text"}}, {"json": {"file": "x"}}, {"files": {"photo": CROP}}]
+)
+def test_a_missing_file_is_said(client, body):
+    reply = client.post("/predict", **body)
+    assert reply.status_code == 422 and reply.json()["detail"] == api.NO_FILE
+
+
+def head(client: httpx.Client, more: str, path: str = "/predict") -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {client.base_url.host}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\n{more}\r\n\r\n"
+    ).encode()
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+
+
+@contextmanager
+def connection(client: httpx.Client) -> Iterator[socket.socket]:
+    with socket.create_connection((client.base_url.host, client.base_url.port), 10) as link:
+        yield link
+
+
+def test_a_large_body_is_refused_before_it_is_sent(client):
+    with connection(client) as link:
+        link.sendall(head(client, f"Content-Length: {10**11}"))
+        assert link.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_large_body_of_unknown_length_is_refused_before_its_end(client):
+    chunk = b"%x\r\n%s\r\n" % (2**20, bytes(2**20))
+    with connection(client) as link:
+        link.sendall(head(client, "Transfer-Encoding: chunked"))
+        link.sendall(b"%x\r\n%s\r\n" % (len(PART), PART))
+        for _ in range(MAX_BODY // 2**20 + 1):
+            link.sendall(chunk)
+        assert link.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_the_413_reaches_a_client_that_sends_on(client):
+    reply = send(client, "/predict", bytes(MAX_BODY + 1))
+    assert (reply.status_code, reply.json()["detail"]) == (413, api.TOO_LARGE)
+
+
+def test_a_slow_upload_ends(models, monkeypatch):
+    monkeypatch.setattr(api, "UPLOAD_SECONDS", 0.3)
+    with plain_server(make_router(models)) as client, connection(client) as link:
+        link.sendall(head(client, "Content-Length: 1000") + PART)
+        assert link.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_upload_stays_open(client):
+    large = encoded(noise(5, (90, 100)).resize((1500, 1500)), "BMP")
+    assert len(large) > 2**20, "such an upload is spooled to disk"
+    for picture in (large, large[:-1]):
+        send(client, "/predict", picture, whole="true")
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    opened = [os.readlink(link) for link in links if os.path.islink(link)]
+    assert not [name for name in opened if name.endswith("(deleted)")]
+
+
+# --- load
+
+
+@pytest.fixture
+def held() -> Iterator[HeldModel]:
+    model = HeldModel()
+    yield model
+    model.released.set()
+
+
+def test_a_full_house_says_503_and_recovers(held):
+    with plain_server(make_router([held], limit=2)) as client, ThreadPoolExecutor(2) as pool:
+        inside = [pool.submit(send, client, "/predict") for _ in range(2)]
+        assert held.begun.acquire(timeout=10) and held.begun.acquire(timeout=10)
+        refused = send(client, "/predict")
+        assert refused.status_code == 503 and refused.json()["detail"] == api.FULL
+        assert int(refused.headers["retry-after"]) > 0
+        assert client.get("/healthz").status_code == 200, "the event loop is free"
+        held.released.set()
+        assert [future.result().status_code for future in inside] == [200, 200]
+        assert send(client, "/predict").status_code == 200
+
+
+def test_a_client_that_leaves_while_it_waits_costs_nothing(held):
+    with plain_server(make_router([held])) as client, ThreadPoolExecutor(WORKERS) as pool:
+        inside = [pool.submit(send, client, "/predict") for _ in range(WORKERS)]
+        assert all(held.begun.acquire(timeout=10) for _ in range(WORKERS))
+        body = PART + CROP + b"\r\n--b--\r\n"
+        with connection(client) as link:
+            link.sendall(head(client, f"Content-Length: {len(body)}") + body)
+            time.sleep(0.3)
+        time.sleep(0.3)
+        held.released.set()
+        assert [future.result().status_code for future in inside] == [200] * WORKERS
+        assert send(client, "/predict").status_code == 200
+        assert held.asked == WORKERS + 1
+
+
+# --- credentials
+
+
+@pytest.fixture(scope="module")
+def locked(models, tmp_path_factory) -> Iterator[httpx.Client]:
+    with page_server(models, tmp_path_factory.mktemp("locked"), AUTH) as client:
+        yield client
+
+
+PROTECTED = (
+    ("POST", "/predict"),
+    ("POST", "/explain"),
+    ("GET", "/models"),
+    ("GET", "/docs"),
+    ("GET", "/openapi.json"),
+)
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+def test_auth_covers_every_route(locked, method, path):
+    request = {"files": {"file": CROP}} if method == "POST" else {}
+    wrong = ["Basic", "Basic !", "Basic ä".encode(), "Bearer " + "x" * 9, "Basic YWRhOmzDtndl"]
+    for header in wrong:
+        reply = locked.request(method, path, headers={"Authorization": header}, **request)
+        assert reply.status_code == 401, header
+    reply = locked.request(method, path, **request)
+    assert (reply.status_code, reply.json()["detail"]) == (401, api.CREDENTIALS)
+    assert reply.headers["www-authenticate"].startswith("Basic ")
+    assert locked.request(method, path, auth=AUTH, **request).status_code == 200
+
+
+def test_health_needs_no_credentials_and_the_page_asks_for_them(locked):
+    assert locked.get("/healthz").status_code == 200
+    assert locked.get("/config").status_code == 401
+    assert locked.post("/login", data=dict(zip(("username", "password"), AUTH, strict=True))).json()
+
+
+def test_credentials_are_asked_for_before_the_body(locked):
+    with connection(locked) as link:
+        link.sendall(head(locked, "Content-Length: 1000"))
+        assert link.recv(4096).startswith(b"HTTP/1.1 401 ")
+
+
+def test_the_description_shows_that_credentials_are_needed(locked, client):
+    shown = locked.get("/openapi.json", auth=AUTH).json()
+    assert shown["paths"]["/predict"]["post"]["security"] == [{"HTTPBasic": []}]
+    assert "security" not in client.get("/openapi.json").json()["paths"]["/predict"]["post"]
