@@ -138,7 +138,8 @@ def main() -> None:
             seconds, accuracy = workers[name].submit(run_epoch, epoch).result()
             totals[name] += seconds
             print(f"epoch {epoch + 1}, {name:<17} {seconds:>8.1f} {accuracy:>22.4f}", flush=True)
-    print(f"ours takes {totals['ours'] / totals["the seed's way"]:.3f} of the seed's time")
+    share = totals["ours"] / totals["the seed's way"]
+    print(f"ours takes {share:.3f} of the seed's time")
 
 
 if __name__ == "__main__":
