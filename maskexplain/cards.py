@@ -26,6 +26,8 @@ from .tables import SHIFT_TITLES
 # The hottest fifth must matter more than this share of the random fifths to be called the reason;
 # a heatmap without meaning gets there once in ten pictures.
 NEEDED = 18 / 19
+# What the probability must fall by for the answer to hang on the heat.
+MATERIAL = 0.1
 
 
 def cards(models: list[MaskModel], photo: Image.Image, crop: Crop, target: str | None) -> str:
@@ -111,6 +113,7 @@ def _heatmap(version: str, crop: Image.Image, explanation: Explanation, test: Bl
 VERDICTS = {
     "empty": "Empty: nothing here speaks for this class",
     "holds": "Holds: the answer comes from the heat",
+    "leads": "Leads: the heat matters most, but the answer stands without it",
     "doubtful": "Doubtful: no better than chance",
 }
 
@@ -119,7 +122,9 @@ def verdict_of(explanation: Explanation, test: BlurTest) -> tuple[str, str]:
     """A key of VERDICTS, and the figures behind it in plain words."""
     if explanation.empty:
         return "empty", "Every place speaks against this class, so there is no heat to show."
-    verdict = "holds" if test.beaten / test.fifths >= NEEDED else "doubtful"
+    verdict = "doubtful"
+    if test.beaten / test.fifths >= NEEDED:
+        verdict = "holds" if test.before - test.hottest >= MATERIAL else "leads"
     completeness = ""
     if explanation.completeness_gap is not None:
         completeness = f" Completeness gap {explanation.completeness_gap:.2%}."

@@ -83,7 +83,7 @@ def number_faces(image: Image.Image, faces: Sequence[Face], chosen: int) -> Imag
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
     unit = max(2, round(max(image.size) / 400))
-    font = ImageFont.load_default(size=unit * 8)
+    font = ImageFont.load_default(size=max(12, max(image.size) // 24))
     for index, face in enumerate(faces):
         width = unit * 2 if index == chosen else unit
         pen.rectangle(face.box, outline="black", width=width + 2)

@@ -45,13 +45,16 @@ def evaluate(
 ) -> Evaluation:
     """Score a network on pictures. Raises DataError where one is unreadable."""
     size = network.transform.size
-    original = [p for p in pictures if not p.augmented]
-    shifts = {"unaugmented": score_pixels(network, load_pixels(original, size, progress))}
+    labels = torch.tensor([p.label for p in pictures], dtype=torch.long)
+    original = torch.tensor([not p.augmented for p in pictures])
+    answers = _answers(network, load_pixels(pictures, size, progress))
+    shifts = {"unaugmented": score(labels[original], answers[original])}
+    unaugmented = [p for p in pictures if not p.augmented]
     for name, shift in SHIFTS.items():
-        shifts[name] = score_pixels(network, load_pixels(original, size, progress, shift))
-    return Evaluation(score_pixels(network, load_pixels(pictures, size, progress)), shifts)
+        shifted = load_pixels(unaugmented, size, progress, shift)
+        shifts[name] = score(shifted.labels, _answers(network, shifted))
+    return Evaluation(score(labels, answers), shifts)
 
 
-def score_pixels(network: nn.Module, data: Pixels) -> Scores:
-    """Score a network on pictures that are held at its input size."""
-    return score(data.labels, logits_of(network, data.pixels).argmax(1))
+def _answers(network: nn.Module, data: Pixels) -> torch.Tensor:
+    return logits_of(network, data.pixels).argmax(1)

@@ -19,7 +19,6 @@ LANDMARKS = ((227.1, 193.3), (307.8, 195.4), (266.5, 240.0), (228.5, 267.9), (30
 # Left, top, right, bottom: from the brow to the chin, as the crops of the training set are.
 FACE = (175, 142, 361, 328)
 
-DIM = 0.35  # share of the light that is left
 PALE_BLUE = MaskStyle("surgical", (150, 198, 226))
 STRIPED = MaskStyle("cloth", (150, 40, 50), "stripes", (240, 240, 240))
 
@@ -39,7 +38,7 @@ class _Recipe:
     caption: str
     position: Position | None = None
     style: MaskStyle = PALE_BLUE
-    light: float = 1.0
+    light: float = 1.0  # share of the light that is left
 
 
 RECIPES = (
@@ -47,13 +46,15 @@ RECIPES = (
     _Recipe("worn_right", "Mask worn right", "right"),
     _Recipe("nose_out", "Nose out", "nose_out"),
     _Recipe("under_the_chin", "Mask under the chin", "chin"),
-    _Recipe("worn_right_dim", "Worn right, in dim light", "right", light=DIM),
-    _Recipe("worn_right_striped", "Worn right, striped cloth", "right", STRIPED),
+    _Recipe("striped", "Striped mask worn right", "right", STRIPED),
+    # The last two are the first and the striped one with less light: v1 and v2 change their answer.
+    _Recipe("striped_dim", "The same in dim light", "right", STRIPED, light=0.35),
+    _Recipe("bare_dim", "No mask, in dim light", light=0.25),
 )
 
 
 def example_pictures(whole: bool = False) -> list[Example]:
-    """Six pictures of one face: bare, masked right, nose out, under the chin, dim, other cloth.
+    """Seven pictures of one face: bare, masked in three ways, another mask, and two in dim light.
 
     `whole`: the whole portrait, 512 x 600; else the square of the face, 186 x 186. The masks are
     painted, and are the same at every call.

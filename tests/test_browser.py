@@ -254,7 +254,7 @@ def test_no_face_offers_the_whole_picture(browser, url, tmp_path):
 
 def test_two_visitors_see_their_own_photos(browser, url, portraits):
     pages = [open_page(browser, url) for _ in range(2)]
-    for page, name in zip(pages, ("bare", "worn_right_dim"), strict=True):
+    for page, name in zip(pages, ("bare", "bare_dim"), strict=True):
         upload(page, portraits[name])
     for page in pages:
         expect_answers(page)

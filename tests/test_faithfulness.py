@@ -9,8 +9,9 @@ from conftest import TinyCNN, noise
 from PIL import Image
 
 from maskexplain.answer import MaskModel
+from maskexplain.cards import verdict_of
 from maskexplain.explain import Explanation
-from maskexplain.faithfulness import RANDOM_FIFTHS, blur_test, hottest, lower_half, margin
+from maskexplain.faithfulness import RANDOM_FIFTHS, BlurTest, blur_test, hottest, lower_half, margin
 
 
 @pytest.fixture
@@ -65,3 +66,16 @@ def test_lower_half():
 def test_margin_is_against_the_best_other_class():
     logits = torch.tensor([[1.0, 4.0, 2.0], [5.0, 1.0, 0.0]])
     assert margin(logits, 1).tolist() == [2.0, -4.0]
+
+
+@pytest.mark.parametrize(
+    ("beaten", "hottest", "verdict"),
+    [(19, 0.2, "holds"), (18, 0.2, "holds"), (19, 0.85, "leads"), (17, 0.2, "doubtful")],
+)
+def test_verdicts(beaten, hottest, verdict):
+    test = BlurTest(before=0.9, hottest=hottest, random=0.88, beaten=beaten, fifths=19)
+    heat = explanation_at(slice(0, 32), slice(0, 64))
+    key, sentence = verdict_of(heat, test)
+    assert key == verdict and f"from 90% to {hottest:.0%}" in sentence
+    nothing = explanation_at(slice(0, 0), slice(0, 0))
+    assert verdict_of(nothing, test)[0] == "empty"

@@ -286,20 +286,20 @@ def test_random_styles_are_seeded_and_of_all_kinds():
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_six_examples_differ_and_are_the_same_at_each_call(examples, whole):
+def test_seven_examples_differ_and_are_the_same_at_each_call(examples, whole):
     pictures = examples[whole]
-    assert len(pictures) == 6
-    assert len({e.name for e in pictures}) == len({e.caption for e in pictures}) == 6
+    assert len(pictures) == 7
+    assert len({e.name for e in pictures}) == len({e.caption for e in pictures}) == 7
     assert {e.image.size for e in pictures} == {(512, 600) if whole else (186, 186)}
     assert {e.image.mode for e in pictures} == {"RGB"}
-    assert len({e.image.tobytes() for e in pictures}) == 6
+    assert len({e.image.tobytes() for e in pictures}) == 7
     again = example_pictures(whole)
     assert [e.image.tobytes() for e in pictures] == [e.image.tobytes() for e in again]
 
 
-def test_the_dim_example_is_the_right_one_in_35_percent_of_its_light(examples):
+def test_the_dim_example_is_the_striped_one_in_35_percent_of_its_light(examples):
     pictures = {e.name: pixels(e.image) for e in examples[False]}
-    ratio = pictures["worn_right_dim"].mean() / pictures["worn_right"].mean()
+    ratio = pictures["striped_dim"].mean() / pictures["striped"].mean()
     assert ratio == pytest.approx(0.35, abs=0.01)
 
 
@@ -311,4 +311,4 @@ def test_examples_are_written_as_files_that_open_again(examples, tmp_path):
         for (path, _), example in zip(written[whole], examples[whole], strict=True):
             with Image.open(path) as image:
                 assert image.tobytes() == example.image.tobytes()
-    assert len({path for path, _ in written[False] + written[True]}) == 12
+    assert len({path for path, _ in written[False] + written[True]}) == 14

@@ -1,8 +1,9 @@
 """The seed's architecture, exactly, and its split into features and head."""
 
+import pytest
 import torch
 
-from maskexplain.model import CLASSES, NETWORKS, build_network
+from maskexplain.model import CLASSES, NETWORKS, Dropout, build_network
 
 SEED_SHAPES = {
     "network.0": (32, 3, 3, 3),
@@ -52,3 +53,16 @@ def test_features_and_head_are_the_network_cut_in_two():
 def test_no_relu_works_in_place():
     relus = [m for m in build_network("seed_cnn").modules() if isinstance(m, torch.nn.ReLU)]
     assert relus and not any(m.inplace for m in relus)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    torch.manual_seed(0)
+    for p in (0.25, 0.5):
+        drop = Dropout(p)
+        x = torch.ones(200, 1000, dtype=torch.bfloat16, requires_grad=True)
+        out = drop(x)
+        assert (out == 0).float().mean().item() == pytest.approx(p, abs=0.005)
+        assert out.float().mean().item() == pytest.approx(1, abs=0.01)
+        out.sum().backward()
+        assert torch.equal(x.grad, out.detach()), "the gradient takes the same mask"
+        assert drop.eval()(x) is x
