@@ -65,7 +65,7 @@ def _on_photo(
     photo: Image.Image, crop: Crop, explanations: Sequence[Explanation], tests: list[BlurTest]
 ) -> str:
     """The map that hurts most when it is blurred, at its place on the photo."""
-    best = max(range(len(tests)), key=lambda index: tests[index].beaten)
+    best = max(range(len(tests)), key=lambda index: (tests[index].beaten, -tests[index].hottest))
     if crop.image.size == photo.size or explanations[best].empty:
         return ""
     title = METHOD_TITLES[explanations[best].method]
@@ -113,7 +113,7 @@ def _heatmap(version: str, crop: Image.Image, explanation: Explanation, test: Bl
 VERDICTS = {
     "empty": "Empty: nothing here speaks for this class",
     "holds": "Holds: the answer comes from the heat",
-    "leads": "Leads: the heat matters most, but the answer stands without it",
+    "leads": "Leads: matters most, yet the answer stands without it",
     "doubtful": "Doubtful: no better than chance",
 }
 
