@@ -25,9 +25,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBasic
+from fastapi.security.http import HTTPBase
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.types import Message, Receive
 
 from .answer import MaskModel, Prediction
@@ -59,11 +60,11 @@ EXAMPLE = {
     "faces": [{"box": [158.2, 117.9, 371.4, 350.6], "score": 0.9402, **EXAMPLE_ANSWER}],
 }
 EXAMPLE_EXPLANATION = {
-    "method": "grad_cam",
+    "method": "integrated_gradients",
     "target": "with_mask",
     "heatmap_png": "iVBORw0KGgo...",
     "overlay_png": "iVBORw0KGgo...",
-    "completeness_gap": None,
+    "completeness_gap": 0.0004,
 }
 
 
@@ -73,7 +74,7 @@ def _example(value: dict) -> ConfigDict:
 
 class Answer(BaseModel):
     prediction: Label = Field(description="The most likely class.")
-    confidence: float = Field(ge=0, le=100, description="Its probability in percent, 0 to 100.")
+    confidence: float = Field(description="Its probability in percent, 0 to 100.")
     probabilities: dict[str, float] = Field(description="Every class's probability, 0 to 1.")
 
 
@@ -82,7 +83,7 @@ class FaceAnswer(Answer):
         description="x0, y0, x1, y1 in pixels of the upright picture, whose long side is shrunk "
         "to 1600 where it is larger."
     )
-    score: float = Field(ge=0, le=1, description="How sure the face finder is, 0 to 1.")
+    score: float = Field(description="How sure the face finder is, 0 to 1.")
 
 
 class PredictReply(Answer):
@@ -205,7 +206,7 @@ def list_models(models: Sequence[MaskModel]) -> ModelsReply:
 def _answers(model: MaskModel, subjects: Subjects, predictions: Sequence[Prediction]) -> dict:
     # Where the whole picture is the face there is one prediction and no face.
     faces = [
-        {"box": face.box, "score": face.score, **_answer(prediction)}
+        {"box": [round(side, 2) for side in face.box], "score": face.score, **_answer(prediction)}
         for face, prediction in zip(subjects.faces, predictions, strict=False)
     ]
     return {"model": model.name, **_answer(predictions[0]), "faces": faces}
@@ -214,7 +215,7 @@ def _answers(model: MaskModel, subjects: Subjects, predictions: Sequence[Predict
 def _answer(prediction: Prediction) -> dict:
     return {
         "prediction": prediction.label,
-        "confidence": 100 * prediction.confidence,
+        "confidence": round(100 * prediction.confidence, 4),
         "probabilities": prediction.probabilities,
     }
 
@@ -324,7 +325,7 @@ def http_error(
 
 
 def _sentence(error: dict) -> str:
-    field, message = error["loc"][-1], error["msg"]
+    field, message = error["loc"][1], error["msg"]  # "body", the field, and maybe a part of it
     if field == "file":
         return NO_FILE
     return f"The field {field} is wrong: {message[0].lower()}{message[1:]}."
@@ -340,7 +341,7 @@ def _has(expected: bytes, header: str | None) -> bool:
 
 
 def _check_length(declared: str) -> None:
-    if declared.isdecimal() and int(declared) > MAX_BODY:
+    if declared.isdecimal() and int(declared[:15]) > MAX_BODY:
         raise HTTPException(413, TOO_LARGE)
 
 
@@ -348,7 +349,7 @@ def _check_length(declared: str) -> None:
 
 DESCRIPTION = (
     "Answers whether a face wears its mask, and shows why. Every error is JSON with one sentence "
-    "in `detail`. Pictures are neither logged nor kept."
+    "in its field detail. Pictures are neither logged nor kept."
 )
 PROBLEMS = {
     400: "Not a picture that can be read.",
@@ -367,7 +368,9 @@ Picture = Annotated[
 Whole = Annotated[bool, Form(description="Take the whole picture as the face.")]
 MethodField = Annotated[Method, Form(description="How to explain.")]
 Target = Annotated[
-    Label | None, Form(description="The class to explain; the predicted one by default.")
+    # Form fields cannot be null, but they can be left out.
+    Label | SkipJsonSchema[None],
+    Form(description="The class to explain; the predicted one by default."),
 ]
 
 
@@ -382,7 +385,9 @@ def make_router(
     """
     guard = Guard(auth, limit)
     router = APIRouter(route_class=guard.route_class())
-    shown = [Depends(HTTPBasic(auto_error=False))] if auth else []  # the guard is what checks
+    # Only for the description: the guard has checked before, and FastAPI's own takes ASCII alone.
+    scheme = HTTPBase(scheme="basic", scheme_name="HTTPBasic", auto_error=False)
+    shown = [Depends(scheme)] if auth else []
     _add_work(router, guard, {model.name: model for model in models}, shown)
 
     @router.get("/models", summary="Models", dependencies=shown, responses=_problems(401))
@@ -470,7 +475,8 @@ DOCS_PAGE = """<!doctype html>
   :root {{ color-scheme: light dark; font-family: system-ui, sans-serif; line-height: 1.5; }}
   body {{ max-width: 60rem; margin: 0 auto; padding: 1rem; }}
   pre {{ overflow-x: auto; padding: .6rem; border: 1px solid; border-radius: 6px; }}
-  td, th {{ text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; }}
+  dl {{ margin: .3rem 0; }}
+  dt {{ overflow-wrap: anywhere; margin-top: .3rem; }}
 </style>
 <h1>{title}: HTTP API</h1>
 <p>{description} For programs: <a href="openapi.json">openapi.json</a>.</p>
@@ -489,10 +495,13 @@ def docs_page(description: dict) -> str:
         for path, methods in description["paths"].items()
         for method, operation in methods.items()
     ]
-    replies = {name: schema for name, schema in schemas.items() if not name.startswith("Body_")}
-    tables = [f"<h3>{name}</h3>{_fields_html(schema)}" for name, schema in replies.items()]
+    replies = [
+        f"<h3>{name}</h3>{_fields_html(schema)}"
+        for name, schema in schemas.items()
+        if not name.startswith("Body_")
+    ]
     info = {key: escape(description["info"][key]) for key in ("title", "description")}
-    return DOCS_PAGE.format(**info, operations="\n".join(operations), replies="\n".join(tables))
+    return DOCS_PAGE.format(**info, operations="\n".join(operations), replies="\n".join(replies))
 
 
 def _operation_html(name: str, operation: dict, schemas: dict) -> str:
@@ -500,14 +509,16 @@ def _operation_html(name: str, operation: dict, schemas: dict) -> str:
     parts = [f"<h2>{escape(name)}</h2><p>{escape(text)}</p>"]
     if command:
         parts.append(f"<pre>{escape(command)}</pre>")
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        parts.append(f"<h3>Send</h3>{_fields_html(schemas[_type(content['schema'])])}")
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        fields = _fields_html(schemas[_type(content["schema"])])
+        parts.append(f"<h3>Send ({media})</h3>{fields}")
     for status, response in operation["responses"].items():
         kind = _type(response["content"]["application/json"]["schema"])
         if status == "200":
-            parts.append(f"<h3>Get: {kind}</h3>{_example_html(schemas[kind])}")
+            parts.append(f"<h3>Reply: {kind}</h3>{_example_html(schemas[kind])}")
         else:
-            parts.append(f"<p>{status} {kind}: {escape(response['description'])}</p>")
+            said = escape(response["description"])
+            parts.append(f"<dl><dt><b>{status}</b> {kind}<dd>{said}</dl>")
     return "\n".join(parts)
 
 
@@ -519,11 +530,11 @@ def _example_html(schema: dict) -> str:
 def _fields_html(schema: dict) -> str:
     required = schema.get("required", [])
     rows = [
-        f"<tr><th>{name}{'' if name in required else ' (optional)'}<td>{escape(_type(field))}"
-        f"<td>{escape(field.get('description', ''))}"
+        f"<dt><b>{name}</b> {'' if name in required else '(optional)'} {escape(_type(field))}"
+        f"<dd>{escape(field.get('description', ''))}"
         for name, field in schema["properties"].items()
     ]
-    return f"<table>{''.join(rows)}</table>"
+    return f"<dl>{''.join(rows)}</dl>"
 
 
 def _type(field: dict) -> str:
@@ -536,4 +547,6 @@ def _type(field: dict) -> str:
         return " or ".join(_type(choice) for choice in field["anyOf"])
     if "items" in field:
         return f"list of {_type(field['items'])}"
+    if "contentMediaType" in field:
+        return "file"
     return field.get("const") or field["type"]

@@ -82,17 +82,22 @@ def number_faces(image: Image.Image, faces: Sequence[Face], chosen: int) -> Imag
     """The picture with a numbered box on each face (from 1); the chosen one's (from 0) is thick."""
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
-    unit = max(2, round(max(image.size) / 400))
-    font = ImageFont.load_default(size=max(12, max(image.size) // 24))
+    line = max(1, round(max(image.size) / 400))
     for index, face in enumerate(faces):
-        width = unit * 2 if index == chosen else unit
+        colour, width = ("#ffd54a", 2 * line) if index == chosen else ("white", line)
         pen.rectangle(face.box, outline="black", width=width + 2)
-        pen.rectangle(face.box, outline="#ffd54a" if index == chosen else "white", width=width)
-        place = (face.box[0] + width, face.box[1] + width)
-        frame = pen.textbbox(place, str(index + 1), font=font)
-        pen.rectangle((frame[0] - unit, frame[1] - unit, frame[2] + unit, frame[3] + unit), "black")
-        pen.text(place, str(index + 1), fill="white", font=font)
+        pen.rectangle(face.box, outline=colour, width=width)
+        _number(pen, face, str(index + 1), largest=max(12, max(image.size) // 24))
     return drawn
+
+
+def _number(pen: ImageDraw.ImageDraw, face: Face, number: str, largest: int) -> None:
+    # A number that covered its face would hide what it names.
+    size = min(largest, max(9, round((face.box[3] - face.box[1]) / 3)))
+    font = ImageFont.load_default(size=size)
+    frame = pen.textbbox(face.box[:2], number, font=font)
+    pen.rectangle((face.box[0], face.box[1], frame[2] + 2, frame[3] + 2), "black")
+    pen.text(face.box[:2], number, fill="white", font=font)
 
 
 def png_bytes(image: Image.Image) -> bytes:

@@ -18,6 +18,7 @@ from .photo_input import PhotoInput
 ASSETS = Path(__file__).parent / "assets"
 TITLE = "Mask explainer"
 TARGETS = [("What each version answers", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+MIN_FACE = 32  # pixels; face finding is measured from here on
 WHOLE = "Use the whole picture as the face"
 START = "Give a photo, or click an example: each version answers and shows why."
 
@@ -54,7 +55,7 @@ def answer_photo(
         return PhotoView(f"{error} The box “{WHOLE}” does that.")
     chosen = min(chosen, len(subjects.crops) - 1)
     return PhotoView(
-        notice=_notice(subjects),
+        notice=_notice(subjects) + _too_small(subjects.images[chosen]),
         numbered=number_faces(image, subjects.faces, chosen) if subjects.faces else None,
         lines=_lines(models, subjects) if subjects.faces else (),
         chosen=chosen,
@@ -80,6 +81,13 @@ def _notice(subjects: Subjects) -> str:
     if count == 1:
         return "One face found."
     return f"{count} faces found, the largest first: click one in the photo, or pick its number."
+
+
+def _too_small(crop: Image.Image) -> str:
+    if min(crop.size) >= MIN_FACE:
+        return ""
+    size = f"{crop.width} x {crop.height}"
+    return f" The chosen face has only {size} pixels: too few to believe the answer."
 
 
 def face_at(subjects: Subjects, x: float, y: float) -> int | None:

@@ -79,6 +79,14 @@ def test_a_tight_crop_is_taken_whole(tiny):
     assert view.cards and view.numbered is None
 
 
+def test_a_tiny_face_is_said_to_be_too_small(tiny, portrait):
+    small = Image.new("RGB", (640, 480), (90, 90, 90))
+    small.paste(portrait.resize((70, 82)), (300, 200))
+    view = answer_photo([tiny], small)
+    assert view.notice.startswith("One face found. The chosen face has only ")
+    assert "too few to believe" in view.notice
+
+
 def test_nothing_given_shows_nothing(tiny):
     assert answer_photo([tiny], None) == PhotoView()
 
