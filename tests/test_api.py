@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 
 import httpx
@@ -346,8 +346,10 @@ def test_a_slow_upload_ends(models, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_no_upload_stays_open(client):
     def nameless() -> list[str]:
-        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-        opened = [os.readlink(link) for link in links if os.path.islink(link)]
+        opened = []
+        for number in os.listdir("/proc/self/fd"):
+            with suppress(FileNotFoundError):  # closed since it was listed
+                opened.append(os.readlink(f"/proc/self/fd/{number}"))
         return sorted(name for name in opened if name.endswith("(deleted)"))
 
     before = nameless()  # pytest's own
@@ -399,8 +401,9 @@ def test_a_client_that_leaves_while_it_waits_costs_nothing(held):
         time.sleep(0.3)
         held.released.set()
         assert [future.result().status_code for future in inside] == [200] * WORKERS
-        assert send(client, "/predict").status_code == 200
-        assert held.asked == WORKERS + 1
+        for _ in range(5):  # they stand behind the one that left, so its turn has passed
+            assert send(client, "/predict").status_code == 200
+        assert held.asked == WORKERS + 5
 
 
 # --- credentials
