@@ -18,6 +18,8 @@ from .yunet import MAX_OVERLAP, MIN_SCORE, detect
 # fill the frame, and only those: its small ones are mostly wrong.
 FINE_SIDE, MAX_ENLARGEMENT = 640, 2.0
 MIN_COARSE_FACE = 60
+# On strips narrower than its grid YuNet makes faces up, and not the same ones at every call.
+MIN_LOOK = 32
 
 # From YuNet's box to the training crops' (x + left * w, y + top * h, x + right * w, ...): medians
 # over 1,238 boxed faces of the training scenes.
@@ -87,6 +89,8 @@ def _look(pixels: np.ndarray, scale: float, name: str) -> np.ndarray:
     """
     height, width = pixels.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
+    if min(size) < MIN_LOOK:
+        return np.empty((0, 16), np.float32)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     rows = detect(cv2.resize(pixels, size, interpolation=how), name)
     return rows * np.float32([width / size[0], height / size[1]] * 7 + [1, 1])
