@@ -21,16 +21,18 @@ from conftest import TinyCNN, noise
 from fastapi import APIRouter, FastAPI
 from PIL import Image
 
-from maskexplain import api
 from maskexplain.answer import MaskModel
 from maskexplain.api import (
     MAX_BODY,
-    WORKERS,
     explain_picture,
+    guard,
     list_models,
     make_router,
     predict_picture,
+    routes,
 )
+from maskexplain.api import schemas as replies
+from maskexplain.api.guard import WORKERS
 from maskexplain.examples import example_pictures, write_examples
 from maskexplain.explain import ExplainError, explain
 from maskexplain.images import read_image
@@ -243,13 +245,13 @@ def test_the_description_is_typed_and_has_examples(client):
     description = client.get("/openapi.json").json()
     assert list(description["paths"]) == ["/predict", "/explain", "/models", "/healthz"]
     explain_route = description["paths"]["/explain"]["post"]
-    assert set(explain_route["responses"]) == {"200", *map(str, api.PROBLEMS)}
+    assert set(explain_route["responses"]) == {"200", *map(str, routes.PROBLEMS)}
     schemas = description["components"]["schemas"]
     fields = schemas["Body_post_explain_explain_post"]["properties"]
     assert fields["model"]["enum"] == ["older", "newer"] and fields["model"]["default"] == "newer"
     assert fields["method"]["enum"] == ["grad_cam", "integrated_gradients"]
     for name in ("PredictReply", "ExplainReply", "ModelsReply", "Problem"):
-        model = getattr(api, name)
+        model = getattr(replies, name)
         assert model.model_validate(schemas[name]["examples"][0])
     assert all("description" in field for field in schemas["FaceAnswer"]["properties"].values())
 
@@ -296,7 +298,7 @@ def test_bad_requests_get_one_sentence(client, picture, fields, status, piece):
 )
 def test_a_missing_file_is_said(client, body):
     reply = client.post("/predict", **body)
-    assert reply.status_code == 422 and reply.json()["detail"] == api.NO_FILE
+    assert reply.status_code == 422 and reply.json()["detail"] == guard.NO_FILE
 
 
 def head(client: httpx.Client, more: str, path: str = "/predict") -> bytes:
@@ -333,11 +335,11 @@ def test_a_large_body_of_unknown_length_is_refused_before_its_end(client):
 
 def test_the_413_reaches_a_client_that_sends_on(client):
     reply = send(client, "/predict", bytes(MAX_BODY + 1))
-    assert (reply.status_code, reply.json()["detail"]) == (413, api.TOO_LARGE)
+    assert (reply.status_code, reply.json()["detail"]) == (413, guard.TOO_LARGE)
 
 
 def test_a_slow_upload_ends(models, monkeypatch):
-    monkeypatch.setattr(api, "UPLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(guard, "UPLOAD_SECONDS", 0.3)
     with plain_server(make_router(models)) as client, connection(client) as link:
         link.sendall(head(client, "Content-Length: 1000") + PART)
         assert link.recv(4096).startswith(b"HTTP/1.1 408 ")
@@ -382,7 +384,7 @@ def test_a_full_house_says_503_and_recovers(held):
         inside = [pool.submit(send, client, "/predict") for _ in range(2)]
         assert held.begun.acquire(timeout=10) and held.begun.acquire(timeout=10)
         refused = send(client, "/predict")
-        assert refused.status_code == 503 and refused.json()["detail"] == api.FULL
+        assert refused.status_code == 503 and refused.json()["detail"] == guard.FULL
         assert int(refused.headers["retry-after"]) > 0
         assert client.get("/healthz").status_code == 200, "the event loop is free"
         held.released.set()
@@ -432,7 +434,7 @@ def test_auth_covers_every_route(locked, method, path):
         reply = locked.request(method, path, headers={"Authorization": header}, **request)
         assert reply.status_code == 401, header
     reply = locked.request(method, path, **request)
-    assert (reply.status_code, reply.json()["detail"]) == (401, api.CREDENTIALS)
+    assert (reply.status_code, reply.json()["detail"]) == (401, guard.CREDENTIALS)
     assert reply.headers["www-authenticate"].startswith("Basic ")
     assert locked.request(method, path, auth=AUTH, **request).status_code == 200
 

@@ -1,0 +1,15 @@
+"""The HTTP API, as FastAPI routes for the page's own port.
+
+POST /predict, POST /explain, GET /models, GET /healthz, and their description at GET /docs and
+GET /openapi.json. Credentials, the declared size and the number of requests in the house are
+checked before a body is read. Pictures are neither logged nor kept: an upload over 1 MB lies in a
+nameless temporary file until its request ends.
+
+/docs is a page of our own, because FastAPI's loads its script from another server.
+"""
+
+from .guard import MAX_BODY
+from .routes import make_router
+from .work import explain_picture, list_models, predict_picture
+
+__all__ = ["MAX_BODY", "explain_picture", "list_models", "make_router", "predict_picture"]

@@ -1,0 +1,143 @@
+"""Who is let in, and how many: credentials, size, time and places; refusals as one sentence."""
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.types import Message, Receive
+
+from ..explain import ExplainError
+from ..images import ImageError
+from ..photo import NoFaceError
+
+MAX_BODY = 20 * 2**20  # bytes, the whole request; the page takes files of the same size
+UPLOAD_SECONDS = 30.0
+WORKERS = 2  # requests worked on at once, as in the page's queue
+LIMIT = 64  # requests in the house: the last one waits a second or two
+RETRY_SECONDS = 2
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+CREDENTIALS = "This server asks for a user and a password: send them as HTTP basic authentication."
+TOO_LARGE = f"The request is over {MAX_BODY // 2**20} MB: send a smaller picture."
+TOO_SLOW = f"The upload took over {UPLOAD_SECONDS:.0f} seconds: send a smaller picture."
+FULL = "The server is busy: try again in a few seconds."
+NO_FILE = "The field file is missing: send the picture as a file in multipart/form-data."
+
+
+class Guard:
+    """Stands before the routes: credentials, size, places; and errors as one sentence.
+
+    Lives on one event loop, so its counter needs no lock.
+    """
+
+    def __init__(self, auth: tuple[str, str] | None, limit: int) -> None:
+        self._expected = ":".join(auth).encode() if auth else None
+        self._limit = limit
+        self._inside = 0
+        self._workers = asyncio.Semaphore(WORKERS)
+
+    def route_class(self) -> type[APIRoute]:
+        """A route whose requests pass this guard before FastAPI reads their body."""
+        guard = self
+
+        class GuardedRoute(APIRoute):
+            def get_route_handler(self) -> Handler:
+                return partial(guard.handle, super().get_route_handler())
+
+        return GuardedRoute
+
+    async def handle(self, handler: Handler, request: Request) -> Response:
+        """Let a request through to its handler, or raise HTTPException."""
+        if self._expected and not _has(self._expected, request.headers.get("authorization")):
+            realm = 'Basic realm="maskexplain", charset="UTF-8"'
+            raise HTTPException(401, CREDENTIALS, {"WWW-Authenticate": realm})
+        if request.method != "POST":
+            return await handler(request)
+        _check_length(request.headers.get("content-length", ""))
+        with self._place():
+            try:
+                return await handler(Request(request.scope, BoundedBody(request.receive)))
+            except (ImageError, NoFaceError, ExplainError, RequestValidationError) as error:
+                raise http_error(error) from error
+
+    async def work(self, request: Request, function: Callable, *args: Any) -> Any:
+        """Run a function in a thread, WORKERS at once; not at all for a client that has left."""
+        async with self._workers:
+            if await request.is_disconnected():
+                raise HTTPException(400, "The client is gone.")
+            return await run_in_threadpool(function, *args)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if self._inside >= self._limit:
+            raise HTTPException(503, FULL, {"Retry-After": str(RETRY_SECONDS)})
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+
+class BoundedBody:
+    """An ASGI `receive` that ends an upload with HTTPException once it is too large or slow."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._left = MAX_BODY
+        self._deadline = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+        self._complete = False
+
+    async def __call__(self) -> Message:
+        if self._complete:  # from here on it only tells that the client has left
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise HTTPException(408, TOO_SLOW) from error
+        self._left -= len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._left < 0:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+
+def http_error(
+    error: ImageError | NoFaceError | ExplainError | RequestValidationError,
+) -> HTTPException:
+    """The status and the sentence for what is wrong with a request."""
+    if isinstance(error, RequestValidationError):
+        return HTTPException(422, _sentence(error.errors()[0]))
+    if isinstance(error, ImageError):
+        return HTTPException(413 if error.too_large else 400, str(error))
+    return HTTPException(422, str(error))
+
+
+def _sentence(error: dict) -> str:
+    field, message = error["loc"][1], error["msg"]  # "body", the field, and maybe a part of it
+    if field == "file":
+        return NO_FILE
+    return f"The field {field} is wrong: {message[0].lower()}{message[1:]}."
+
+
+def _has(expected: bytes, header: str | None) -> bool:
+    scheme, _, encoded = (header or "").partition(" ")
+    try:
+        given = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return False
+    return scheme.lower() == "basic" and secrets.compare_digest(given, expected)
+
+
+def _check_length(declared: str) -> None:
+    if declared.isdecimal() and int(declared[:15]) > MAX_BODY:
+        raise HTTPException(413, TOO_LARGE)

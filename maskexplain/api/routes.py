@@ -1,0 +1,110 @@
+"""The routes: which fields they take, which work they call, which errors they list."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi.routing import APIRoute
+from fastapi.security.http import HTTPBase
+from pydantic.json_schema import SkipJsonSchema
+
+from ..answer import MaskModel
+from .docs import add_docs
+from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard
+from .schemas import ExplainReply, Health, Label, Method, ModelsReply, PredictReply, Problem
+from .work import explain_picture, list_models, predict_picture
+
+PROBLEMS = {
+    400: "Not a picture that can be read.",
+    401: "Credentials are missing or wrong, where the server asks for them (HTTP basic).",
+    408: f"The upload took over {UPLOAD_SECONDS:.0f} seconds.",
+    413: f"The request is over {MAX_BODY // 2**20} MB, or the picture over 40 megapixels.",
+    422: "No face was found, a field is missing, or a version, method or class is unknown.",
+    503: "Full: try again after the seconds in Retry-After.",
+}
+
+Picture = Annotated[
+    UploadFile,
+    File(description="JPEG, PNG, WebP, BMP, TIFF, AVIF, GIF or HEIC; faces or one face's crop."),
+]
+Whole = Annotated[bool, Form(description="Take the whole picture as the face.")]
+MethodField = Annotated[Method, Form(description="How to explain.")]
+Target = Annotated[
+    # Form fields cannot be null, but they can be left out.
+    Label | SkipJsonSchema[None],
+    Form(description="The class to explain; the predicted one by default."),
+]
+
+
+def make_router(
+    models: Sequence[MaskModel], auth: tuple[str, str] | None = None, limit: int = LIMIT
+) -> APIRouter:
+    """The routes for these versions (at least one, the newest last).
+
+    `auth` (user, password) covers all of them, /docs and /openapi.json too, but for /healthz:
+    whoever watches a server over has no password. `limit`: how many requests may be in the house
+    (arriving, waiting or worked on) before the next one gets 503.
+    """
+    guard = Guard(auth, limit)
+    router = APIRouter(route_class=guard.route_class())
+    # Only for the description: the guard has checked before, and FastAPI's own takes ASCII alone.
+    scheme = HTTPBase(scheme="basic", scheme_name="HTTPBasic", auto_error=False)
+    shown = [Depends(scheme)] if auth else []
+    _add_work(router, guard, {model.name: model for model in models}, shown)
+
+    @router.get("/models", summary="Models", dependencies=shown, responses=_problems(401))
+    def get_models() -> ModelsReply:
+        """The versions served, the newest, and what was measured."""
+        return list_models(models)
+
+    def get_health() -> Health:
+        """Whether the server runs; needs no credentials."""
+        return Health()
+
+    router.add_api_route("/healthz", get_health, summary="Health", route_class_override=APIRoute)
+    add_docs(router)
+    return router
+
+
+def _add_work(
+    router: APIRouter, guard: Guard, served: dict[str, MaskModel], shown: list[Any]
+) -> None:
+    newest = list(served)[-1]
+    version = Annotated[
+        Literal[tuple(served)], Form(description="The version to ask; the newest by default.")
+    ]
+    problems = _problems(*PROBLEMS)
+
+    @router.post("/predict", summary="Predict", dependencies=shown, responses=problems)
+    async def post_predict(
+        request: Request, file: Picture, model: version = newest, whole: Whole = False
+    ) -> PredictReply:
+        """Answer every face of a picture.
+
+        curl -F file=@photo.jpg http://127.0.0.1:7860/predict
+        """
+        return await guard.work(request, predict_picture, served[model], file.file, whole)
+
+    @router.post("/explain", summary="Explain", dependencies=shown, responses=problems)
+    async def post_explain(
+        request: Request,
+        file: Picture,
+        model: version = newest,
+        method: MethodField = "grad_cam",
+        target: Target = None,
+        whole: Whole = False,
+    ) -> ExplainReply:
+        """Answer every face of a picture and explain the largest one.
+
+        curl -F file=@photo.jpg -F target=with_mask http://127.0.0.1:7860/explain
+        """
+        args = (served[model], file.file, method, target, whole)
+        return await guard.work(request, explain_picture, *args)
+
+
+def _problems(*statuses: int) -> dict[int, dict[str, Any]]:
+    problems = {s: {"model": Problem, "description": PROBLEMS[s]} for s in statuses}
+    if 503 in problems:
+        seconds = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+        problems[503]["headers"] = {"Retry-After": seconds}
+    return problems

@@ -1,0 +1,105 @@
+"""What the API answers: the replies' fields, with the examples that /docs shows."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..explain import METHODS
+from ..model import CLASSES
+
+Label = Literal[CLASSES]
+Method = Literal[tuple(METHODS)]
+
+EXAMPLE_ANSWER = {
+    "prediction": "with_mask",
+    "confidence": 97.31,
+    "probabilities": {"mask_weared_incorrect": 0.0211, "with_mask": 0.9731, "without_mask": 0.0058},
+}
+EXAMPLE = {
+    "model": "v2",
+    **EXAMPLE_ANSWER,
+    "faces": [{"box": [158.2, 117.9, 371.4, 350.6], "score": 0.9402, **EXAMPLE_ANSWER}],
+}
+EXAMPLE_EXPLANATION = {
+    "method": "integrated_gradients",
+    "target": "with_mask",
+    "heatmap_png": "iVBORw0KGgo...",
+    "overlay_png": "iVBORw0KGgo...",
+    "completeness_gap": 0.0004,
+}
+
+
+def _example(value: dict) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [value]})
+
+
+class Answer(BaseModel):
+    prediction: Label = Field(description="The most likely class.")
+    confidence: float = Field(description="Its probability in percent, 0 to 100.")
+    probabilities: dict[str, float] = Field(description="Every class's probability, 0 to 1.")
+
+
+class FaceAnswer(Answer):
+    box: tuple[float, float, float, float] = Field(
+        description="x0, y0, x1, y1 in pixels of the upright picture, whose long side is shrunk "
+        "to 1600 where it is larger."
+    )
+    score: float = Field(description="How sure the face finder is, 0 to 1.")
+
+
+class PredictReply(Answer):
+    model_config = _example(EXAMPLE)
+    model: str = Field(description="The version that answered.")
+    faces: list[FaceAnswer] = Field(
+        description="Largest first; the first one's answer stands at the top too. Empty where the "
+        "whole picture was taken as the face."
+    )
+
+
+class ExplanationReply(BaseModel):
+    method: Method
+    target: Label = Field(description="The class that is explained.")
+    heatmap_png: str = Field(
+        description="Base64 of a gray 8-bit PNG of the crop's size: what speaks for the class, "
+        "scaled to its peak; black where nothing does."
+    )
+    overlay_png: str = Field(
+        description="Base64 of an RGB PNG, 320 pixels on the long side: the heat over the face."
+    )
+    completeness_gap: float | None = Field(
+        description="Integrated gradients: how far the attributions miss the logit's difference "
+        "from the baseline, as a part of it; 0 at best. Null for Grad-CAM."
+    )
+
+
+class ExplainReply(PredictReply):
+    model_config = _example({**EXAMPLE, "explanation": EXAMPLE_EXPLANATION})
+    explanation: ExplanationReply = Field(description="Of the answer at the top.")
+
+
+class ModelInfo(BaseModel):
+    name: str
+    balanced_accuracy: float | None = Field(description="On the test split, 0 to 1.")
+    dark_35: float | None = Field(
+        description="The same on un-augmented faces with 35% of their light, 0 to 1."
+    )
+
+
+class ModelsReply(BaseModel):
+    model_config = _example(
+        {
+            "newest": "v2",
+            "models": [{"name": "v2", "balanced_accuracy": 0.9616, "dark_35": 0.5907}],
+        }
+    )
+    newest: str = Field(description="The version that answers where none is asked for.")
+    models: list[ModelInfo] = Field(description="The versions served, with measured results.")
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Problem(BaseModel):
+    model_config = _example({"detail": "The picture's file is empty: choose or send it again."})
+    detail: str = Field(description="One sentence: what is wrong, and what to do.")

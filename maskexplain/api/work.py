@@ -1,0 +1,92 @@
+"""The work behind the routes, without HTTP: a picture file in, a reply out."""
+
+import base64
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from ..answer import MaskModel, Prediction
+from ..draw import overlay, png_bytes
+from ..explain import Explanation, explain
+from ..images import read_image
+from ..photo import Subjects, find_subjects
+from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
+
+
+def predict_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> PredictReply:
+    """Answer every face of a picture file; `whole` takes the picture itself as the face.
+
+    Raises ImageError and NoFaceError.
+    """
+    subjects = find_subjects(read_image(file), whole)
+    return PredictReply(**_answers(model, subjects, model.predict(subjects.images)))
+
+
+def explain_picture(
+    model: MaskModel,
+    file: BinaryIO,
+    method: str = "grad_cam",
+    target: str | None = None,
+    whole: bool = False,
+) -> ExplainReply:
+    """Answer as `predict_picture` does and explain the largest face's `target`.
+
+    None is the predicted class. Raises ImageError, NoFaceError and ExplainError.
+    """
+    subjects = find_subjects(read_image(file), whole)
+    predictions = model.predict(subjects.images)
+    crop = subjects.images[0]
+    explanation = explain(model, crop, method, target or predictions[0].label)
+    return ExplainReply(
+        **_answers(model, subjects, predictions),
+        explanation=ExplanationReply(
+            method=explanation.method,
+            target=explanation.target,
+            heatmap_png=_base64_png(gray_heat(explanation)),
+            overlay_png=_base64_png(overlay(crop, explanation)),
+            completeness_gap=explanation.completeness_gap,
+        ),
+    )
+
+
+def gray_heat(explanation: Explanation) -> Image.Image:
+    """The positive heat as a gray picture of the crop's size, 255 at its peak."""
+    heat = np.clip(explanation.heatmap, 0, None)
+    scaled = heat * (255 / heat.max()) if heat.max() > 0 else heat
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def list_models(models: Sequence[MaskModel]) -> ModelsReply:
+    """The versions, the newest last, with the results that were measured for them."""
+    infos = [
+        ModelInfo(
+            name=model.name,
+            balanced_accuracy=model.results.get("balanced_accuracy"),
+            dark_35=model.results.get("shifts", {}).get("dark_35", {}).get("balanced_accuracy"),
+        )
+        for model in models
+    ]
+    return ModelsReply(newest=models[-1].name, models=infos)
+
+
+def _answers(model: MaskModel, subjects: Subjects, predictions: Sequence[Prediction]) -> dict:
+    # Where the whole picture is the face there is one prediction and no face.
+    faces = [
+        {"box": [round(side, 2) for side in face.box], "score": face.score, **_answer(prediction)}
+        for face, prediction in zip(subjects.faces, predictions, strict=False)
+    ]
+    return {"model": model.name, **_answer(predictions[0]), "faces": faces}
+
+
+def _answer(prediction: Prediction) -> dict:
+    return {
+        "prediction": prediction.label,
+        "confidence": round(100 * prediction.confidence, 4),
+        "probabilities": prediction.probabilities,
+    }
+
+
+def _base64_png(image: Image.Image) -> str:
+    return base64.b64encode(png_bytes(image)).decode()
