@@ -4,12 +4,14 @@ python app.py [--models v1 v2] [--share] [--auth USER:PASSWORD] [--host] [--port
 """
 
 import argparse
+import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from maskexplain.answer import open_model
-from maskexplain.checkpoints import list_versions
+from maskexplain.checkpoints import by_number, list_versions
 from maskexplain.errors import UserError
 from maskexplain.examples import write_examples
 from maskexplain.page import build_page
@@ -23,7 +25,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask everyone for these")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network")
     parser.add_argument("--port", type=int, default=7860)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if not 0 < args.port < 2**16:
+        parser.error("--port must lie between 1 and 65535.")
+    return args
 
 
 def credentials(auth: str | None) -> tuple[str, str] | None:
@@ -39,9 +44,13 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
 def main(args: argparse.Namespace) -> None:
     auth = credentials(args.auth)
     models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
+    # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="maskexplain-") as folder:
-        page = build_page(models, write_examples(Path(folder), whole=True))
-        launch(page, models, args.host, args.port, args.share, auth)
+        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
+        page = build_page(models, write_examples(Path(folder) / "examples", whole=True))
+        newest_last = sorted(models, key=lambda model: by_number(model.name))
+        launch(page, newest_last, args.host, args.port, args.share, auth)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from maskexplain.checkpoints import FOLDER
-from maskexplain.data import csv_beside, list_pictures, load_pixels, select
+from maskexplain.data import csv_beside, fingerprint, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
 from maskexplain.finish import finish
 from maskexplain.memory import keep_memory
@@ -48,14 +48,16 @@ def main(args: argparse.Namespace) -> None:
     recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
     folder = args.runs / recipe.name
     pictures = list_pictures(args.data, args.csv or csv_beside(args.data))
-    train, val = select(pictures, "train"), select(pictures, "val")
+    train, val, test = (select(pictures, split) for split in ("train", "val", "test"))
     last = folder / "last.pt"
     resumes = last.is_file() and not args.fresh
-    training = resume(recipe, last) if resumes else start(recipe)
+    data = fingerprint(pictures)
+    training = resume(recipe, last, data) if resumes else start(recipe, data)
     if len(training.history) < recipe.epochs:
         decode = _bar("decode")
         size = training.network.transform.size
         train, val = load_pixels(train, TRAIN_SIZE, decode), load_pixels(val, size, decode)
+        load_pixels(test, size, decode)  # an unreadable picture is told before the training
         _fit(
             training,
             train,

@@ -8,6 +8,7 @@ decoding counts as ours.
 
 import argparse
 import multiprocessing
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,7 @@ from torchvision import transforms
 from tqdm import tqdm
 
 from maskexplain.data import Pixels, csv_beside, list_pictures, load_pixels, select
+from maskexplain.errors import UserError
 from maskexplain.memory import keep_memory
 from maskexplain.model import CLASSES, build_network
 from maskexplain.recipes import RECIPES, TRAIN_SIZE
@@ -143,4 +145,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"benchmarks.training: {error}")

@@ -1,6 +1,7 @@
 """Answers whether a face wears its mask, shows why, and says how far the why can be believed."""
 
 from .answer import MaskModel, Prediction, open_model
+from .crops import crop_face
 from .explain import Explanation, explain
 from .faces import Face, find_faces
 from .images import ImageError, read_image
@@ -11,6 +12,7 @@ __all__ = [
     "ImageError",
     "MaskModel",
     "Prediction",
+    "crop_face",
     "explain",
     "find_faces",
     "open_model",

@@ -1,6 +1,6 @@
 """Answers as HTML: a card a version, with bars, heatmaps and how far to believe them.
 
-Pictures are `data:` URLs, so nothing of a face is written to disk to show it.
+Pictures are `data:` URLs, so that none of them is written to disk to be shown.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from .tables import SHIFT_TITLES
 # The hottest fifth must matter more than this share of the random fifths to be called the reason;
 # a heatmap without meaning gets there once in ten pictures.
 NEEDED = 18 / 19
-# What the probability must fall by for the answer to hang on the heat.
+# What the probability must fall by for the class to hang on the heat.
 MATERIAL = 0.1
 
 
@@ -65,11 +65,12 @@ def _on_photo(
     photo: Image.Image, crop: Crop, explanations: Sequence[Explanation], tests: list[BlurTest]
 ) -> str:
     """The map that hurts most when it is blurred, at its place on the photo."""
-    best = max(range(len(tests)), key=lambda index: (tests[index].beaten, -tests[index].hottest))
-    if crop.image.size == photo.size or explanations[best].empty:
+    pairs = [(t, e) for t, e in zip(tests, explanations, strict=True) if not e.empty]
+    if crop.image.size == photo.size or not pairs:
         return ""
-    title = METHOD_TITLES[explanations[best].method]
-    url = data_url(overlay_on_photo(photo, crop, explanations[best]), "jpeg")
+    _, best = max(pairs, key=lambda pair: (pair[0].beaten, -pair[0].hottest))
+    title = METHOD_TITLES[best.method]
+    url = data_url(overlay_on_photo(photo, crop, best), "jpeg")
     return f"""
 <details><summary>{title} on the photo</summary>
   <img src="{url}" alt="The photo with the heat of {title} on the face">
@@ -112,8 +113,8 @@ def _heatmap(version: str, crop: Image.Image, explanation: Explanation, test: Bl
 
 VERDICTS = {
     "empty": "Empty: nothing here speaks for this class",
-    "holds": "Holds: the answer comes from the heat",
-    "leads": "Leads: matters most, yet the answer stands without it",
+    "holds": "Holds: this class hangs on the heat",
+    "leads": "Leads: matters more than chance, but little",
     "doubtful": "Doubtful: no better than chance",
 }
 

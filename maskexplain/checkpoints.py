@@ -1,6 +1,7 @@
 """Read and write versions: NAME.safetensors (weights) and, beside it, NAME.json (results)."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,15 @@ class Checkpoint:
 
 
 def list_versions(folder: Path = FOLDER) -> list[str]:
-    """Names of the versions in a folder, sorted."""
-    return sorted(file.stem for file in folder.glob("*.safetensors"))
+    """Names of the versions in a folder, the newest last (v2 before v10)."""
+    # A name with a dot in front is a file that a killed program left half-written.
+    files = (file for file in folder.glob("*.safetensors") if not file.name.startswith("."))
+    return sorted((file.stem for file in files), key=by_number)
+
+
+def by_number(name: str) -> list:
+    """A key that sorts names as people count: v2 before v10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def write_weights(path: Path, network: nn.Module, network_name: str, half: bool) -> None:

@@ -21,9 +21,9 @@ from .errors import UserError
 from .evaluate import evaluate
 from .explain import METHODS, Answer, answer_and_explain
 from .files import write_file, write_json
-from .images import read_image
+from .images import ImageError, read_image
 from .model import CLASSES
-from .photo import Subjects, find_subjects
+from .photo import NoFaceError, Subjects, find_subjects
 from .scenes import evaluate_scenes
 from .tables import evaluation_text, results_markdown, scenes_text
 
@@ -34,10 +34,11 @@ def predict_command(args: argparse.Namespace) -> None:
     """Answer every face of every picture by every version, largest face first."""
     models = _open_models(args.model)
     for path in args.images:
-        subjects = find_subjects(read_image(path), args.whole)
+        size, subjects = _subjects(path, args.whole)
         answers = {m.name: m.predict(subjects.images) for m in models}
         if args.json:
-            print(json.dumps({"file": str(path), **_as_dict(subjects, answers)}), flush=True)
+            line = {"file": str(path), "size": size, **_as_dict(subjects, answers)}
+            print(json.dumps(line), flush=True)
             continue
         for name, predictions in answers.items():
             for number, p in enumerate(predictions, start=1):
@@ -54,8 +55,10 @@ def _as_dict(subjects: Subjects, answers: dict) -> dict:
 def explain_command(args: argparse.Namespace) -> None:
     """Explain the largest face: a figure as PNG, the heatmaps as .npy, all figures as JSON."""
     models = _open_models(args.model)
+    if len({path.stem for path in args.images}) < len(args.images):
+        raise UserError("Two pictures have the same name: explain them into different folders.")
     for path in args.images:
-        crop = find_subjects(read_image(path), args.whole).images[0]
+        crop = _subjects(path, args.whole)[1].images[0]
         answers = {
             m.name: answer_and_explain(m, crop, args.method or list(METHODS), args.target)
             for m in models
@@ -72,8 +75,8 @@ def _explained(out: Path, stem: str, answers: dict[str, Answer]) -> dict:
         for e in answer.explanations:
             file = out / f"{stem}.{name}.{e.method}.npy"
             write_file(file, partial(np.save, arr=e.heatmap))
-            facts = {k: v for k, v in e.to_dict().items() if k != "heatmap"}
-            explanations.append({**facts, "heatmap": file.name})
+            facts = {"method": e.method, "target": e.target, "heatmap": file.name}
+            explanations.append({**facts, "completeness_gap": e.completeness_gap})
         result[name] = {**answer.prediction.to_dict(), "explanations": explanations}
     return result
 
@@ -116,7 +119,21 @@ def results_command(args: argparse.Namespace) -> None:
 
 
 def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
-    return [open_model(name) for name in names or list_versions()[-1:] or ["v1"]]
+    models = [open_model(name) for name in names or list_versions()[-1:] or ["v1"]]
+    if len({model.name for model in models}) < len(models):
+        raise UserError("Two versions have the same name: give each once.")
+    return models
+
+
+def _subjects(path: Path, whole: bool) -> tuple[tuple[int, int], Subjects]:
+    """The size that a picture is read at, and its faces; what is wrong names the file."""
+    try:
+        image = read_image(path)
+        return image.size, find_subjects(image, whole)
+    except NoFaceError as error:
+        raise UserError(f"{path}: {error} (--whole)") from error
+    except ImageError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

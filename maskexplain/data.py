@@ -62,7 +62,8 @@ def list_pictures(folder: Path, csv_file: Path | None = None) -> list[Picture]:
 
 def csv_beside(folder: Path) -> Path | None:
     """The CSV named like the folder and beside it (kaggle3/ and kaggle3.csv), if it is there."""
-    file = folder.resolve().with_suffix(".csv")
+    folder = folder.resolve()
+    file = folder.parent / f"{folder.name}.csv"
     return file if file.is_file() else None
 
 
@@ -80,7 +81,7 @@ def check_folder(folder: Path) -> None:
 
 def _from_csv(folder: Path, csv_file: Path) -> list[Picture]:
     try:
-        with open(csv_file, newline="", encoding="utf-8") as handle:
+        with open(csv_file, newline="", encoding="utf-8-sig") as handle:
             rows = list(csv.DictReader(handle))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{csv_file} cannot be read as a CSV: check --csv.") from error
@@ -97,6 +98,8 @@ def _picture(folder: Path, csv_file: Path, row: dict[str, str]) -> Picture:
             f"{csv_file} gives {row['file']} the class {row['class']} and the split "
             f"{row['split']}: use {', '.join(CLASSES)} and {', '.join(SPLITS)}."
         )
+    if row["augmented"] not in ("0", "1"):
+        raise DataError(f"{csv_file} gives {row['file']} no 0 or 1 for augmented: mend it.")
     file = folder / row["file"]
     if not file.is_file():
         raise DataError(
@@ -154,6 +157,12 @@ def read_crop(file: Path) -> Image.Image:
         return read_image(file)
     except ImageError as error:
         raise DataError(f"{file} is unreadable ({error}): mend or remove it.") from error
+
+
+def fingerprint(pictures: Sequence[Picture]) -> str:
+    """A digest of which pictures lie where: the same data give the same one on every machine."""
+    lines = sorted(f"{p.file.parent.name}/{p.file.name} {p.label} {p.split}" for p in pictures)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def select(pictures: Sequence[Picture], split: str) -> list[Picture]:

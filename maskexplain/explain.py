@@ -125,7 +125,7 @@ def answer_and_explain(
 ) -> Answer:
     """Predict a crop and explain one class by several methods. Raises ExplainError."""
     check_names(methods, target)
-    # The baseline is the network's zero input: the mean colour, as Captum takes it by default.
+    # The baseline is the zero input, mid-gray for these transforms, as Captum takes it by default.
     inputs = model.inputs([crop])
     with torch.no_grad():
         both = model.network.features(torch.cat([inputs, torch.zeros_like(inputs)]))

@@ -1,7 +1,7 @@
 """How far an explanation can be believed: does the answer come from where the heat is?"""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from .model import CLASSES
 
 SHARE = 0.2  # the hottest fifth
 RANDOM_FIFTHS = 19  # a heatmap without meaning beats all of them once in 20 pictures
+MAX_SIDE = 256  # the networks see less; on a larger crop the test would only take longer
 GRID = 8  # random fifths are smooth fields of this many cells a side
 
 
@@ -31,9 +32,6 @@ class BlurTest:
     beaten: int
     fifths: int
 
-    def to_dict(self) -> dict:
-        return asdict(self)
-
 
 def blur_test(
     model: MaskModel, crop: Image.Image, explanations: Sequence[Explanation], seed: int = 0
@@ -44,8 +42,10 @@ def blur_test(
     sees a picture less unlike those it knows.
     """
     rng = np.random.default_rng(seed)
+    crop = crop.copy()
+    crop.thumbnail((MAX_SIDE, MAX_SIDE))
     size = (crop.height, crop.width)
-    regions = [hottest(e.heatmap) for e in explanations]
+    regions = [hottest(_resized(e.heatmap, size)) for e in explanations]
     regions += [hottest(_smooth_noise(rng, size)) for _ in range(RANDOM_FIFTHS)]
     blurred = crop.filter(ImageFilter.GaussianBlur(max(crop.size) / 12))
     logits = model.logits([crop, *(_replace(crop, blurred, region) for region in regions)])
@@ -90,8 +90,13 @@ def lower_half(explanation: Explanation) -> float:
 
 
 def _smooth_noise(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    field = Image.fromarray(rng.random((GRID, GRID), dtype=np.float32))
-    return np.asarray(field.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    return _resized(rng.random((GRID, GRID), dtype=np.float32), size)
+
+
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if values.shape == size:
+        return values
+    return np.asarray(Image.fromarray(values).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def _replace(crop: Image.Image, by: Image.Image, region: np.ndarray) -> Image.Image:

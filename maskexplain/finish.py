@@ -39,9 +39,8 @@ def finish(
     """
     recipe = training.recipe
     full = read_checkpoint(folder / "best.safetensors").network
-    path = out / f"{recipe.name}.safetensors"
-    write_weights(path, full, recipe.network, half=True)
-    shipped = read_checkpoint(path).network
+    write_weights(folder / "half.safetensors", full, recipe.network, half=True)
+    shipped = read_checkpoint(folder / "half.safetensors").network
     test = select(pictures, "test")
     evaluation = evaluate(shipped, test, progress)
     half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
@@ -57,6 +56,9 @@ def finish(
         "half_precision": asdict(half),
         "history": training.history,
     }
+    # Only now: weights and the figures that belong to them change together.
+    path = out / f"{recipe.name}.safetensors"
+    write_weights(path, full, recipe.network, half=True)
     write_results(path, results)
     _draw(results, folder)
     return _summary(path, results)

@@ -174,15 +174,21 @@ def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
     def first(image, target):
         return {tab.whole: False, **show(image, False, 0, target)}
 
-    def click(image, target, event: gr.SelectData):
-        return show(image, False, face_at(find_subjects(image), *event.index), target)
+    def click(image, chosen, target, event: gr.SelectData):
+        hit = face_at(find_subjects(image), *event.index)
+        return show(image, False, chosen if hit is None else hit, target)
 
-    progress = {"show_progress": "minimal", "show_progress_on": tab.result}
+    # One id: the limit on concurrent work then counts all of them together.
+    progress = {
+        "show_progress": "minimal",
+        "show_progress_on": tab.result,
+        "concurrency_id": "answers",
+    }
     tab.photo.change(first, [tab.photo, tab.target], [tab.whole, *outputs], **progress)
     inputs = [tab.photo, tab.whole, tab.face, tab.target]
     for control in (tab.target, tab.whole, tab.face):
         control.input(show, inputs, outputs, **progress)
-    tab.numbered.select(click, [tab.photo, tab.target], outputs, **progress)
+    tab.numbered.select(click, [tab.photo, tab.face, tab.target], outputs, **progress)
 
 
 def _status(text: str) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from .answer import MaskModel
-from .api import MAX_BODY, make_router
+from .api import MAX_BODY, BoundedRequests, make_router
 from .errors import UserError
 from .page import ASSETS
 
@@ -32,7 +33,7 @@ def launch(
     `auth` (user, password) covers both; `block` False returns at once. Raises UserError where the
     port is taken.
 
-    Visitors cannot list Gradio's own API, read files, see errors' insides or fill the disk.
+    Visitors cannot pass the queue, read files, see errors' insides or send bodies without bound.
     """
     # Two at once: a second visitor waits for no first, and two cores are busy.
     page.queue(default_concurrency_limit=2, max_size=32, api_open=False)
@@ -53,7 +54,11 @@ def launch(
             ssr_mode=False,
             prevent_thread_lock=not block,
             # Gradio's openapi.json would list its own routes, and to everyone.
-            app_kwargs={"routes": list(make_router(models, auth).routes), "openapi_url": None},
+            app_kwargs={
+                "routes": list(make_router(models, auth).routes),
+                "openapi_url": None,
+                "middleware": [Middleware(BoundedRequests)],
+            },
         )
     except OSError as error:
         raise UserError(

@@ -1,6 +1,6 @@
 """Scores with counts and intervals."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import sqrt
 
 import torch
@@ -40,9 +40,6 @@ class Scores:
     balanced_accuracy: float
     per_class: dict[str, Recall]
     confusion_matrix: list[list[int]]
-
-    def to_dict(self) -> dict:
-        return asdict(self)
 
 
 def score(labels: torch.Tensor, answers: torch.Tensor) -> Scores:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from .evaluate import Evaluation
 from .model import CLASSES
-from .scenes import GOAL, ScenesResult
+from .scenes import GOAL, GOAL_IOU, ScenesResult
 
 SHIFT_TITLES = {
     "unaugmented": "As taken",
@@ -77,5 +77,6 @@ def scenes_text(result: ScenesResult) -> str:
     )
     lines.append(f"  {'mean IoU':<22}        {result.mean_iou:.3f}")
     lines.append(f"  {'finding, one picture':<22}        {result.milliseconds:.0f} ms")
-    lines.append(f"goals, {GOAL} each: {'reached' if result.reached else 'NOT reached'}")
+    verdict = "reached" if result.reached else "NOT reached"
+    lines.append(f"goals ({GOAL} each, mean IoU {GOAL_IOU}): {verdict}")
     return "\n".join(lines)

@@ -112,7 +112,7 @@ def browser(camera):
 
 
 def open_page(browser: Browser, url: str, width: int = 1400, dark: bool = False) -> Page:
-    """A visitor of their own; a request to any other server fails the test at once."""
+    """A visitor of their own; `close` fails the test where another server was asked."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme="dark" if dark else "light",
@@ -125,6 +125,12 @@ def open_page(browser: Browser, url: str, width: int = 1400, dark: bool = False)
     page.goto(url + ("?__theme=dark" if dark else ""))
     expect(page.locator("#photo")).to_be_visible(timeout=PATIENCE)
     return page
+
+
+def close(page: Page) -> None:
+    """The visitor leaves; the page must have asked nobody but its own server."""
+    page.context.close()
+    assert not page.elsewhere
 
 
 def _is_ours(address: str, url: str) -> bool:
@@ -161,8 +167,7 @@ def test_upload_shows_both_versions(browser, url, portraits, width, dark):
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "nothing sticks out sideways"
     _screenshot(page, f"photo-{width}-{'dark' if dark else 'light'}")
-    assert not page.elsewhere
-    page.context.close()
+    close(page)
 
 
 def test_snapshot_from_the_camera(browser, url):
@@ -176,14 +181,14 @@ def test_snapshot_from_the_camera(browser, url):
     expect_answers(page)
     expect(page.locator("#notice")).to_contain_text("One face found")
     _screenshot(page, "snapshot")
-    page.context.close()
+    close(page)
 
 
 def test_an_example_answers_at_a_click(browser, url):
     page = open_page(browser, url)
     page.get_by_role("button", name="Nose out").click()
     expect_answers(page)
-    page.context.close()
+    close(page)
 
 
 def test_another_class_can_be_explained(browser, url, portraits):
@@ -195,7 +200,7 @@ def test_another_class_can_be_explained(browser, url, portraits):
     caption = page.locator("figcaption").first
     expect(caption).to_contain_text("for “Mask worn incorrectly”", timeout=PATIENCE)
     assert page.locator("figure img").first.get_attribute("src") != before
-    page.context.close()
+    close(page)
 
 
 def test_a_heatmap_can_be_saved(browser, url, portraits):
@@ -206,7 +211,7 @@ def test_a_heatmap_can_be_saved(browser, url, portraits):
         page.get_by_role("link", name=re.compile("Save Grad-CAM of v1")).click()
     assert download.value.suggested_filename.startswith("v1-grad_cam-")
     assert Image.open(BytesIO(Path(download.value.path()).read_bytes())).format == "PNG"
-    page.context.close()
+    close(page)
 
 
 def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits, tmp_path):
@@ -232,7 +237,7 @@ def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits,
     expect(shown).to_have_attribute("src", first, timeout=PATIENCE)
     assert second != first
     _screenshot(page, "two-faces")
-    page.context.close()
+    close(page)
 
 
 def test_bad_pictures_get_a_message(browser, url, tmp_path):
@@ -240,7 +245,7 @@ def test_bad_pictures_get_a_message(browser, url, tmp_path):
     (tmp_path / "note.png").write_text("no picture")
     upload(page, tmp_path / "note.png")
     expect(page.locator("#notice")).to_contain_text("not a picture", timeout=PATIENCE)
-    page.context.close()
+    close(page)
 
 
 def test_no_face_offers_the_whole_picture(browser, url, tmp_path):
@@ -250,7 +255,7 @@ def test_no_face_offers_the_whole_picture(browser, url, tmp_path):
     expect(page.locator("#notice")).to_contain_text("No face was found", timeout=PATIENCE)
     page.get_by_label("Use the whole picture as the face").check()
     expect_answers(page)
-    page.context.close()
+    close(page)
 
 
 def test_two_visitors_see_their_own_photos(browser, url, portraits):
@@ -264,7 +269,7 @@ def test_two_visitors_see_their_own_photos(browser, url, portraits):
     assert np.mean(bare) > 1.5 * np.mean(dim)
     assert ImageChops.difference(bare, dim).getbbox()
     for page in pages:
-        page.context.close()
+        close(page)
 
 
 def test_the_models_figures_are_shown(browser, url):
@@ -274,7 +279,7 @@ def test_the_models_figures_are_shown(browser, url):
     expect(table).to_be_visible()
     assert table.locator("tbody tr").count() == 2
     _screenshot(page, "about")
-    page.context.close()
+    close(page)
 
 
 def _screenshot(page: Page, name: str) -> None:

@@ -84,6 +84,12 @@ def test_missing_checkpoint_names_those_there_are(stored):
         open_model("v9", folder=stored.parent)
 
 
+def test_versions_are_listed_as_people_count(tmp_path, tiny):
+    for name in ("v10", "v2", "mine", ".12.v1"):
+        write_weights(tmp_path / f"{name}.safetensors", tiny.network, "tiny", half=True)
+    assert list_versions(tmp_path) == ["mine", "v2", "v10"]
+
+
 def test_unknown_device_gets_a_sentence(stored):
     with pytest.raises(UserError, match="device nonsense cannot be used"):
         open_model(stored, device="nonsense")

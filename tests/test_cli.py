@@ -1,6 +1,7 @@
 """The commands as a person types them: answers, files, and one line for bad input."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -92,19 +93,32 @@ def test_evaluate_scenes_prints_the_figures_and_says_where_goals_are_missed(
         assert ("NOT reached" in capsys.readouterr().out) == bool(code)
 
 
+def test_the_readmes_python_example_runs(portrait, tmp_path, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    (tmp_path / "photo.jpg").write_bytes(Path(portrait).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code, names)
+    assert names["heat"].target == "with_mask" and names["heat"].completeness_gap < 0.01
+
+
 def test_results_prints_the_readmes_table(capsys):
     assert cli.main(["results"]) == 0
     table = capsys.readouterr().out.strip()
     assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_bad_input_is_one_line_and_exit_code_2(version, tmp_path, capsys):
+def test_bad_input_is_one_line_and_exit_code_2(version, toy_folder, tmp_path, capsys):
+    toy = ["--data", str(toy_folder)]
     text = tmp_path / "note.jpg"
     text.write_text("no picture")
     empty = tmp_path / "empty.png"
     noise(1, (900, 500)).save(empty)
     for arguments, message in [
-        (["predict", str(text), "--model", version], "picture"),
+        (["predict", str(text), "--model", version], f"{text}: The file is text, not a picture"),
+        (["predict", str(text), "--model", version, "--model", version], "Two versions have"),
+        (["explain", str(text), str(text), "--out", "x", "--model", version], "Two pictures have"),
+        (["evaluate", *toy, "--model", version, "--json", f"{text}/x.json"], "cannot be written"),
         (["predict", str(empty), "--model", version], "No face was found"),
         (["predict", str(tmp_path / "none.png"), "--model", version], "picture"),
         (["predict", str(empty), "--model", "v99"], "no checkpoint"),
@@ -129,6 +143,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     [
         (["app.py", "--models", "v99"], "There is no checkpoint"),
         (["app.py", "--auth", "me"], "--auth needs USER:PASSWORD"),
+        (["app.py", "--port", "99999"], "--port must lie between"),
         (["train.py", "v1", "--data", "nowhere"], "There is no folder nowhere"),
         (["train.py", "v1", "--data", ".", "--epochs", "0"], "--epochs must be 1 or more"),
         (["-m", "maskexplain", "predict", "nowhere.png", "--model", "v99"], "no checkpoint"),

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from maskexplain.data import DataError, csv_beside, list_pictures, load_pixels, select
+from maskexplain.data import DataError, csv_beside, fingerprint, list_pictures, load_pixels, select
 from maskexplain.model import CLASSES
 
 
@@ -51,6 +51,7 @@ BROKEN = {
     "bad class": (replace("with_mask/00.png,with_mask", "with_mask/00.png,hat"), "the class hat"),
     "bad split": (replace("train", "weekday"), "the split weekday"),
     "bad column": (replace("group", "grp"), "needs the columns"),
+    "bad augmented": (replace(",0\n", ",yes\n"), "no 0 or 1 for augmented"),
     "file missing": (lambda f: (f / "with_mask" / "03.png").unlink(), "names with_mask/03.png"),
     "group in two splits": (replace("with_mask19", "with_mask0"), "into two splits"),
     "unreadable": (
@@ -67,6 +68,20 @@ def test_broken_data_gets_a_sentence(toy_folder, case):
     with pytest.raises(DataError, match=message) as caught:
         load_pixels(list_pictures(toy_folder, toy_folder.with_suffix(".csv")), 8)
     assert "\n" not in str(caught.value)
+
+
+def test_a_dot_in_the_folders_name_is_no_suffix(toy_folder):
+    dotted = toy_folder.rename(toy_folder.with_name("toy.2"))
+    assert csv_beside(dotted) is None
+    toy_folder.with_suffix(".csv").rename(dotted.parent / "toy.2.csv")
+    assert csv_beside(dotted) == dotted.parent / "toy.2.csv"
+
+
+def test_fingerprint_knows_the_data_and_not_their_place(toy_folder):
+    pictures = list_pictures(toy_folder, csv_beside(toy_folder))
+    moved = shutil.copytree(toy_folder, toy_folder.parent / "elsewhere")
+    same = list_pictures(moved, toy_folder.with_suffix(".csv"))
+    assert fingerprint(pictures) == fingerprint(same) != fingerprint(pictures[1:])
 
 
 def test_empty_class_and_empty_split_get_a_sentence(toy_folder):

@@ -75,4 +75,5 @@ def test_stored_results_are_what_evaluate_finds(name, kaggle3):
             old = stored["per_class"][label]
             assert recall["total"] == old["total"]
             assert abs(recall["right"] - old["right"]) <= recall["total"] / 100
+        assert fresh["balanced_accuracy"] == pytest.approx(stored["balanced_accuracy"], abs=0.01)
     assert set(found["shifts"]) == {"unaugmented", "dark_35", "gray", "blurred"}

@@ -51,6 +51,15 @@ def test_blur_test_is_seeded(corner_model):
     assert blur_test(corner_model, crop, [heat]) == blur_test(corner_model, crop, [heat])
 
 
+def test_a_large_crop_is_tested_at_a_smaller_size(corner_model):
+    large, heat = noise(2, (1200, 900)), explanation_at(slice(0, 400), slice(0, 500), (900, 1200))
+    small = large.copy()
+    small.thumbnail((256, 256))
+    [a] = blur_test(corner_model, large, [heat])
+    [b] = blur_test(corner_model, small, [explanation_at(slice(0, 85), slice(0, 107), (192, 256))])
+    assert a.before == b.before and a.hottest == pytest.approx(b.hottest, abs=0.05)
+
+
 def test_hottest_takes_the_share_also_among_ties():
     assert hottest(np.zeros((10, 10))).sum() == 20
     region = hottest(np.arange(100.0).reshape(10, 10))

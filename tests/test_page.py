@@ -51,6 +51,18 @@ def test_every_face_gets_its_line_and_the_chosen_one_its_cards(tiny, pair):
     assert answer_photo([tiny], pair, chosen=9).chosen == 1
 
 
+def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
+    sheet = Image.new("RGB", (8 * 200, 5 * 200))
+    face = portrait.crop((140, 90, 400, 350)).resize((200, 200))
+    for index in range(40):
+        sheet.paste(face, (index % 8 * 200, index // 8 * 200))
+    batches, logits = [], tiny.logits
+    monkeypatch.setattr(tiny, "logits", lambda crops: batches.append(len(crops)) or logits(crops))
+    view = answer_photo([tiny], sheet)
+    assert len(view.lines) == 40
+    assert batches[0] == 40 and len(batches) == 2, "one for the faces, one for the blur test"
+
+
 def test_a_click_finds_the_face_under_it(pair):
     subjects = find_subjects(pair)
     for number, face in enumerate(subjects.faces):

@@ -79,7 +79,7 @@ def test_stops_on_a_loss_that_is_not_finite_and_keeps_the_best(recipe, toy, tmp_
     assert (tmp_path / "best.safetensors").read_bytes() == best
 
 
-@pytest.mark.parametrize("spoil", ["damaged", "another recipe"])
+@pytest.mark.parametrize("spoil", ["damaged", "another recipe", "other data"])
 def test_what_cannot_be_resumed_gets_a_sentence(recipe, toy, tmp_path, spoil):
     _, train, val = toy
     fit(start(replace(recipe, epochs=1)), train, val, tmp_path)
@@ -88,8 +88,9 @@ def test_what_cannot_be_resumed_gets_a_sentence(recipe, toy, tmp_path, spoil):
         last.write_bytes(last.read_bytes()[:500])
     else:
         recipe = replace(recipe, seed=7)
+    data = "other" if spoil == "other data" else ""
     with pytest.raises(TrainingError, match="start over with --fresh"):
-        resume(recipe, last)
+        resume(recipe, last, data)
 
 
 def test_recipes_are_the_seeds():

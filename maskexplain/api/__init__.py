@@ -8,8 +8,15 @@ nameless temporary file until its request ends.
 /docs is a page of our own, because FastAPI's loads its script from another server.
 """
 
-from .guard import MAX_BODY
+from .guard import MAX_BODY, BoundedRequests
 from .routes import make_router
 from .work import explain_picture, list_models, predict_picture
 
-__all__ = ["MAX_BODY", "explain_picture", "list_models", "make_router", "predict_picture"]
+__all__ = [
+    "MAX_BODY",
+    "BoundedRequests",
+    "explain_picture",
+    "list_models",
+    "make_router",
+    "predict_picture",
+]

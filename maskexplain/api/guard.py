@@ -12,7 +12,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.types import Message, Receive
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..explain import ExplainError
 from ..images import ImageError
@@ -109,6 +109,29 @@ class BoundedBody:
         if self._left < 0:
             raise HTTPException(413, TOO_LARGE)
         return message
+
+
+class BoundedRequests:
+    """ASGI middleware: no request of the page's either may send more than a file as a data URL."""
+
+    limit = MAX_BODY * 3 // 2  # base64 adds a third
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, its body counted while it arrives."""
+        left = self.limit
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        await self._app(scope, counted if scope["type"] == "http" else receive, send)
 
 
 def http_error(

@@ -18,6 +18,7 @@ EXAMPLE_ANSWER = {
 EXAMPLE = {
     "model": "v2",
     **EXAMPLE_ANSWER,
+    "size": [640, 480],
     "faces": [{"box": [158.2, 117.9, 371.4, 350.6], "score": 0.9402, **EXAMPLE_ANSWER}],
 }
 EXAMPLE_EXPLANATION = {
@@ -41,8 +42,7 @@ class Answer(BaseModel):
 
 class FaceAnswer(Answer):
     box: tuple[float, float, float, float] = Field(
-        description="x0, y0, x1, y1 in pixels of the upright picture, whose long side is shrunk "
-        "to 1600 where it is larger."
+        description="x0, y0, x1, y1 in pixels of the upright picture of `size`."
     )
     score: float = Field(description="How sure the face finder is, 0 to 1.")
 
@@ -50,6 +50,10 @@ class FaceAnswer(Answer):
 class PredictReply(Answer):
     model_config = _example(EXAMPLE)
     model: str = Field(description="The version that answered.")
+    size: tuple[int, int] = Field(
+        description="Width and height of the upright picture as it was read: a long side over "
+        "1600 pixels is shrunk to that."
+    )
     faces: list[FaceAnswer] = Field(
         description="Largest first; the first one's answer stands at the top too. Empty where the "
         "whole picture was taken as the face."

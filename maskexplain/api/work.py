@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..answer import MaskModel, Prediction
-from ..draw import overlay, png_bytes
+from ..draw import overlay, png_bytes, relative_heat
 from ..explain import Explanation, explain
 from ..images import read_image
 from ..photo import Subjects, find_subjects
@@ -20,8 +20,10 @@ def predict_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> Pr
 
     Raises ImageError and NoFaceError.
     """
-    subjects = find_subjects(read_image(file), whole)
-    return PredictReply(**_answers(model, subjects, model.predict(subjects.images)))
+    image = read_image(file)
+    subjects = find_subjects(image, whole)
+    predictions = model.predict(subjects.images)
+    return PredictReply(**_answers(model, subjects, predictions), size=image.size)
 
 
 def explain_picture(
@@ -35,12 +37,14 @@ def explain_picture(
 
     None is the predicted class. Raises ImageError, NoFaceError and ExplainError.
     """
-    subjects = find_subjects(read_image(file), whole)
+    image = read_image(file)
+    subjects = find_subjects(image, whole)
     predictions = model.predict(subjects.images)
     crop = subjects.images[0]
     explanation = explain(model, crop, method, target or predictions[0].label)
     return ExplainReply(
         **_answers(model, subjects, predictions),
+        size=image.size,
         explanation=ExplanationReply(
             method=explanation.method,
             target=explanation.target,
@@ -53,8 +57,7 @@ def explain_picture(
 
 def gray_heat(explanation: Explanation) -> Image.Image:
     """The positive heat as a gray picture of the crop's size, 255 at its peak."""
-    heat = np.clip(explanation.heatmap, 0, None)
-    scaled = heat * (255 / heat.max()) if heat.max() > 0 else heat
+    scaled = 255 * relative_heat(explanation.heatmap)
     return Image.fromarray(scaled.round().astype(np.uint8))
 
 
