@@ -46,7 +46,7 @@ def main(args: argparse.Namespace) -> None:
     models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix="maskexplain-") as folder:
+    with tempfile.TemporaryDirectory(prefix="maskexplain-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
         page = build_page(models, write_examples(Path(folder) / "examples", whole=True))
         newest_last = sorted(models, key=lambda model: by_number(model.name))
