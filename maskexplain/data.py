@@ -1,6 +1,5 @@
 """An image folder with the three classes, its splits by group, and its pixels in memory."""
 
-import csv
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from PIL import Image
 from .errors import UserError
 from .images import ImageError, read_image
 from .model import CLASSES
+from .rows import read_rows
 from .shifts import Shift
 from .transforms import to_pixels
 
@@ -80,13 +80,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _from_csv(folder: Path, csv_file: Path) -> list[Picture]:
-    try:
-        with open(csv_file, newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{csv_file} cannot be read as a CSV: check --csv.") from error
-    if not rows or not set(COLUMNS) <= set(rows[0]):
-        raise DataError(f"{csv_file} needs the columns {', '.join(COLUMNS)} and a row a picture.")
+    rows = read_rows(csv_file, COLUMNS, "check --csv", "picture", DataError)
     pictures = [_picture(folder, csv_file, row) for row in rows]
     _check_groups(pictures, csv_file)
     return pictures

@@ -100,18 +100,16 @@ def _number(pen: ImageDraw.ImageDraw, face: Face, number: str, largest: int) -> 
     pen.text(face.box[:2], number, fill="white", font=font)
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """A picture as PNG."""
+def base64_of(image: Image.Image, kind: str = "png") -> str:
+    """A picture's file (png or jpeg) in base64."""
     buffer = BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    image.save(buffer, kind, quality=88)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def data_url(image: Image.Image, kind: str = "png") -> str:
     """A picture as a `data:` URL (png or jpeg): shown and saved without a file on disk."""
-    buffer = BytesIO()
-    image.save(buffer, kind, quality=88)
-    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{kind};base64,{base64_of(image, kind)}"
 
 
 def explanation_figure(crop: Image.Image, answers: dict[str, Answer], path: Path) -> None:

@@ -26,7 +26,8 @@ START = "Give a photo, or click an example: each version answers and shows why."
 @dataclass(frozen=True)
 class PhotoView:
     """What the Photo tab shows: a notice, the photo with its numbered faces (None where the whole
-    picture is the face), a line of answers a face, the chosen one (from 0) and the cards (HTML).
+    picture is the face), a line of answers a face where there are several, the chosen one (from 0)
+    and the cards (HTML).
     """
 
     notice: str = ""
@@ -57,7 +58,7 @@ def answer_photo(
     return PhotoView(
         notice=_notice(subjects) + _too_small(subjects.images[chosen]),
         numbered=number_faces(image, subjects.faces, chosen) if subjects.faces else None,
-        lines=_lines(models, subjects) if subjects.faces else (),
+        lines=_lines(models, subjects) if len(subjects.faces) > 1 else (),
         chosen=chosen,
         cards=cards(models, image, subjects.crops[chosen], target or None),
     )
@@ -201,6 +202,6 @@ def _updates(tab: _PhotoTab, view: PhotoView) -> dict:
     return {
         tab.notice: _status(view.notice or START),
         tab.numbered: gr.Image(view.numbered, visible=found),
-        tab.face: gr.Radio(numbers, value=view.chosen if found else None, visible=len(numbers) > 1),
+        tab.face: gr.Radio(numbers, value=view.chosen if numbers else None, visible=bool(numbers)),
         tab.result: view.cards,
     }

@@ -1,6 +1,5 @@
 """How well faces are found on whole scenes whose faces are boxed by hand."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from .errors import UserError
 from .faces import Box, find_faces
 from .images import ImageError, read_image
 from .model import CLASSES
+from .rows import read_rows
 from .statistics import Recall, wilson
 
 COLUMNS = ("file", "class", "xmin", "ymin", "xmax", "ymax", "split")
@@ -106,14 +106,7 @@ def _rows(folder: Path) -> list[dict[str, str]]:
     file = folder / "scenes.csv"
     if not (folder / "scenes").is_dir() or not file.is_file():
         raise ScenesError(f"{folder} needs a folder scenes and a file scenes.csv: check the path.")
-    try:
-        with open(file, newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ScenesError(f"{file} cannot be read as a CSV: check it.") from error
-    if not rows or not set(COLUMNS) <= set(rows[0]):
-        raise ScenesError(f"{file} needs the columns {', '.join(COLUMNS)} and a row a face.")
-    return rows
+    return read_rows(file, COLUMNS, "check it", "face", ScenesError)
 
 
 def _scene(file: Path, rows: Sequence[dict[str, str]]) -> Scene:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from .evaluate import Evaluation
 from .model import CLASSES
 from .scenes import GOAL, GOAL_IOU, ScenesResult
+from .statistics import Recall
 
 SHIFT_TITLES = {
     "unaugmented": "As taken",
@@ -42,17 +43,21 @@ def _called_incorrect(results: dict) -> str:
     return f"{sum(row[0] for row in dark['confusion_matrix'])} of {dark['pictures']}"
 
 
+def _recall_lines(per_class: dict[str, Recall], digits: int) -> list[str]:
+    return [
+        f"  {label:<22} recall {r.recall:.{digits}f} ({r.right}/{r.total}, "
+        f"95%: {r.interval[0]:.3f}-{r.interval[1]:.3f})"
+        for label, r in per_class.items()
+    ]
+
+
 def evaluation_text(name: str, evaluation: Evaluation) -> str:
     """An evaluation as text: recalls with intervals, confusion matrix, shifts."""
     scores = evaluation.scores
     lines = [
         f"{name}: balanced accuracy {scores.balanced_accuracy:.4f}, {scores.pictures} pictures"
     ]
-    for label, r in scores.per_class.items():
-        low, high = r.interval
-        lines.append(
-            f"  {label:<22} recall {r.recall:.4f} ({r.right}/{r.total}, 95%: {low:.3f}-{high:.3f})"
-        )
+    lines += _recall_lines(scores.per_class, digits=4)
     lines.append(f"confusion matrix (rows true, columns answered: {', '.join(CLASSES)})")
     lines += ["  " + " ".join(f"{count:6d}" for count in row) for row in scores.confusion_matrix]
     lines.append("balanced accuracy on the un-augmented pictures, as they are and shifted")
@@ -65,11 +70,7 @@ def evaluation_text(name: str, evaluation: Evaluation) -> str:
 def scenes_text(result: ScenesResult) -> str:
     """What was found on scenes as text: recalls with intervals, precision, and the goals."""
     lines = [f"faces of {result.minimum_side} pixels and more in {result.pictures} pictures"]
-    for label, r in result.per_class.items():
-        low, high = r.interval
-        lines.append(
-            f"  {label:<22} recall {r.recall:.3f} ({r.right}/{r.total}, 95%: {low:.3f}-{high:.3f})"
-        )
+    lines += _recall_lines(result.per_class, digits=3)
     low, high = result.precision_interval
     lines.append(
         f"  {'precision':<22}        {result.precision:.3f} "

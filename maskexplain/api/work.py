@@ -1,6 +1,5 @@
 """The work behind the routes, without HTTP: a picture file in, a reply out."""
 
-import base64
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -8,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from ..answer import MaskModel, Prediction
-from ..draw import overlay, png_bytes, relative_heat
+from ..draw import base64_of, overlay, relative_heat
 from ..explain import Explanation, explain
 from ..images import read_image
 from ..photo import Subjects, find_subjects
@@ -48,8 +47,8 @@ def explain_picture(
         explanation=ExplanationReply(
             method=explanation.method,
             target=explanation.target,
-            heatmap_png=_base64_png(gray_heat(explanation)),
-            overlay_png=_base64_png(overlay(crop, explanation)),
+            heatmap_png=base64_of(gray_heat(explanation)),
+            overlay_png=base64_of(overlay(crop, explanation)),
             completeness_gap=explanation.completeness_gap,
         ),
     )
@@ -89,7 +88,3 @@ def _answer(prediction: Prediction) -> dict:
         "confidence": round(100 * prediction.confidence, 4),
         "probabilities": prediction.probabilities,
     }
-
-
-def _base64_png(image: Image.Image) -> str:
-    return base64.b64encode(png_bytes(image)).decode()
