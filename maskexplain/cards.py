@@ -1,4 +1,4 @@
-"""Answers as HTML: a card a version, with bars, heatmaps and how far to believe them.
+"""Reports as HTML: a card a version, with bars, heatmaps and how far to believe them.
 
 Pictures are `data:` URLs, so that none of them is written to disk to be shown.
 """
@@ -8,69 +8,130 @@ from html import escape
 
 from PIL import Image
 
-from .answer import MaskModel, Prediction
+from .answer import Prediction
 from .crops import Crop
-from .draw import (
-    CLASS_TITLES,
-    METHOD_TITLES,
-    data_url,
-    enlarge,
-    overlay,
-    overlay_on_photo,
-)
-from .explain import Explanation, answer_and_explain
-from .faithfulness import BlurTest, blur_test, lower_half
+from .curves_svg import curves_svg
+from .draw import CLASS_TITLES, data_url, enlarge, overlay, overlay_on_photo
+from .explain import Explanation
+from .figure import question_of
 from .model import CLASSES
-from .tables import SHIFT_TITLES
-
-# The hottest fifth must matter more than this share of the random fifths to be called the reason;
-# a heatmap without meaning gets there once in ten pictures.
-NEEDED = 18 / 19
-# What the probability must fall by for the class to hang on the heat.
-MATERIAL = 0.1
+from .regions import RegionHeat
+from .report import Report
+from .variants import Variant, default_variant
+from .verdicts import Trust, Verdict
 
 
-def cards(models: list[MaskModel], photo: Image.Image, crop: Crop, target: str | None) -> str:
-    """A card a version, side by side; `target` None explains what each version answers.
+def cards(reports: Sequence[Report], photo: Image.Image, crop: Crop, signed: bool = False) -> str:
+    """A card a version, side by side; what is not measured yet is said to be on its way.
 
-    `photo` is the picture that the crop was cut from.
+    `photo` is the picture that the crop was cut from; `signed` shows what speaks against a class,
+    too.
     """
-    inner = "".join(_card(model, photo, crop, target) for model in models)
-    return f'<div class="cards">{inner}</div>{_legend()}'
+    inner = "".join(_card(report, photo, crop, signed) for report in reports)
+    return f'<div class="cards">{inner}</div>{_legend(signed)}'
 
 
-def _card(model: MaskModel, photo: Image.Image, crop: Crop, target: str | None) -> str:
-    answer = answer_and_explain(model, crop.image, target=target)
-    tests = blur_test(model, crop.image, answer.explanations)
-    maps = "".join(
-        _heatmap(model.name, crop.image, explanation, test)
-        for explanation, test in zip(answer.explanations, tests, strict=True)
-    )
-    label = answer.prediction.label
-    name = escape(model.name)
+def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:
+    label = report.answer.prediction.label
+    name = escape(report.model.name)
     return f"""
 <section class="card" aria-label="Version {name}">
   <h3>{name} <span class="answer {label}">{CLASS_TITLES[label]}</span></h3>
-  <p class="measured">{_measured(model.results)}</p>
+  <p class="measured">{_measured(report.model.results)}</p>
   <div class="top">
-    <img src="{data_url(enlarge(crop.image))}" alt="The face as {name} is given it">
-    {bars(answer.prediction)}
+    <img src="{data_url(enlarge(crop.image), "webp")}" alt="The face as {name} is given it">
+    {bars(report.answer.prediction)}
   </div>
-  <div class="maps">{maps}</div>
-  {_on_photo(photo, crop, answer.explanations, tests)}
+  {_maps(report, crop.image, signed)}
+  {_on_photo(report, photo, crop)}
 </section>"""
 
 
-def _on_photo(
-    photo: Image.Image, crop: Crop, explanations: Sequence[Explanation], tests: list[BlurTest]
+def _maps(report: Report, crop: Image.Image, signed: bool) -> str:
+    if not report.ways:
+        return '<p class="waiting">The heatmaps are on their way.</p>'
+    explained = zip(report.ways, report.answer.explanations, report.verdicts, strict=True)
+    figures = "".join(_heatmap(report, crop, signed, *row) for row in explained)
+    tests = "".join(map(_trust, report.ways, report.trust))
+    waiting = '<p class="waiting">More tests of them are on their way.</p>'
+    return f'<div class="maps">{figures}</div>{tests or waiting}'
+
+
+def _heatmap(
+    report: Report,
+    crop: Image.Image,
+    signed: bool,
+    way: Variant,
+    explanation: Explanation,
+    verdict: Verdict,
 ) -> str:
-    """The map that hurts most when it is blurred, at its place on the photo."""
-    pairs = [(t, e) for t, e in zip(tests, explanations, strict=True) if not e.empty]
-    if crop.image.size == photo.size or not pairs:
+    version = report.model.name
+    url = data_url(overlay(crop, explanation, signed=signed), "webp")
+    alt = escape(f"{way.title} of {version}, {question_of(explanation)}, over the face")
+    file = escape(f"{version}-{way.key.replace('/', '-')}-{explanation.target}.webp")
+    return f"""
+<figure>
+  <img src="{url}" alt="{alt}">
+  <figcaption>
+    <b>{way.title}</b> {_earned(report, way)}
+    <a download="{file}" href="{url}" aria-label="Save {alt}">Save</a>
+    <p>{escape(question_of(explanation))}</p>
+    <p class="verdict {verdict.key}">{verdict.title}</p>
+    <p>{verdict.sentence}</p>
+    <p class="record">{_record(report, way)}</p>
+  </figcaption>
+</figure>"""
+
+
+def _earned(report: Report, way: Variant) -> str:
+    measured = "explanations" in report.model.results
+    if not measured or way != default_variant(report.model):
         return ""
-    _, best = max(pairs, key=lambda pair: (pair[0].beaten, -pair[0].hottest))
-    title = METHOD_TITLES[best.method]
-    url = data_url(overlay_on_photo(photo, crop, best), "jpeg")
+    return f'<span class="earned">best for {escape(report.model.name)}</span>'
+
+
+def _record(report: Report, way: Variant) -> str:
+    """How often this way was right about this version."""
+    scores = report.model.results.get("explanations")
+    if not scores or way.key not in scores["lights"]["as_taken"]:
+        return "Never measured for this version."
+    taken, dark = (scores["lights"][light][way.key] for light in ("as_taken", "dark_35"))
+    return (
+        f"On test faces this way finds what matters in {taken['beats_random']} of "
+        f"{taken['faces']}, in dim light in {dark['beats_random']} of {dark['faces']}."
+    )
+
+
+def _trust(way: Variant, trust: Trust) -> str:
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in trust.sentences())
+    return f"""
+<details class="trust"><summary>{way.title}: how far to believe it</summary>
+  <div>{curves_svg(trust.curves, way.title)}{_regions(trust.regions)}</div>
+  <ul>{sentences}</ul>
+</details>"""
+
+
+def _regions(regions: dict[str, RegionHeat] | None) -> str:
+    if regions is None:
+        return ""
+    rows = "".join(
+        f"<tr><th scope=row>{name}</th><td>{heat.heat:.0%}</td><td>{heat.area:.0%}</td>"
+        f"<td>{heat.ratio:.1f}</td></tr>"
+        for name, heat in regions.items()
+        if heat.ratio is not None
+    )
+    return f"""
+<table class="regions"><caption>Where the heat lies</caption>
+<thead><tr><th></th><th>heat</th><th>area</th><th>ratio</th></tr></thead>
+<tbody>{rows}</tbody></table>"""
+
+
+def _on_photo(report: Report, photo: Image.Image, crop: Crop) -> str:
+    """The version's first map at its place on the photo."""
+    if crop.image.size == photo.size or not report.ways or report.answer.explanations[0].empty:
+        return ""
+    title = report.ways[0].title
+    url = data_url(overlay_on_photo(photo, crop, report.answer.explanations[0]), "jpeg")
     return f"""
 <details><summary>{title} on the photo</summary>
   <img src="{url}" alt="The photo with the heat of {title} on the face">
@@ -93,50 +154,6 @@ def _bar(name: str, prediction: Prediction) -> str:
 </div>"""
 
 
-def _heatmap(version: str, crop: Image.Image, explanation: Explanation, test: BlurTest) -> str:
-    title = METHOD_TITLES[explanation.method]
-    url = data_url(overlay(crop, explanation))
-    alt = f"{title} of {version} for {CLASS_TITLES[explanation.target]}, over the face"
-    verdict, sentence = verdict_of(explanation, test)
-    file = f"{version}-{explanation.method}-{explanation.target}.png"
-    return f"""
-<figure>
-  <img src="{url}" alt="{escape(alt)}">
-  <figcaption>
-    <b>{title}</b> for “{CLASS_TITLES[explanation.target]}”
-    <a download="{escape(file)}" href="{url}" aria-label="Save {escape(alt)}">Save</a>
-    <p class="verdict {verdict}">{VERDICTS[verdict]}</p>
-    <p>{sentence}</p>
-  </figcaption>
-</figure>"""
-
-
-VERDICTS = {
-    "empty": "Empty: nothing here speaks for this class",
-    "holds": "Holds: this class hangs on the heat",
-    "leads": "Leads: matters more than chance, but little",
-    "doubtful": "Doubtful: no better than chance",
-}
-
-
-def verdict_of(explanation: Explanation, test: BlurTest) -> tuple[str, str]:
-    """A key of VERDICTS, and the figures behind it in plain words."""
-    if explanation.empty:
-        return "empty", "Every place speaks against this class, so there is no heat to show."
-    verdict = "doubtful"
-    if test.beaten / test.fifths >= NEEDED:
-        verdict = "holds" if test.before - test.hottest >= MATERIAL else "leads"
-    completeness = ""
-    if explanation.completeness_gap is not None:
-        completeness = f" Completeness gap {explanation.completeness_gap:.2%}."
-    return verdict, (
-        f"Blurring the hottest fifth takes this class from {test.before:.0%} to "
-        f"{test.hottest:.0%}; random fifths, to {test.random:.0%} (it hurts more than "
-        f"{test.beaten} of {test.fifths}). {lower_half(explanation):.0%} of the heat is on the "
-        f"lower half.{completeness}"
-    )
-
-
 def _measured(results: dict) -> str:
     if not results:
         return "Never measured: trust nothing here until it is."
@@ -148,39 +165,10 @@ def _measured(results: dict) -> str:
     )
 
 
-def _legend() -> str:
+def _legend(signed: bool) -> str:
+    ends = ("against", "signed", "for") if signed else ("none", "ramp", "most")
     return (
-        '<p class="legend"><span>none</span><span class="ramp" aria-hidden="true"></span>'
-        "<span>most</span> How much a place speaks for the class, scaled to each map’s peak. "
-        "A heatmap shows what this network used, right or wrong.</p>"
-    )
-
-
-def results_table(models: list[MaskModel]) -> str:
-    """What was measured of each version, as an HTML table."""
-    rows = "".join(_results_row(m) for m in models if m.results)
-    shifts = "".join(f"<th>{title}</th>" for title in SHIFT_TITLES.values())
-    recalls = "".join(f"<th>{CLASS_TITLES[name]}</th>" for name in CLASSES)
-    return f"""
-<div class="scroll" tabindex="0" role="region" aria-label="Measured results"><table>
-<caption>Test split. Recall with its 95% interval and counts; shifted columns: balanced accuracy
-on the same un-augmented faces.</caption>
-<thead><tr><th>Version</th><th>Balanced accuracy</th>{recalls}{shifts}</tr></thead>
-<tbody>{rows}</tbody></table></div>"""
-
-
-def _results_row(model: MaskModel) -> str:
-    recalls = "".join(_recall_cell(model.results["per_class"][name]) for name in CLASSES)
-    shifts = "".join(
-        f"<td>{model.results['shifts'][key]['balanced_accuracy']:.3f}</td>" for key in SHIFT_TITLES
-    )
-    overall = f"{model.results['balanced_accuracy']:.3f}"
-    return f"<tr><th>{escape(model.name)}</th><td>{overall}</td>{recalls}{shifts}</tr>"
-
-
-def _recall_cell(recall: dict) -> str:
-    low, high = recall["interval"]
-    return (
-        f"<td>{recall['recall']:.3f} <small>{low:.2f}–{high:.2f}, "
-        f"{recall['right']}/{recall['total']}</small></td>"
+        f'<p class="legend"><span>{ends[0]}</span><span class="ramp {ends[1]}" aria-hidden="true">'
+        f"</span><span>{ends[2]}</span> How much a place speaks for the class, scaled to each "
+        "map’s peak. A heatmap shows what this network used, right or wrong.</p>"
     )

@@ -62,6 +62,15 @@ def write_results(path: Path, results: dict) -> None:
     write_json(path.with_suffix(".json"), results)
 
 
+def add_results(name_or_path: str | Path, part: dict, folder: Path = FOLDER) -> None:
+    """Add to a version's NAME.json, in place of what it has under the same keys.
+
+    Raises CheckpointError.
+    """
+    path = find_version(name_or_path, folder)
+    write_results(path, {**_read_results(path), **part})
+
+
 def find_version(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     """The weights file of a version's name, or of a path to it. Raises CheckpointError."""
     path = Path(name_or_path)

@@ -10,23 +10,25 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from .answer import MaskModel, open_model
-from .checkpoints import list_versions
-from .data import csv_beside, list_pictures, select
-from .draw import explanation_figure
+from .checkpoints import add_results, list_versions
+from .data import Picture, Progress, csv_beside, list_pictures, select
 from .errors import UserError
 from .evaluate import evaluate
-from .explain import METHODS, Answer, answer_and_explain
-from .files import write_file, write_json
+from .explanation_scores import score_explanations
+from .export import report_files, write_report
+from .files import write_json
 from .images import ImageError, read_image
 from .model import CLASSES
 from .photo import NoFaceError, Subjects, find_subjects
+from .report import FIRST_WAYS, Asked, reports
 from .scenes import evaluate_scenes
-from .tables import evaluation_text, results_markdown, scenes_text
+from .tables import evaluation_text, explanations_markdown, results_markdown, scenes_text
+from .variants import BEST, VARIANTS
 
+METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
 SPLIT_HELP = "default: test with a CSV, all without"
 
 
@@ -57,28 +59,13 @@ def explain_command(args: argparse.Namespace) -> None:
     models = _open_models(args.model)
     if len({path.stem for path in args.images}) < len(args.images):
         raise UserError("Two pictures have the same name: explain them into different folders.")
+    asked = Asked(args.target, args.against, tuple(args.method or FIRST_WAYS))
     for path in args.images:
-        crop = _subjects(path, args.whole)[1].images[0]
-        answers = {
-            m.name: answer_and_explain(m, crop, args.method or list(METHODS), args.target)
-            for m in models
-        }
-        write_file(args.out / f"{path.stem}.png", partial(explanation_figure, crop, answers))
-        write_json(args.out / f"{path.stem}.json", _explained(args.out, path.stem, answers))
+        subjects = _subjects(path, args.whole)[1]
+        crop = subjects.images[0]
+        *_, complete = reports(models, crop, subjects.landmarks[0], asked)
+        write_report(args.out, report_files(crop, complete, path.stem))
         print(f"{path}: {args.out / path.stem}.png, .json and the heatmaps as .npy", flush=True)
-
-
-def _explained(out: Path, stem: str, answers: dict[str, Answer]) -> dict:
-    result = {}
-    for name, answer in answers.items():
-        explanations = []
-        for e in answer.explanations:
-            file = out / f"{stem}.{name}.{e.method}.npy"
-            write_file(file, partial(np.save, arr=e.heatmap))
-            facts = {"method": e.method, "target": e.target, "heatmap": file.name}
-            explanations.append({**facts, "completeness_gap": e.completeness_gap})
-        result[name] = {**answer.prediction.to_dict(), "explanations": explanations}
-    return result
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
@@ -93,10 +80,24 @@ def evaluate_command(args: argparse.Namespace) -> int:
     split = args.split or ("test" if csv_file else "all")
     pictures = select(list_pictures(args.data, csv_file), split)
     bar = partial(tqdm, desc="pictures", unit="picture", leave=False, disable=None)
+    if args.explanations:
+        return _evaluate_explanations(args, model, pictures, bar)
     evaluation = evaluate(model.network, pictures, bar)
     if args.json:
         write_json(args.json, {"model": model.name, **evaluation.to_dict()})
     print(evaluation_text(model.name, evaluation))
+    return 0
+
+
+def _evaluate_explanations(
+    args: argparse.Namespace, model: MaskModel, pictures: Sequence[Picture], bar: Progress
+) -> int:
+    scores = score_explanations(model, pictures, args.faces, progress=bar).to_dict()
+    if args.json:
+        write_json(args.json, {"model": model.name, **scores})
+    if args.store:
+        add_results(args.model, {"explanations": scores})
+    print(explanations_markdown([{"name": model.name, "explanations": scores}]))
     return 0
 
 
@@ -115,7 +116,16 @@ def results_command(args: argparse.Namespace) -> None:
     unmeasured = [name for name, content in results.items() if not content]
     if unmeasured:
         raise UserError(f"There are no results beside {', '.join(unmeasured)}: train it again.")
-    print(results_markdown(list(results.values())))
+    if not args.explanations:
+        print(results_markdown(list(results.values())))
+        return
+    unmeasured = [name for name, content in results.items() if "explanations" not in content]
+    if unmeasured:
+        raise UserError(
+            f"The explanations of {', '.join(unmeasured)} are not measured: "
+            "python -m maskexplain evaluate --explanations --store does it."
+        )
+    print(explanations_markdown(list(results.values())))
 
 
 def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
@@ -151,14 +161,18 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser("explain", parents=[shared], help="figures and heatmaps")
     explain.add_argument("--out", type=Path, required=True, help="folder for the results")
-    explain.add_argument("--method", action="append", choices=METHODS, help="default: all")
+    explain.add_argument("--method", action="append", choices=(BEST, *VARIANTS), help=METHOD_HELP)
     explain.add_argument("--target", choices=CLASSES, help="default: the predicted class")
+    explain.add_argument("--against", choices=CLASSES, help="why not this class instead?")
     explain.set_defaults(run=explain_command)
 
     score = commands.add_parser("evaluate", help="score a version, or face finding")
     score.add_argument("--model")
     score.add_argument("--data", type=Path, help="image folder of face crops; no face finding")
     score.add_argument("--scenes", type=Path, help="folder with scenes/ and scenes.csv")
+    score.add_argument("--explanations", action="store_true", help="score the heatmaps instead")
+    score.add_argument("--faces", type=int, default=200, help="how many of them (default: 200)")
+    score.add_argument("--store", action="store_true", help="keep them in the version's JSON, too")
     score.add_argument("--csv", type=Path, help="default: DIR.csv beside DIR, if it is there")
     score.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
     score.add_argument("--json", type=Path, help="write the figures there, too")
@@ -166,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
 
     results = commands.add_parser("results", help="stored results as a Markdown table")
     results.add_argument("--model", action="append", help="default: all; may be repeated")
+    results.add_argument("--explanations", action="store_true", help="of the heatmaps instead")
     results.set_defaults(run=results_command)
     return parser
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .affine import between_centres, cut_patch, mapped, placement
-from .faces import MIN_TILT, Face, area
+from .faces import MIN_TILT, Face, Landmarks, area
 
 MAX_CROP_SIDE, MAX_CROP_RATIO = 256, 1.5
 MIN_CROP_COVER = 0.4
@@ -24,6 +24,12 @@ class Crop:
 
     image: Image.Image
     transform: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+    def on_crop(self, landmarks: Landmarks) -> Landmarks:
+        """Landmarks of the picture in the crop's pixels."""
+        back = cv2.invertAffineTransform(np.array(self.transform))
+        points = mapped(back, np.array(landmarks)).tolist()
+        return tuple((x, y) for x, y in points)
 
     def to_dict(self) -> dict:
         return {"size": list(self.image.size), "transform": [list(row) for row in self.transform]}

@@ -1,4 +1,4 @@
-"""Pictures of results: heatmap overlays, training curves, confusion matrices, the figure to keep.
+"""Pictures of results: heatmap overlays, numbered faces, training curves, confusion matrices.
 
 matplotlib's Figure is used without pyplot: pyplot keeps state between callers.
 """
@@ -13,9 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from .answer import Prediction
 from .crops import Crop, paste_back
-from .explain import Answer, Explanation
+from .explain import Explanation
 from .faces import Face
 from .model import CLASSES
 
@@ -30,8 +29,8 @@ CLASS_TITLES = {
     "with_mask": "Mask worn",
     "without_mask": "No mask",
 }
-METHOD_TITLES = {"grad_cam": "Grad-CAM", "integrated_gradients": "Integrated gradients"}
 HEAT = matplotlib.colormaps["inferno"]  # perceptually uniform
+FOR_AND_AGAINST = matplotlib.colormaps["PuOr_r"]  # even on both sides, told apart by all eyes
 SIDE = 320  # of a drawn crop, in pixels
 
 
@@ -42,15 +41,19 @@ def enlarge(crop: Image.Image, side: int = SIDE) -> Image.Image:
     return crop.resize(size, Image.Resampling.BICUBIC)
 
 
-def overlay(crop: Image.Image, explanation: Explanation, side: int = SIDE) -> Image.Image:
-    """The crop with the positive heat over it: what speaks for the target.
+def overlay(
+    crop: Image.Image, explanation: Explanation, side: int = SIDE, signed: bool = False
+) -> Image.Image:
+    """The crop with the heat over it: what speaks for the target; `signed`: and against it.
 
     Scaled to the map's peak. Opacity grows with the heat, so that cold places show the face;
-    without positive heat the face stays as it is.
+    without positive heat the face stays as it is. Signed, orange speaks for, purple against.
     """
     large = enlarge(crop, side)
-    heat = Image.fromarray(relative_heat(explanation.heatmap))
-    return _blend(large, np.asarray(heat.resize(large.size, Image.Resampling.BILINEAR)))
+    scale = relative_signed if signed else relative_heat
+    small = Image.fromarray(scale(explanation.heatmap))
+    heat = np.asarray(small.resize(large.size, Image.Resampling.BILINEAR))
+    return _blend(large, heat, HEAT(heat) if not signed else FOR_AND_AGAINST((heat + 1) / 2))
 
 
 def overlay_on_photo(
@@ -60,8 +63,8 @@ def overlay_on_photo(
     heat = paste_back(relative_heat(explanation.heatmap), crop, photo.size)
     small = photo.copy()
     small.thumbnail((side, side))
-    heat = Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR)
-    return _blend(small, np.asarray(heat))
+    resized = np.asarray(Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR))
+    return _blend(small, resized, HEAT(resized))
 
 
 def relative_heat(heatmap: np.ndarray) -> np.ndarray:
@@ -71,10 +74,16 @@ def relative_heat(heatmap: np.ndarray) -> np.ndarray:
     return heat / peak if peak > 0 else heat
 
 
-def _blend(image: Image.Image, heat: np.ndarray) -> Image.Image:
-    colours = HEAT(heat)[..., :3] * 255  # H x W x 3
-    alpha = 0.85 * np.sqrt(heat)[..., None]
-    mixed = (1 - alpha) * np.asarray(image, dtype=np.float32) + alpha * colours
+def relative_signed(heatmap: np.ndarray) -> np.ndarray:
+    """The heat as a share of its largest absolute value, float32 -1..1; all 0 where none is."""
+    peak = np.abs(heatmap).max()
+    return heatmap / peak if peak > 0 else heatmap
+
+
+def _blend(image: Image.Image, heat: np.ndarray, colours: np.ndarray) -> Image.Image:
+    alpha = 0.85 * np.sqrt(np.abs(heat))[..., None]
+    rgb = colours[..., :3] * 255  # H x W x 3
+    mixed = (1 - alpha) * np.asarray(image, dtype=np.float32) + alpha * rgb
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
@@ -101,47 +110,15 @@ def _number(pen: ImageDraw.ImageDraw, face: Face, number: str, largest: int) -> 
 
 
 def base64_of(image: Image.Image, kind: str = "png") -> str:
-    """A picture's file (png or jpeg) in base64."""
+    """A picture's file (png, jpeg or webp) in base64."""
     buffer = BytesIO()
     image.save(buffer, kind, quality=88)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def data_url(image: Image.Image, kind: str = "png") -> str:
-    """A picture as a `data:` URL (png or jpeg): shown and saved without a file on disk."""
+    """A picture as a `data:` URL (png, jpeg or webp): shown and saved without a file on disk."""
     return f"data:image/{kind};base64,{base64_of(image, kind)}"
-
-
-def explanation_figure(crop: Image.Image, answers: dict[str, Answer], path: Path) -> None:
-    """Write a PNG with a row a version: the crop, its overlays with a colour bar, its bars."""
-    columns = 2 + max(len(a.explanations) for a in answers.values())
-    figure = Figure(figsize=(3.1 * columns, 3.1 * len(answers)), layout="constrained")
-    grid = figure.subplots(len(answers), columns, squeeze=False)
-    for row, (name, answer) in zip(grid, answers.items(), strict=True):
-        row[0].imshow(crop)
-        row[0].set_title(name)
-        for axes, explanation in zip(row[1:], answer.explanations, strict=False):
-            axes.imshow(overlay(crop, explanation))
-            axes.set_title(f"{METHOD_TITLES[explanation.method]}\nfor {explanation.target}")
-        for axes in row[:-1]:
-            axes.set_axis_off()
-        scale = matplotlib.cm.ScalarMappable(cmap=HEAT)
-        bar = figure.colorbar(scale, ax=row[-2], ticks=[0, 1], fraction=0.05)
-        bar.set_ticklabels(["none", "most"])
-        bar.set_label("speaks for the class")
-        _draw_bars(row[-1], answer.prediction)
-    figure.savefig(path, dpi=110, format="png")
-
-
-def _draw_bars(axes, prediction: Prediction) -> None:
-    values = [prediction.probabilities[name] for name in CLASSES]
-    titles = [CLASS_TITLES[name] for name in CLASSES]
-    bars = axes.barh(titles, values, color=[CLASS_COLOURS[name] for name in CLASSES])
-    axes.bar_label(bars, [f"{v:.1%}" for v in values], padding=3)
-    axes.set_xlim(0, 1.25)
-    axes.invert_yaxis()
-    axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def history_figure(history: list[dict], path: Path) -> None:

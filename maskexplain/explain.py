@@ -1,28 +1,51 @@
-"""Why a class: attributions on the final conv block, computed by Captum.
+"""Why a class: an answer with its heatmaps, for one crop or for many at once."""
 
-`features` runs once for the crop and the baseline; every method then attributes over `head`
-alone, with the activations as its input. The values are those of Captum's layer methods called on
-the whole network, in a fraction of the time.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
+from captum.attr import LayerAttribution
 from PIL import Image
-from torch import nn
 
 from .answer import MaskModel, Prediction, to_prediction
+from .blur import blur_inputs
 from .errors import UserError
+from .methods import METHODS, Attribution, Case
 from .model import CLASSES
 
-IG_STEPS = 50
+BASELINES = ("gray", "black", "blurred")
+FIRST_METHODS = ("grad_cam", "integrated_gradients")
 
 
 class ExplainError(UserError):
-    """An unknown method or class was asked for."""
+    """An unknown method, class or baseline was asked for."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a version: why this class?
+
+    `target`: the class to explain, None for the predicted one. `against`: why not this class
+    instead? The difference of the two logits is then explained. `baseline`: the picture without
+    information that integrated gradients start from: "gray" (the zero input), "black" or the crop
+    "blurred". Raises ExplainError for unknown names.
+    """
+
+    target: str | None = None
+    against: str | None = None
+    baseline: str = "gray"
+
+    def __post_init__(self) -> None:
+        for name in (self.target, self.against):
+            if name is not None and name not in CLASSES:
+                raise ExplainError(f"There is no class {name!r}: use {', '.join(CLASSES)}.")
+        if self.baseline not in BASELINES:
+            known = ", ".join(BASELINES)
+            raise ExplainError(f"There is no baseline {self.baseline!r}: use {known}.")
+        if self.against is not None and self.against == self.target:
+            raise ExplainError("A class cannot be held against itself: give two different ones.")
 
 
 @dataclass(frozen=True)
@@ -30,28 +53,32 @@ class Explanation:
     """A heatmap over a crop.
 
     `heatmap`: float32 H x W at the crop's size, signed, in the method's own unit: positive places
-    speak for `target`, negative ones against it. `completeness_gap`: |sum of the attributions -
-    (logit of the crop - logit of the baseline)| / |that difference|, 0 at best; None for methods
-    without that axiom.
+    speak for `target` (and against `against`, where a class is given), negative ones against it.
+    `completeness_gap`: |sum of the attributions - (score of the crop - score of the baseline)| /
+    |that difference|, 0 at best; None for methods without that axiom, as are `steps`, the steps of
+    the integral, and `baseline`, where it starts.
     """
 
     heatmap: np.ndarray
     target: str
     method: str
-    completeness_gap: float | None
+    completeness_gap: float | None = None
+    against: str | None = None
+    baseline: str | None = None
+    steps: int | None = None
 
     @property
     def empty(self) -> bool:
         """Whether no place at all speaks for the target."""
         return not (self.heatmap > 0).any()
 
+    def facts(self) -> dict:
+        """Everything but the heatmap."""
+        names = ("method", "target", "against", "baseline", "steps", "completeness_gap")
+        return {name: getattr(self, name) for name in names}
+
     def to_dict(self) -> dict:
-        return {
-            "method": self.method,
-            "target": self.target,
-            "heatmap": self.heatmap.tolist(),
-            "completeness_gap": self.completeness_gap,
-        }
+        return {**self.facts(), "heatmap": self.heatmap.tolist()}
 
 
 @dataclass(frozen=True)
@@ -62,96 +89,124 @@ class Answer:
     explanations: tuple[Explanation, ...]
 
 
-@dataclass(frozen=True)
-class Attribution:
-    """What a method returns: a signed map 1 x 1 x h x w at the activations' size, and its gap."""
-
-    map: torch.Tensor
-    completeness_gap: float | None = None
-
-
-# (head, activations 1 x C x h x w of the crop, the same of the baseline, class index)
-Method = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], Attribution]
-
-
-def grad_cam(
-    head: nn.Module, activations: torch.Tensor, baseline: torch.Tensor, target: int
-) -> Attribution:
-    """Grad-CAM (Selvaraju et al. 2017): channels weighted by their mean gradient, summed.
-
-    Signed: the paper's final ReLU is left to whoever draws the map.
-    """
-    layer = nn.Identity()  # gives Captum a layer whose output is the activations
-    cam = LayerGradCam(nn.Sequential(layer, head), layer)
-    return Attribution(cam.attribute(activations, target=target))
-
-
-def integrated_gradients(
-    head: nn.Module, activations: torch.Tensor, baseline: torch.Tensor, target: int
-) -> Attribution:
-    """Integrated gradients (Sundararajan et al. 2017) from the baseline's activations.
-
-    Summed over the channels; 50 Gauss-Legendre steps.
-    """
-    values, delta = IntegratedGradients(head).attribute(
-        activations,
-        baselines=baseline,
-        target=target,
-        n_steps=IG_STEPS,
-        return_convergence_delta=True,
-    )
-    total = (values.sum() - delta).abs().item()  # |logit of the crop - logit of the baseline|
-    return Attribution(values.sum(1, keepdim=True), abs(delta.item()) / max(total, 1e-6))
-
-
-METHODS: dict[str, Method] = {"grad_cam": grad_cam, "integrated_gradients": integrated_gradients}
-
-
 def explain(
-    model: MaskModel, crop: Image.Image, method: str = "grad_cam", target: str | None = None
+    model: MaskModel,
+    crop: Image.Image,
+    method: str = "grad_cam",
+    target: str | None = None,
+    against: str | None = None,
+    baseline: str = "gray",
 ) -> Explanation:
     """Explain one class of one RGB crop; `target` None means the predicted class.
 
-    Raises ExplainError for an unknown method or class.
+    `against` and `baseline`: see Question. Raises ExplainError for unknown names.
     """
-    return answer_and_explain(model, crop, [method], target).explanations[0]
+    question = Question(target, against, baseline)
+    return answer_and_explain(model, crop, [method], question).explanations[0]
 
 
 def answer_and_explain(
     model: MaskModel,
     crop: Image.Image,
-    methods: Sequence[str] = tuple(METHODS),
-    target: str | None = None,
+    methods: Sequence[str] = FIRST_METHODS,
+    question: Question = Question(),
 ) -> Answer:
     """Predict a crop and explain one class by several methods. Raises ExplainError."""
-    check_names(methods, target)
-    # The baseline is the zero input, mid-gray for these transforms, as Captum takes it by default.
-    inputs = model.inputs([crop])
-    with torch.no_grad():
-        both = model.network.features(torch.cat([inputs, torch.zeros_like(inputs)]))
-        prediction = to_prediction(model.network.head(both[:1])[0].cpu())
-    label = target or prediction.label
-    attributions = [
-        METHODS[m](model.network.head, both[:1].clone(), both[1:], CLASSES.index(label))
-        for m in methods
-    ]
-    explanations = [
-        Explanation(_enlarge(a.map, crop.size), label, m, a.completeness_gap)
-        for m, a in zip(methods, attributions, strict=True)
-    ]
-    return Answer(prediction, tuple(explanations))
+    return answer_and_explain_all(model, [crop], methods, question)[0]
 
 
-def check_names(methods: Sequence[str], target: str | None) -> None:
-    """Raise ExplainError unless the methods and the target class exist."""
+def answer_and_explain_all(
+    model: MaskModel,
+    crops: Sequence[Image.Image],
+    methods: Sequence[str] = FIRST_METHODS,
+    question: Question = Question(),
+) -> list[Answer]:
+    """The same for several crops of any size, in one batch. Raises ExplainError."""
+    check_methods(methods)
+    if not crops:
+        return []
+    case, asked = _case(model, crops, question)
+    attributions = {method: METHODS[method](case) for method in methods}
+    return [
+        Answer(
+            to_prediction(case.logits[index].cpu()),
+            tuple(
+                _explanation(method, a, index, crop.size, asked[index])
+                for method, a in attributions.items()
+            ),
+        )
+        for index, crop in enumerate(crops)
+    ]
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Raise ExplainError unless the methods exist."""
     for method in methods:
         if method not in METHODS:
             raise ExplainError(f"There is no method {method!r}: use {' or '.join(METHODS)}.")
-    if target is not None and target not in CLASSES:
-        raise ExplainError(f"There is no class {target!r}: use {', '.join(CLASSES)}.")
 
 
-def _enlarge(attribution: torch.Tensor, size: tuple[int, int]) -> np.ndarray:
+@torch.no_grad()
+def _case(
+    model: MaskModel, crops: Sequence[Image.Image], question: Question
+) -> tuple[Case, list[Question]]:
+    """The crops' way through the network, and each one's question with its target filled in."""
+    inputs = model.inputs(crops)
+    activations, logits = _through(model, inputs)
+    if question.baseline == "blurred":
+        baseline = _through(model, blur_inputs(inputs))
+    else:
+        baseline = _constant_baseline(model, question.baseline)
+    asked = [_filled_in(question, row) for row in logits]
+    weights = torch.stack([_weights(one) for one in asked]).to(logits)  # N x 3
+    return Case(model.network, inputs, activations, logits, *baseline, weights), asked
+
+
+@lru_cache(maxsize=32)
+@torch.no_grad()
+def _constant_baseline(model: MaskModel, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activations 1 x C x h x w and logits 1 x 3 of the gray or the black input."""
+    size = model.network.transform.size
+    if name == "gray":
+        inputs = torch.zeros(1, 3, size, size)
+    else:
+        inputs = model.network.transform.normalise(torch.zeros(1, 3, size, size))
+    return _through(model, inputs.to(model.device, memory_format=torch.channels_last))
+
+
+def _through(model: MaskModel, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    activations = model.network.features(inputs)
+    return activations, model.network.head(activations)
+
+
+def _filled_in(question: Question, logits: torch.Tensor) -> Question:
+    target = question.target or CLASSES[int(logits.argmax())]
+    # "Why not X" where X is what was answered: there is nothing to hold against it.
+    against = question.against if question.against != target else None
+    return Question(target, against, question.baseline)
+
+
+def _weights(question: Question) -> torch.Tensor:
+    weights = torch.zeros(len(CLASSES))
+    weights[CLASSES.index(question.target)] = 1.0
+    if question.against is not None:
+        weights[CLASSES.index(question.against)] = -1.0
+    return weights
+
+
+def _explanation(
+    method: str, attribution: Attribution, index: int, size: tuple[int, int], asked: Question
+) -> Explanation:
     width, height = size
-    large = LayerAttribution.interpolate(attribution.detach(), (height, width), "bilinear")
-    return large[0, 0].float().cpu().numpy()
+    signed = attribution.map[index : index + 1].detach()
+    large = LayerAttribution.interpolate(signed, (height, width), "bilinear")
+    complete = attribution.gaps is not None
+    return Explanation(
+        heatmap=large[0, 0].float().cpu().numpy(),
+        target=asked.target,
+        method=method,
+        completeness_gap=attribution.gaps[index] if complete else None,
+        against=asked.against,
+        baseline=asked.baseline if complete else None,
+        steps=attribution.steps[index] if complete else None,
+    )

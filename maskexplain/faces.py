@@ -37,6 +37,7 @@ MIN_EYE_DISTANCE = 0.25
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
+Landmarks = tuple[Point, Point, Point, Point, Point]
 
 SCORE, SEEN = 14, 15  # columns of what YuNet finds
 
@@ -55,7 +56,7 @@ class Face:
 
     box: Box
     score: float
-    landmarks: tuple[Point, Point, Point, Point, Point]
+    landmarks: Landmarks
     tilt: float = 0.0
 
     def to_dict(self) -> dict:

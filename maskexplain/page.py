@@ -1,104 +1,31 @@
 """The Gradio page: components and wiring only. Handlers are plain functions, tested without it."""
 
+import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import gradio as gr
-from PIL import Image
 
 from .answer import MaskModel
-from .cards import cards, results_table
-from .draw import CLASS_TITLES, number_faces
-from .images import ImageError
+from .draw import CLASS_TITLES
 from .model import CLASSES
-from .photo import NoFaceError, Subjects, find_subjects
+from .photo import find_subjects
 from .photo_input import PhotoInput
+from .photo_view import WHOLE, PhotoView, face_at, photo_views, photo_zip
+from .report import FIRST_WAYS, Asked
+from .results_html import explanations_table, results_table
+from .variants import BEST, VARIANTS
 
 ASSETS = Path(__file__).parent / "assets"
 TITLE = "Mask explainer"
 TARGETS = [("What each version answers", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
-MIN_FACE = 32  # pixels; face finding is measured from here on
-WHOLE = "Use the whole picture as the face"
+AGAINST = [("no other class", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+WAYS = [("Each version’s best", BEST), *((way.title, key) for key, way in VARIANTS.items())]
 START = "Give a photo, or click an example: each version answers and shows why."
-
-
-@dataclass(frozen=True)
-class PhotoView:
-    """What the Photo tab shows: a notice, the photo with its numbered faces (None where the whole
-    picture is the face), a line of answers a face where there are several, the chosen one (from 0)
-    and the cards (HTML).
-    """
-
-    notice: str = ""
-    numbered: Image.Image | None = None
-    lines: tuple[str, ...] = ()
-    chosen: int = 0
-    cards: str = ""
-
-
-def answer_photo(
-    models: list[MaskModel],
-    image: Image.Image | ImageError | None,
-    whole: bool = False,
-    chosen: int = 0,
-    target: str = "",
-) -> PhotoView:
-    """Answer every face of a picture and explain the chosen one.
-
-    Nothing is kept between calls: the faces are found anew, in some 30 ms.
-    """
-    if image is None or isinstance(image, ImageError):
-        return PhotoView(str(image or ""))
-    try:
-        subjects = find_subjects(image, whole)
-    except NoFaceError as error:
-        return PhotoView(f"{error} The box “{WHOLE}” does that.")
-    chosen = min(chosen, len(subjects.crops) - 1)
-    return PhotoView(
-        notice=_notice(subjects) + _too_small(subjects.images[chosen]),
-        numbered=number_faces(image, subjects.faces, chosen) if subjects.faces else None,
-        lines=_lines(models, subjects) if len(subjects.faces) > 1 else (),
-        chosen=chosen,
-        cards=cards(models, image, subjects.crops[chosen], target or None),
-    )
-
-
-def _lines(models: list[MaskModel], subjects: Subjects) -> tuple[str, ...]:
-    answers = {model.name: model.predict(subjects.images) for model in models}
-    return tuple(
-        f"{index + 1} · "
-        + ", ".join(f"{name}: {CLASS_TITLES[ps[index].label]}" for name, ps in answers.items())
-        for index in range(len(subjects.crops))
-    )
-
-
-def _notice(subjects: Subjects) -> str:
-    count = len(subjects.faces)
-    if subjects.tight:
-        return "The picture looks like a face crop already: it is taken whole."
-    if not count:
-        return "The whole picture is taken as the face."
-    if count == 1:
-        return "One face found."
-    return f"{count} faces found, the largest first: click one in the photo, or pick its number."
-
-
-def _too_small(crop: Image.Image) -> str:
-    if min(crop.size) >= MIN_FACE:
-        return ""
-    size = f"{crop.width} x {crop.height}"
-    return f" The chosen face has only {size} pixels: too few to believe the answer."
-
-
-def face_at(subjects: Subjects, x: float, y: float) -> int | None:
-    """The number (from 0) of the smallest face whose box holds a point of the picture."""
-    hits = [
-        index
-        for index, face in enumerate(subjects.faces)
-        if face.box[0] <= x <= face.box[2] and face.box[1] <= y <= face.box[3]
-    ]
-    return hits[-1] if hits else None  # faces come largest first
+NO_ZIP = "There is nothing to download yet: give a photo with a face first."
+SAVE_ZIP = "() => document.querySelector('#zip a')?.click()"
 
 
 def build_page(models: list[MaskModel], examples: list[tuple[Path, str]]) -> gr.Blocks:
@@ -110,6 +37,8 @@ def build_page(models: list[MaskModel], examples: list[tuple[Path, str]]) -> gr.
         with gr.Tab("About the models"):
             gr.HTML((ASSETS / "about.html").read_text(encoding="utf-8"))
             gr.HTML(results_table(models))
+            gr.HTML((ASSETS / "explanations.html").read_text(encoding="utf-8"))
+            gr.HTML(explanations_table(models))
     return page
 
 
@@ -117,11 +46,21 @@ def build_page(models: list[MaskModel], examples: list[tuple[Path, str]]) -> gr.
 class _PhotoTab:
     photo: gr.Image
     target: gr.Radio
+    against: gr.Radio
+    ways: gr.CheckboxGroup
+    signed: gr.Checkbox
     whole: gr.Checkbox
     notice: gr.HTML
     numbered: gr.Image
     face: gr.Radio
     result: gr.HTML
+    save: gr.Button
+    zipped: gr.HTML
+
+    @property
+    def asked(self) -> list[gr.components.Component]:
+        """What is asked of a photo."""
+        return [self.target, self.against, self.ways, self.signed]
 
 
 def _photo_tab(examples: list[tuple[Path, str]]) -> _PhotoTab:
@@ -135,6 +74,7 @@ def _photo_tab(examples: list[tuple[Path, str]]) -> _PhotoTab:
                 label="Examples: masks painted over a public-domain portrait",
             )
             target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="target")
+            against, ways, signed = _more_ways()
             whole = gr.Checkbox(label=WHOLE, elem_id="whole")
             numbered = gr.Image(
                 label="Faces found",
@@ -149,7 +89,21 @@ def _photo_tab(examples: list[tuple[Path, str]]) -> _PhotoTab:
         with gr.Column(scale=5, min_width=320):
             notice = gr.HTML(_status(START), elem_id="notice")
             result = gr.HTML(elem_id="result")
-    return _PhotoTab(photo, target, whole, notice, numbered, face, result)
+            save = gr.Button("Download everything (zip)", size="sm", elem_id="save")
+            zipped = gr.HTML(elem_id="zip")
+    return _PhotoTab(
+        photo, target, against, ways, signed, whole, notice, numbered, face, result, save, zipped
+    )
+
+
+def _more_ways() -> tuple[gr.Radio, gr.CheckboxGroup, gr.Checkbox]:
+    with gr.Accordion("More ways to ask", open=False, elem_id="more"):
+        against = gr.Radio(AGAINST, value="", label="Why that class and not …?", elem_id="against")
+        ways = gr.CheckboxGroup(
+            WAYS, value=list(FIRST_WAYS), label="Ways to explain", elem_id="ways"
+        )
+        signed = gr.Checkbox(label="Show what speaks against it, too", elem_id="signed")
+    return against, ways, signed
 
 
 def _photo_input() -> PhotoInput:
@@ -167,17 +121,23 @@ def _photo_input() -> PhotoInput:
 
 
 def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
-    outputs = [tab.notice, tab.numbered, tab.face, tab.result]
+    outputs = [tab.notice, tab.numbered, tab.face, tab.result, tab.zipped]
 
-    def show(image, whole, chosen, target):
-        return _updates(tab, answer_photo(models, image, whole, chosen or 0, target))
+    def show(image, whole, chosen, *asked):
+        question, signed = _asked(*asked)
+        for view in photo_views(models, image, whole, chosen or 0, question, signed):
+            yield _updates(tab, view)
 
-    def first(image, target):
-        return {tab.whole: False, **show(image, False, 0, target)}
+    def first(image, *asked):
+        for updates in show(image, False, 0, *asked):
+            yield {tab.whole: False, **updates}
 
-    def click(image, chosen, target, event: gr.SelectData):
+    def click(image, chosen, *asked, event: gr.SelectData):
         hit = face_at(find_subjects(image), *event.index)
-        return show(image, False, chosen if hit is None else hit, target)
+        yield from show(image, False, chosen if hit is None else hit, *asked)
+
+    def save(image, whole, chosen, *asked):
+        return _zip_link(photo_zip(models, image, whole, chosen or 0, _asked(*asked)[0]))
 
     # One id: the limit on concurrent work then counts all of them together.
     progress = {
@@ -185,11 +145,26 @@ def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
         "show_progress_on": tab.result,
         "concurrency_id": "answers",
     }
-    tab.photo.change(first, [tab.photo, tab.target], [tab.whole, *outputs], **progress)
-    inputs = [tab.photo, tab.whole, tab.face, tab.target]
-    for control in (tab.target, tab.whole, tab.face):
-        control.input(show, inputs, outputs, **progress)
-    tab.numbered.select(click, [tab.photo, tab.face, tab.target], outputs, **progress)
+    tab.photo.change(first, [tab.photo, *tab.asked], [tab.whole, *outputs], **progress)
+    inputs = [tab.photo, tab.whole, tab.face, *tab.asked]
+    for control in (tab.whole, tab.face, *tab.asked):
+        control.input(show, inputs, outputs, trigger_mode="always_last", **progress)
+    tab.numbered.select(click, [tab.photo, tab.face, *tab.asked], outputs, **progress)
+    saving = {**progress, "show_progress_on": tab.save}
+    tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
+
+
+def _asked(target: str, against: str, ways: Sequence[str], signed: bool) -> tuple[Asked, bool]:
+    """What the controls say, and whether to show what speaks against a class."""
+    return Asked(target or None, against or None, tuple(ways) or FIRST_WAYS), signed
+
+
+def _zip_link(content: bytes | None) -> str:
+    """A link to the zip as a `data:` URL, so that it is not written to disk."""
+    if content is None:
+        return _status(NO_ZIP)
+    url = f"data:application/zip;base64,{base64.b64encode(content).decode()}"
+    return f'<a download="explanation.zip" href="{url}">Save explanation.zip again</a>'
 
 
 def _status(text: str) -> str:
@@ -204,4 +179,5 @@ def _updates(tab: _PhotoTab, view: PhotoView) -> dict:
         tab.numbered: gr.Image(view.numbered, visible=found),
         tab.face: gr.Radio(numbers, value=view.chosen if numbers else None, visible=bool(numbers)),
         tab.result: view.cards,
+        tab.zipped: "",
     }

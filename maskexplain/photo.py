@@ -6,7 +6,7 @@ from PIL import Image
 
 from .crops import Crop, crop_face, looks_like_crop, whole_crop
 from .errors import UserError
-from .faces import Face, find_faces
+from .faces import Face, Landmarks, find_faces
 
 
 class NoFaceError(UserError):
@@ -18,10 +18,12 @@ class Subjects:
     """What is answered: a crop for each of `faces` (largest first), or the whole picture.
 
     `faces` is empty where the whole picture is the crop; `tight` says that this was decided here,
-    because the picture is a face crop already.
+    because the picture is a face crop already. `landmarks`: the five of `faces.Face` for each
+    crop, in its own pixels; None where they were not found.
     """
 
     crops: tuple[Crop, ...]
+    landmarks: tuple[Landmarks | None, ...]
     faces: tuple[Face, ...] = ()
     tight: bool = False
 
@@ -36,14 +38,17 @@ def find_subjects(image: Image.Image, whole: bool = False) -> Subjects:
 
     Raises NoFaceError where there is no face and the picture is no tight crop either.
     """
-    if whole:
-        return Subjects((whole_crop(image),))
     faces = tuple(find_faces(image))
-    if looks_like_crop(image, faces):
-        return Subjects((whole_crop(image),), tight=True)
+    tight = not whole and looks_like_crop(image, faces)
+    if whole or tight:
+        # Of several faces none is the picture's own.
+        landmarks = faces[0].landmarks if len(faces) == 1 else None
+        return Subjects((whole_crop(image),), (landmarks,), tight=tight)
     if not faces:
         raise NoFaceError(
             "No face was found in the picture: try one where a face is larger and in view, "
             "or ask for the whole picture as the face."
         )
-    return Subjects(tuple(crop_face(image, face) for face in faces), faces)
+    crops = tuple(crop_face(image, face) for face in faces)
+    landmarks = tuple(c.on_crop(f.landmarks) for c, f in zip(crops, faces, strict=True))
+    return Subjects(crops, landmarks, faces)

@@ -11,7 +11,16 @@ from pydantic.json_schema import SkipJsonSchema
 from ..answer import MaskModel
 from .docs import add_docs
 from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard
-from .schemas import ExplainReply, Health, Label, Method, ModelsReply, PredictReply, Problem
+from .schemas import (
+    Baseline,
+    ExplainReply,
+    Health,
+    Label,
+    Method,
+    ModelsReply,
+    PredictReply,
+    Problem,
+)
 from .work import explain_picture, list_models, predict_picture
 
 PROBLEMS = {
@@ -28,7 +37,17 @@ Picture = Annotated[
     File(description="JPEG, PNG, WebP, BMP, TIFF, AVIF, GIF or HEIC; faces or one face's crop."),
 ]
 Whole = Annotated[bool, Form(description="Take the whole picture as the face.")]
-MethodField = Annotated[Method, Form(description="How to explain.")]
+MethodField = Annotated[
+    Method | SkipJsonSchema[None],
+    Form(description="How to explain; by default as was measured best for the version."),
+]
+BaselineField = Annotated[
+    Baseline, Form(description="Where integrated gradients start, where they are asked for.")
+]
+Against = Annotated[
+    Label | SkipJsonSchema[None],
+    Form(description="Why not this class instead? The difference of the two is explained."),
+]
 Target = Annotated[
     # Form fields cannot be null, but they can be left out.
     Label | SkipJsonSchema[None],
@@ -90,15 +109,17 @@ def _add_work(
         request: Request,
         file: Picture,
         model: version = newest,
-        method: MethodField = "grad_cam",
+        method: MethodField = None,
         target: Target = None,
+        against: Against = None,
+        baseline: BaselineField = "gray",
         whole: Whole = False,
     ) -> ExplainReply:
         """Answer every face of a picture and explain the largest one.
 
         curl -F file=@photo.jpg -F target=with_mask http://127.0.0.1:7860/explain
         """
-        args = (served[model], file.file, method, target, whole)
+        args = (served[model], file.file, method, target, against, baseline, whole)
         return await guard.work(request, explain_picture, *args)
 
 

@@ -4,11 +4,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..explain import METHODS
+from ..explain import BASELINES
+from ..methods import METHODS
 from ..model import CLASSES
+from ..verdicts import TITLES
 
 Label = Literal[CLASSES]
 Method = Literal[tuple(METHODS)]
+Baseline = Literal[BASELINES]
 
 EXAMPLE_ANSWER = {
     "prediction": "with_mask",
@@ -26,7 +29,16 @@ EXAMPLE_EXPLANATION = {
     "target": "with_mask",
     "heatmap_png": "iVBORw0KGgo...",
     "overlay_png": "iVBORw0KGgo...",
+    "against": None,
+    "baseline": "gray",
+    "steps": 50,
     "completeness_gap": 0.0004,
+    "blur_test": {"before": 0.97, "hottest": 0.12, "random": 0.91, "beaten": 19, "fifths": 19},
+    "verdict": {
+        "key": "holds",
+        "title": "Holds: this class hangs on the heat",
+        "sentence": "Blurring the hottest fifth takes this class from 97% to 12%; ...",
+    },
 }
 
 
@@ -60,9 +72,33 @@ class PredictReply(Answer):
     )
 
 
+class BlurTestReply(BaseModel):
+    before: float = Field(description="The class's probability, 0 to 1.")
+    hottest: float = Field(description="The same with the hottest fifth of the crop blurred.")
+    random: float = Field(description="The same with a random fifth blurred: the mean of many.")
+    beaten: int = Field(
+        description="How many random fifths take less from the class's lead (logit margin) than "
+        "the hottest one."
+    )
+    fifths: int = Field(description="How many random fifths there were.")
+
+
+class VerdictReply(BaseModel):
+    key: Literal[tuple(TITLES)] = Field(description="How far to believe the heatmap.")
+    title: str = Field(description="The same in words.")
+    sentence: str = Field(description="The figures behind it.")
+
+
 class ExplanationReply(BaseModel):
     method: Method
     target: Label = Field(description="The class that is explained.")
+    against: Label | None = Field(description="The class it is held against, where one was given.")
+    baseline: Baseline | None = Field(
+        description="Integrated gradients: where they start. Null for the other methods."
+    )
+    steps: int | None = Field(
+        description="Integrated gradients: steps of the integral. Null for the other methods."
+    )
     heatmap_png: str = Field(
         description="Base64 of a gray 8-bit PNG of the crop's size: what speaks for the class, "
         "scaled to its peak; black where nothing does."
@@ -72,8 +108,10 @@ class ExplanationReply(BaseModel):
     )
     completeness_gap: float | None = Field(
         description="Integrated gradients: how far the attributions miss the logit's difference "
-        "from the baseline, as a part of it; 0 at best. Null for Grad-CAM."
+        "from the baseline, as a part of it; 0 at best. Null for the other methods."
     )
+    blur_test: BlurTestReply = Field(description="Whether the answer comes from the heat.")
+    verdict: VerdictReply
 
 
 class ExplainReply(PredictReply):

@@ -1,6 +1,7 @@
 """The work behind the routes, without HTTP: a picture file in, a reply out."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import BinaryIO
 
 import numpy as np
@@ -9,8 +10,11 @@ from PIL import Image
 from ..answer import MaskModel, Prediction
 from ..draw import base64_of, overlay, relative_heat
 from ..explain import Explanation, explain
+from ..faithfulness import blur_test
 from ..images import read_image
 from ..photo import Subjects, find_subjects
+from ..variants import Variant, default_variant
+from ..verdicts import verdict_of
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
 
 
@@ -28,28 +32,34 @@ def predict_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> Pr
 def explain_picture(
     model: MaskModel,
     file: BinaryIO,
-    method: str = "grad_cam",
+    method: str | None = None,
     target: str | None = None,
+    against: str | None = None,
+    baseline: str = "gray",
     whole: bool = False,
 ) -> ExplainReply:
     """Answer as `predict_picture` does and explain the largest face's `target`.
 
-    None is the predicted class. Raises ImageError, NoFaceError and ExplainError.
+    None is the predicted class, and as method the version's best. Raises ImageError, NoFaceError
+    and ExplainError.
     """
     image = read_image(file)
     subjects = find_subjects(image, whole)
     predictions = model.predict(subjects.images)
     crop = subjects.images[0]
-    explanation = explain(model, crop, method, target or predictions[0].label)
+    way = Variant(method, baseline) if method else default_variant(model)
+    target = target or predictions[0].label
+    explanation = explain(model, crop, way.method, target, against, way.baseline)
+    [test] = blur_test(model, crop, [explanation])
     return ExplainReply(
         **_answers(model, subjects, predictions),
         size=image.size,
         explanation=ExplanationReply(
-            method=explanation.method,
-            target=explanation.target,
+            **explanation.facts(),
             heatmap_png=base64_of(gray_heat(explanation)),
             overlay_png=base64_of(overlay(crop, explanation)),
-            completeness_gap=explanation.completeness_gap,
+            blur_test=asdict(test),
+            verdict=verdict_of(explanation, test).to_dict(),
         ),
     )
 

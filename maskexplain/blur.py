@@ -1,0 +1,53 @@
+"""Information taken out of pictures: blurred as a whole, or at chosen places only.
+
+Blur rather than black: the network then sees pictures less unlike those that it knows.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional as nnf
+from torchvision.transforms.v2 import functional as F
+
+SIGMA = 1 / 12  # of the blur, as a part of the picture's side
+GRID = 8  # random orders are smooth fields of this many cells a side
+
+
+def blur_inputs(inputs: torch.Tensor) -> torch.Tensor:
+    """Network inputs N x 3 x S x S, blurred until no eye or mouth is left."""
+    sigma = inputs.shape[-1] * SIGMA
+    side = 2 * round(2.5 * sigma) + 1
+    return F.gaussian_blur(inputs, kernel_size=[side, side], sigma=[sigma, sigma])
+
+
+def blur_places(inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """One input 1 x 3 x S x S with the chosen places (bool M x S x S) blurred: M x 3 x S x S."""
+    mixed = torch.where(places[:, None].to(inputs.device), blur_inputs(inputs), inputs)
+    return mixed.contiguous(memory_format=torch.channels_last)
+
+
+def hottest(heat: torch.Tensor, share: float) -> torch.Tensor:
+    """The `share` (0..1) of each map's places with the highest heat: M x S x S to bool M x S x S.
+
+    Among equals the first are taken.
+    """
+    flat = heat.flatten(1)
+    count = round(flat.shape[1] * share)
+    order = flat.argsort(dim=1, descending=True, stable=True)
+    places = torch.zeros_like(flat, dtype=torch.bool)
+    return places.scatter_(1, order[:, :count], True).view(heat.shape)
+
+
+def heat_at(heatmaps: Sequence[np.ndarray], size: int) -> torch.Tensor:
+    """Heatmaps of any sizes at the network's size: M x S x S."""
+    maps = [torch.from_numpy(np.ascontiguousarray(h))[None, None] for h in heatmaps]
+    large = [nnf.interpolate(m, (size, size), mode="bilinear", antialias=True) for m in maps]
+    return torch.cat(large)[:, 0]
+
+
+def random_heat(count: int, size: int, seed: int) -> torch.Tensor:
+    """Heatmaps without meaning: seeded smooth fields, count x S x S."""
+    generator = torch.Generator().manual_seed(seed)
+    fields = torch.rand(count, 1, GRID, GRID, generator=generator)
+    return nnf.interpolate(fields, (size, size), mode="bicubic")[:, 0]
