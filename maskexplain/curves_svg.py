@@ -27,7 +27,8 @@ def curves_svg(curves: Curves, name: str) -> str:
   <polyline class="insertion" points="{_points(levels, curves.insertion.probability)}"/>
 </svg>
 <p class="key"><span class="deletion">hottest blurred first</span>
-<span class="insertion">hottest shown first</span> <span class="random">random orders</span></p></div>"""
+<span class="insertion">hottest shown first</span>
+<span class="random">random orders</span></p></div>"""
 
 
 def _axes() -> str:

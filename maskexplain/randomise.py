@@ -27,7 +27,7 @@ def randomised(model: MaskModel, layers: int, seed: int = 0) -> MaskModel:
     network = deepcopy(model.network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for layer in head_layers(network)[-layers:]:
+        for layer in head_layers(network)[::-1][:layers]:
             layer.reset_parameters()
     return MaskModel(model.name, network, {}, model.device)
 

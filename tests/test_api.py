@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from io import BytesIO
 
 import httpx
@@ -35,11 +36,14 @@ from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
 from maskexplain.examples import example_pictures, write_examples
 from maskexplain.explain import ExplainError, explain
+from maskexplain.faithfulness import blur_test
 from maskexplain.images import read_image
+from maskexplain.methods import METHODS
 from maskexplain.model import CLASSES
 from maskexplain.page import build_page
 from maskexplain.photo import find_subjects
 from maskexplain.serve import launch
+from maskexplain.verdicts import verdict_of
 
 AUTH = ("ada", "löwe:1")
 RESULTS = {"balanced_accuracy": 0.9, "shifts": {"dark_35": {"balanced_accuracy": 0.6}}}
@@ -184,11 +188,29 @@ def test_explain_adds_the_heat_of_the_largest_face(client, models, pair):
     assert drawn.mode == "RGB" and max(drawn.size) == 320
 
 
-def test_explain_takes_the_predicted_class_and_grad_cam_by_default(client):
-    reply = send(client, "/explain").json()
-    assert reply["explanation"]["target"] == reply["prediction"]
-    assert reply["explanation"]["method"] == "grad_cam"
-    assert reply["explanation"]["completeness_gap"] is None
+def test_explain_takes_the_predicted_class_and_the_versions_best_way_by_default(client, models):
+    models[-1].results["explanations"] = {"default": "integrated_gradients/blurred"}
+    try:
+        reply = send(client, "/explain").json()
+    finally:
+        del models[-1].results["explanations"]
+    explanation = reply["explanation"]
+    assert explanation["target"] == reply["prediction"]
+    assert (explanation["method"], explanation["baseline"]) == ("integrated_gradients", "blurred")
+    assert send(client, "/explain").json()["explanation"]["baseline"] == "gray"
+
+
+def test_explain_says_how_far_to_believe_it(client, models):
+    fields = {"method": "occlusion", "target": "with_mask", "against": "without_mask"}
+    told = send(client, "/explain", CROP, **fields).json()["explanation"]
+    crop = read_image(CROP)
+    explanation = explain(models[-1], crop, **fields)
+    [test] = blur_test(models[-1], crop, [explanation])
+    assert told["blur_test"] == pytest.approx(asdict(test), abs=1e-5)
+    assert told["verdict"]["key"] == verdict_of(explanation, test).key
+    assert told["against"] == "without_mask" and told["completeness_gap"] is None
+    problem = send(client, "/explain", CROP, target="with_mask", against="with_mask")
+    assert problem.status_code == 422 and "against itself" in problem.json()["detail"]
 
 
 def test_an_empty_heat_is_black(tiny):
@@ -220,7 +242,7 @@ def test_the_page_and_its_queue_work_beside(client):
     assert "Mask explainer" in client.get("/").text
     config = client.get("/config").json()
     change = next(d["id"] for d in config["dependencies"] if d["targets"][0][1] == "change")
-    event = {"data": [None, ""], "fn_index": change, "session_hash": "s"}
+    event = {"data": [None, "", "", ["best"], False], "fn_index": change, "session_hash": "s"}
     assert client.post("/gradio_api/queue/join", json=event).status_code == 200
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "s"}) as stream:
         messages = [json.loads(line[5:]) for line in stream.iter_lines() if line]
@@ -249,7 +271,8 @@ def test_the_description_is_typed_and_has_examples(client):
     schemas = description["components"]["schemas"]
     fields = schemas["Body_post_explain_explain_post"]["properties"]
     assert fields["model"]["enum"] == ["older", "newer"] and fields["model"]["default"] == "newer"
-    assert fields["method"]["enum"] == ["grad_cam", "integrated_gradients"]
+    assert fields["method"]["enum"] == list(METHODS)
+    assert fields["baseline"]["default"] == "gray"
     for name in ("PredictReply", "ExplainReply", "ModelsReply", "Problem"):
         model = getattr(replies, name)
         assert model.model_validate(schemas[name]["examples"][0])

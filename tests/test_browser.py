@@ -3,6 +3,7 @@
 Screenshots for people to look at are written to screenshots/.
 """
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from maskexplain.checkpoints import list_versions
 from maskexplain.examples import example_pictures, write_examples
 from maskexplain.model import CLASSES
+from maskexplain.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = ROOT / "screenshots"
@@ -142,19 +145,22 @@ def upload(page: Page, path: Path) -> None:
 
 
 def expect_answers(page: Page) -> None:
-    """Both versions' cards, with three bars in class order and two loaded heatmaps each."""
+    """Both versions' cards, with three bars in class order and loaded heatmaps with verdicts."""
     for version in VERSIONS:
         card = page.get_by_role("region", name=f"Version {version}")
         expect(card).to_be_visible(timeout=PATIENCE)
         assert card.locator(".bar code").all_inner_texts() == list(CLASSES)
         percents = [float(t.rstrip("%")) for t in card.locator(".percent").all_inner_texts()]
         assert sum(percents) == pytest.approx(100, abs=0.2)
+        # The heatmaps and then the slower tests follow the bars.
+        expect(card.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
         maps = card.locator("figure img")
-        assert maps.count() == 2
-        for index in range(2):
+        assert maps.count() in (2, 3), "the version's best, Grad-CAM, integrated gradients"
+        for index in range(maps.count()):
             assert maps.nth(index).evaluate("img => img.complete && img.naturalWidth") >= 200
             assert maps.nth(index).get_attribute("alt")
-        assert card.locator(".verdict").count() == 2
+        assert card.locator(".verdict").count() == maps.count()
+        assert card.locator("details.trust").count() == maps.count()
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])
@@ -198,8 +204,52 @@ def test_another_class_can_be_explained(browser, url, portraits):
     before = page.locator("figure img").first.get_attribute("src")
     page.locator("#target").get_by_text("Mask worn incorrectly").click()
     caption = page.locator("figcaption").first
-    expect(caption).to_contain_text("for “Mask worn incorrectly”", timeout=PATIENCE)
+    expect(caption).to_contain_text("Why “Mask worn incorrectly”?", timeout=PATIENCE)
     assert page.locator("figure img").first.get_attribute("src") != before
+    expect_answers(page)
+    close(page)
+
+
+def test_more_ways_to_ask(browser, url, portraits):
+    """Occlusion alone, why not that class, with what speaks against it."""
+    page = open_page(browser, url)
+    upload(page, portraits["bare"])
+    expect_answers(page)
+    page.get_by_role("button", name="More ways to ask").click()
+    page.locator("#target").get_by_text("No mask").click()
+    page.locator("#against").get_by_text("Mask worn", exact=True).click()
+    for way in ("Each version’s best", "Grad-CAM", "Integrated gradients, from gray"):
+        page.locator("#ways").get_by_label(way, exact=True).uncheck()
+    page.locator("#ways").get_by_label("Occlusion", exact=True).check()
+    page.get_by_label("Show what speaks against it, too").check()
+    expect(page.locator(".ramp.signed")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("figcaption b")).to_have_text(["Occlusion"] * 2, timeout=PATIENCE)
+    question = "Why “No mask”, not “Mask worn”?"
+    expect(page.locator("figcaption").first).to_contain_text(question, timeout=PATIENCE)
+    expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    page.locator("details.trust summary").first.click()
+    expect(page.locator("svg.curves").first).to_be_visible()
+    assert "mean probability" in page.locator("svg.curves").first.get_attribute("aria-label")
+    _screenshot(page, "more-ways")
+    close(page)
+
+
+def test_everything_can_be_downloaded(browser, url, portraits):
+    page = open_page(browser, url)
+    button = page.get_by_role("button", name="Download everything (zip)")
+    button.click()
+    expect(page.locator("#zip")).to_contain_text("nothing to download yet", timeout=PATIENCE)
+    upload(page, portraits["worn_right"])
+    expect_answers(page)
+    with page.expect_download(timeout=PATIENCE) as download:
+        button.click()
+    assert download.value.suggested_filename == "explanation.zip"
+    with ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        facts = json.loads(archive.read("face.json"))
+        assert list(facts) == list(VERSIONS)
+        assert Image.open(BytesIO(archive.read("face.png"))).format == "PNG"
+        assert sum(name.endswith(".npy") for name in archive.namelist()) >= 4
     close(page)
 
 
@@ -210,7 +260,7 @@ def test_a_heatmap_can_be_saved(browser, url, portraits):
     with page.expect_download() as download:
         page.get_by_role("link", name=re.compile("Save Grad-CAM of v1")).click()
     assert download.value.suggested_filename.startswith("v1-grad_cam-")
-    assert Image.open(BytesIO(Path(download.value.path()).read_bytes())).format == "PNG"
+    assert Image.open(download.value.path()).format == "WEBP"
     close(page)
 
 
@@ -278,6 +328,10 @@ def test_the_models_figures_are_shown(browser, url):
     table = page.get_by_role("region", name="Measured results")
     expect(table).to_be_visible()
     assert table.locator("tbody tr").count() == 2
+    table = page.get_by_role("region", name="Measured explanations")
+    expect(table).to_be_visible()
+    assert table.locator("tbody tr").count() == 2 * len(VARIANTS)
+    assert table.locator("tbody b").count() == 2, "each version's best way"
     _screenshot(page, "about")
     close(page)
 

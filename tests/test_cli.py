@@ -16,6 +16,7 @@ from maskexplain import cli
 from maskexplain.checkpoints import write_weights
 from maskexplain.examples import write_examples
 from maskexplain.model import CLASSES
+from maskexplain.variants import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,6 +63,35 @@ def test_explain_writes_figure_heatmaps_and_json(version, portrait, tmp_path, ca
         assert explanation["target"] == "with_mask"
         heatmap = np.load(out / explanation["heatmap"])
         assert heatmap.dtype == np.float32 and heatmap.ndim == 2
+        assert explanation["verdict"]["title"] and explanation["regions"]
+
+
+def test_explain_in_one_way_against_another_class(version, portrait, tmp_path):
+    way = ["--method", "integrated_gradients/blurred", "--target", "with_mask"]
+    arguments = ["explain", portrait, "--out", str(tmp_path), "--model", version, *way]
+    assert cli.main([*arguments, "--against", "mask_weared_incorrect"]) == 0
+    facts = json.loads((tmp_path / f"{Path(portrait).stem}.json").read_text())["tiny"]
+    [told] = facts["explanations"]
+    assert told["against"] == "mask_weared_incorrect" and told["baseline"] == "blurred"
+    assert cli.main([*arguments, "--against", "with_mask"]) == 2
+
+
+def test_explanations_are_scored_stored_and_printed(version, toy_folder, capsys):
+    Path(version).with_suffix(".json").write_text('{"name": "tiny", "kept": 1}')
+    data = ["evaluate", "--explanations", "--model", version, "--data", str(toy_folder)]
+    assert cli.main([*data, "--faces", "3", "--store"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("| tiny |") == len(VARIANTS)
+    stored = json.loads(Path(version).with_suffix(".json").read_text())
+    assert stored["kept"] == 1 and stored["explanations"]["default"] in VARIANTS
+    assert cli.main(["results", "--explanations", "--model", version]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_the_readme_holds_the_explanations_table(capsys):
+    assert cli.main(["results", "--explanations"]) == 0
+    table = capsys.readouterr().out.strip()
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_evaluate_prints_and_writes_the_figures(version, toy_folder, tmp_path, capsys):

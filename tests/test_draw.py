@@ -12,14 +12,14 @@ from maskexplain.crops import Crop, whole_crop
 from maskexplain.draw import (
     confusion_figure,
     data_url,
-    explanation_figure,
     history_figure,
     number_faces,
     overlay,
     overlay_on_photo,
     relative_heat,
+    relative_signed,
 )
-from maskexplain.explain import Explanation, answer_and_explain
+from maskexplain.explain import Explanation
 from maskexplain.faces import Face
 from maskexplain.model import CLASSES
 
@@ -45,6 +45,20 @@ def test_overlay_shows_the_positive_heat_alone():
 
 def test_overlay_without_positive_heat_is_the_face():
     assert not changed(overlay(GRAY, explanation(-np.ones((80, 80))), side=80)).any()
+
+
+def test_signed_overlay_shows_both_sides_in_their_colours():
+    heatmap = np.zeros((80, 80))
+    heatmap[:30] = 3.0
+    heatmap[50:] = -3.0
+    drawn = overlay(GRAY, explanation(heatmap), side=80, signed=True)
+    shown = changed(drawn)
+    assert shown[:28].all() and shown[52:].all() and not shown[35:45].any()
+    red, _, blue = np.asarray(drawn).astype(int).transpose(2, 0, 1)
+    assert (red > blue)[:28].all(), "orange speaks for"
+    assert (blue > red)[52:].all(), "purple speaks against"
+    assert relative_signed(np.array([[-8.0, 4.0]])).tolist() == [[-1, 0.5]]
+    assert not relative_signed(np.zeros((2, 2))).any()
 
 
 def test_relative_heat_lies_between_0_and_1():
@@ -78,7 +92,7 @@ def test_boxes_are_drawn_on_a_copy():
     assert photo.tobytes() == before and first != second and first.size == photo.size
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 def test_data_url_holds_the_picture(kind):
     header, body = data_url(GRAY, kind).split(",")
     assert header == f"data:image/{kind};base64"
@@ -86,14 +100,12 @@ def test_data_url_holds_the_picture(kind):
     assert picture.format == kind.upper() and picture.size == GRAY.size
 
 
-def test_figures_are_written_as_png(tiny, seed_model, crop, tmp_path):
-    answers = {m.name: answer_and_explain(m, crop) for m in (tiny, seed_model)}
+def test_figures_are_written_as_png(tmp_path):
     line = {"train_loss": 1.0, "val_loss": 0.9, "val_balanced_accuracy": 0.5}
     history = [{"epoch": n, **line, "val_recall": dict.fromkeys(CLASSES, 0.5)} for n in (1, 2)]
-    explanation_figure(crop, answers, tmp_path / "explanation.png")
     history_figure(history, tmp_path / "history.png")
     confusion_figure([[3, 1, 0], [0, 5, 0], [0, 0, 0]], "title", tmp_path / "confusion.png")
-    for name in ("explanation", "history", "confusion"):
+    for name in ("history", "confusion"):
         figure = Image.open(tmp_path / f"{name}.png")
         figure.load()
         assert figure.format == "PNG" and min(figure.size) > 300

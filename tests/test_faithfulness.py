@@ -1,5 +1,7 @@
-"""The blur test tells a heatmap that matters from one that does not."""
+"""The tests tell a heatmap that matters from one that does not."""
 
+import json
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,9 +11,20 @@ from conftest import TinyCNN, noise
 from PIL import Image
 
 from maskexplain.answer import MaskModel
-from maskexplain.cards import verdict_of
-from maskexplain.explain import Explanation
-from maskexplain.faithfulness import RANDOM_FIFTHS, BlurTest, blur_test, hottest, lower_half, margin
+from maskexplain.blur import blur_inputs, blur_places, heat_at, hottest, random_heat
+from maskexplain.explain import Explanation, explain
+from maskexplain.faithfulness import (
+    LEVELS,
+    RANDOM_FIFTHS,
+    RANDOM_ORDERS,
+    BlurTest,
+    blur_test,
+    curves,
+    lower_half,
+    margin,
+)
+from maskexplain.model import CLASSES
+from maskexplain.verdicts import measure_trust, verdict_of
 
 
 @pytest.fixture
@@ -34,12 +47,9 @@ def explanation_at(rows: slice, columns: slice, size=(64, 64)) -> Explanation:
 
 
 def test_heat_on_what_is_used_beats_heat_on_what_is_not(corner_model):
-    crop = Image.new("RGB", (64, 64))
-    for x, y in product(range(0, 64, 8), repeat=2):
-        crop.paste("white", (x, y, x + 4, y + 4))
     used = explanation_at(slice(0, 29), slice(0, 29))
     unused = explanation_at(slice(35, 64), slice(35, 64))
-    good, bad = blur_test(corner_model, crop, [used, unused])
+    good, bad = blur_test(corner_model, dots(), [used, unused])
     assert good.fifths == RANDOM_FIFTHS
     assert good.beaten >= 18 > bad.beaten
     assert good.hottest < good.before and bad.hottest == pytest.approx(bad.before, abs=0.02)
@@ -51,19 +61,88 @@ def test_blur_test_is_seeded(corner_model):
     assert blur_test(corner_model, crop, [heat]) == blur_test(corner_model, crop, [heat])
 
 
-def test_a_large_crop_is_tested_at_a_smaller_size(corner_model):
-    large, heat = noise(2, (1200, 900)), explanation_at(slice(0, 400), slice(0, 500), (900, 1200))
-    small = large.copy()
-    small.thumbnail((256, 256))
-    [a] = blur_test(corner_model, large, [heat])
-    [b] = blur_test(corner_model, small, [explanation_at(slice(0, 85), slice(0, 107), (192, 256))])
-    assert a.before == b.before and a.hottest == pytest.approx(b.hottest, abs=0.05)
+def dots() -> Image.Image:
+    crop = Image.new("RGB", (64, 64))
+    for x, y in product(range(0, 64, 8), repeat=2):
+        crop.paste("white", (x, y, x + 4, y + 4))
+    return crop
+
+
+def test_curves_fall_and_rise_early_where_the_heat_is_used(corner_model):
+    slope = -np.add.outer(np.arange(64), np.arange(64)).astype(np.float32)  # down to the right
+    used = Explanation(slope, "with_mask", "grad_cam")
+    unused = replace(used, heatmap=-slope)
+    good, bad = curves(corner_model, dots(), [used, unused])
+    assert good.beats_random and good.beaten == RANDOM_ORDERS == len(good.random)
+    assert good.deletion.area < good.random_area < good.insertion.area
+    assert not bad.beats_random and bad.beaten <= 1
+    assert bad.insertion.area < bad.random_area < bad.deletion.area
+    assert bad.random == good.random
+
+
+def test_curves_equal_their_definition(tiny, crop):
+    """Each level is one picture: so much of it blurred, from the hottest place on."""
+    explanation = explain(tiny, crop, "integrated_gradients")
+    [found] = curves(tiny, crop, [explanation])
+    assert found.levels == (0.0, *LEVELS, 1.0)
+    inputs = tiny.inputs([crop])
+    blurred = blur_inputs(inputs)
+    heat = heat_at([explanation.heatmap], inputs.shape[-1])
+    target = CLASSES.index(explanation.target)
+
+    def probability(picture: torch.Tensor) -> float:
+        with torch.no_grad():
+            return tiny.network(picture).softmax(1)[0, target].item()
+
+    for index, level in enumerate(found.levels):
+        hot = hottest(heat, level)[:, None]
+        deleted = probability(torch.where(hot, blurred, inputs))
+        inserted = probability(torch.where(hot, inputs, blurred))
+        assert found.deletion.probability[index] == pytest.approx(deleted, abs=1e-5)
+        assert found.insertion.probability[index] == pytest.approx(inserted, abs=1e-5)
+    assert found.deletion.area == pytest.approx(
+        np.trapezoid(found.deletion.probability, found.levels), abs=1e-5
+    )
+
+
+def test_random_insertion_is_random_deletion_read_backwards(tiny, crop):
+    """What is left when the first places of an order are blurred are the reverse order's last."""
+    inputs = tiny.inputs([crop])
+    order = random_heat(1, inputs.shape[-1], seed=3)
+    removed, kept = hottest(order, 0.25), ~hottest(-order, 0.75)
+    assert torch.equal(blur_places(inputs, removed), blur_places(inputs, kept))
+
+
+def test_curves_are_seeded_and_told_as_json(corner_model):
+    crop, heat = noise(1, (40, 50)), explanation_at(slice(0, 9), slice(0, 9), (50, 40))
+    [one], [again] = (curves(corner_model, crop, [heat]) for _ in range(2))
+    assert one == again and one != curves(corner_model, crop, [heat], seed=1)[0]
+    content = json.loads(json.dumps(one.to_dict()))
+    assert content["random_orders_beaten"] == one.beaten
+    assert len(content["random_deletion"]) == RANDOM_ORDERS
+
+
+def test_trust_in_words(corner_model):
+    used = explanation_at(slice(0, 29), slice(0, 29))
+    [trust] = measure_trust(corner_model, dots(), [used], None)
+    words = " ".join(trust.sentences())
+    assert f"falls faster than in {RANDOM_ORDERS} of {RANDOM_ORDERS} random orders" in words
+    assert "No eyes, nose and mouth were found" in words and "everything blurred" not in words
+    assert trust.to_dict()["regions"] is None
+
+
+def test_a_class_that_needs_no_place_is_said_to_need_none(corner_model):
+    with torch.no_grad():
+        corner_model.network.network[6].bias[1] = 9.0
+    [trust] = measure_trust(corner_model, dots(), [explanation_at(slice(0, 9), slice(0, 9))], None)
+    assert "With everything blurred the class still has 100%" in trust.sentences()[0]
 
 
 def test_hottest_takes_the_share_also_among_ties():
-    assert hottest(np.zeros((10, 10))).sum() == 20
-    region = hottest(np.arange(100.0).reshape(10, 10))
+    assert hottest(torch.zeros(1, 10, 10), 0.2).sum() == 20
+    region = hottest(torch.arange(100.0).view(1, 10, 10), 0.2)[0]
     assert region[8:].all() and not region[:8].any()
+    assert not hottest(torch.zeros(1, 4, 4), 0).any() and hottest(torch.zeros(1, 4, 4), 1).all()
 
 
 def test_lower_half():
@@ -72,9 +151,12 @@ def test_lower_half():
     assert lower_half(explanation_at(slice(0, 0), slice(0, 0))) == 0.0
 
 
-def test_margin_is_against_the_best_other_class():
+def test_margin_is_against_the_best_other_class_or_the_given_one():
     logits = torch.tensor([[1.0, 4.0, 2.0], [5.0, 1.0, 0.0]])
-    assert margin(logits, 1).tolist() == [2.0, -4.0]
+    explanation = explanation_at(slice(0, 9), slice(0, 9))
+    assert margin(logits, explanation).tolist() == [2.0, -4.0]
+    against = replace(explanation, against="without_mask")
+    assert margin(logits, against).tolist() == [2.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +166,8 @@ def test_margin_is_against_the_best_other_class():
 def test_verdicts(beaten, hottest, verdict):
     test = BlurTest(before=0.9, hottest=hottest, random=0.88, beaten=beaten, fifths=19)
     heat = explanation_at(slice(0, 32), slice(0, 64))
-    key, sentence = verdict_of(heat, test)
-    assert key == verdict and f"from 90% to {hottest:.0%}" in sentence
+    found = verdict_of(heat, test)
+    assert found.key == verdict and f"from 90% to {hottest:.0%}" in found.sentence
     nothing = explanation_at(slice(0, 0), slice(0, 0))
-    assert verdict_of(nothing, test)[0] == "empty"
+    assert verdict_of(nothing, test).key == "empty"
+    assert set(found.to_dict()) == {"key", "title", "sentence"}

@@ -1,8 +1,10 @@
 """The Photo tab's handlers, without Gradio, and its input component on real payloads."""
 
 import base64
+import json
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -13,9 +15,18 @@ from PIL import Image
 from maskexplain.examples import example_pictures
 from maskexplain.images import ImageError
 from maskexplain.model import CLASSES
-from maskexplain.page import PhotoView, answer_photo, face_at
 from maskexplain.photo import find_subjects
 from maskexplain.photo_input import PhotoInput
+from maskexplain.photo_view import PhotoView, face_at, photo_views, photo_zip
+from maskexplain.report import Asked
+
+GRAD_CAM = Asked(ways=("grad_cam",))
+
+
+def answer_photo(*args, **kwargs) -> PhotoView:
+    """What the page shows in the end."""
+    *_, last = photo_views(*args, **kwargs)
+    return last
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +49,18 @@ def test_a_photo_is_answered_by_every_version(tiny, seed_model, portrait):
     assert view.numbered.size == portrait.size and view.numbered != portrait
     for version in ("tiny", "random"):
         assert f'aria-label="Version {version}"' in view.cards
-    assert view.cards.count("<figure>") == 4
+    assert view.cards.count("<figure>") == view.cards.count("how far to believe it") == 4
+    assert "on their way" not in view.cards and "nan" not in view.cards
     positions = [view.cards.index(name) for name in CLASSES]
     assert positions == sorted(positions), "the bars keep the class order"
 
 
 def test_every_face_gets_its_line_and_the_chosen_one_its_cards(tiny, pair):
-    first, second = (answer_photo([tiny], pair, chosen=index) for index in (0, 1))
+    first, second = (answer_photo([tiny], pair, False, index, GRAD_CAM) for index in (0, 1))
     assert len(first.lines) == 2 and first.lines[0].startswith("1 · tiny: ")
     assert first.notice.startswith("2 faces found")
     assert (first.chosen, second.chosen) == (0, 1) and first.cards != second.cards
-    assert answer_photo([tiny], pair, chosen=9).chosen == 1
+    assert answer_photo([tiny], pair, False, 9, GRAD_CAM).chosen == 1
 
 
 def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
@@ -58,9 +70,9 @@ def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
         sheet.paste(face, (index % 8 * 200, index // 8 * 200))
     batches, logits = [], tiny.logits
     monkeypatch.setattr(tiny, "logits", lambda crops: batches.append(len(crops)) or logits(crops))
-    view = answer_photo([tiny], sheet)
+    view = next(photo_views([tiny], sheet))
     assert len(view.lines) == 40
-    assert batches[0] == 40 and len(batches) == 2, "one for the faces, one for the blur test"
+    assert batches[0] == 40 and batches[1:] == [1], "one for the faces, one for the chosen one"
 
 
 def test_a_click_finds_the_face_under_it(pair):
@@ -72,8 +84,67 @@ def test_a_click_finds_the_face_under_it(pair):
 
 
 def test_the_asked_class_is_explained(tiny, portrait):
-    view = answer_photo([tiny], portrait, target="with_mask")
-    assert view.cards.count("for “Mask worn”") == 2
+    asked = Asked("with_mask", "without_mask", ("grad_cam", "occlusion"))
+    view = answer_photo([tiny], portrait, asked=asked)
+    assert view.cards.count("Why “Mask worn”, not “No mask”?</p>") == 2
+    assert view.cards.index("<b>Grad-CAM</b>") < view.cards.index("<b>Occlusion</b>")
+
+
+def test_a_class_held_against_itself_gets_a_sentence(tiny, portrait):
+    def views():
+        for name in CLASSES:
+            yield answer_photo([tiny], portrait, asked=Asked("with_mask", name, ("grad_cam",)))
+
+    found = {view.notice for view in views() if not view.cards}
+    assert found == {"A class cannot be held against itself: give two different ones."}
+
+
+def test_answers_are_shown_before_the_heavy_figures(tiny, seed_model, portrait):
+    views = list(photo_views([tiny, seed_model], portrait, asked=GRAD_CAM))
+    waiting = [view.cards.count("on their way") for view in views]
+    assert waiting == [2, 2, 2, 1, 0]
+    assert [view.cards.count("<figure>") for view in views] == [0, 1, 2, 2, 2]
+    assert all(view.cards.count('class="bar') >= 6 for view in views)
+    assert [view.cards.count("<svg") for view in views] == [0, 0, 0, 1, 2]
+
+
+def test_what_speaks_against_can_be_shown_too(tiny, portrait):
+    plain, signed = (
+        answer_photo([tiny], portrait, asked=GRAD_CAM, signed=signed) for signed in (False, True)
+    )
+    assert "ramp signed" in signed.cards and "ramp signed" not in plain.cards
+    assert plain.cards != signed.cards
+
+
+def test_a_measured_version_shows_its_best_way_and_its_record(tiny, portrait):
+    record = {"beats_random": 190, "faces": 200}
+    dark = {"beats_random": 40, "faces": 100}
+    tiny.results.update(
+        balanced_accuracy=0.9,
+        shifts={key: {"balanced_accuracy": 0.5} for key in ("dark_35", "unaugmented")},
+        explanations={
+            "default": "occlusion",
+            "lights": {"as_taken": {"occlusion": record}, "dark_35": {"occlusion": dark}},
+        },
+    )
+    view = answer_photo([tiny], portrait, asked=Asked(ways=("best", "grad_cam")))
+    assert "finds what matters in 190 of 200, in dim light in 40 of 100." in view.cards
+    assert view.cards.index("<b>Occlusion</b>") < view.cards.index("best for tiny")
+    assert view.cards.count("best for") == 1
+    assert "Never measured for this version." in view.cards, "the other way has no record"
+
+
+def test_the_zip_holds_what_is_shown(tiny, portrait):
+    content = photo_zip([tiny], portrait, asked=Asked("with_mask", ways=("grad_cam",)))
+    with ZipFile(BytesIO(content)) as archive:
+        facts = json.loads(archive.read("face.json"))["tiny"]
+        assert [e["target"] for e in facts["explanations"]] == ["with_mask"]
+        assert {"face.png", "face.crop.png", "face.tiny.grad_cam.npy"} < set(archive.namelist())
+
+
+def test_without_a_face_there_is_no_zip(tiny):
+    assert photo_zip([tiny], None) is None
+    assert photo_zip([tiny], noise(3, (640, 480))) is None
 
 
 def test_no_face_is_said_and_the_whole_picture_offered(tiny):

@@ -92,12 +92,14 @@ class VerdictReply(BaseModel):
 class ExplanationReply(BaseModel):
     method: Method
     target: Label = Field(description="The class that is explained.")
-    against: Label | None = Field(description="The class it is held against, where one was given.")
+    against: Label | None = Field(
+        None, description="The class it is held against, where one was given."
+    )
     baseline: Baseline | None = Field(
-        description="Integrated gradients: where they start. Null for the other methods."
+        None, description="Integrated gradients: where they start. Null for the other methods."
     )
     steps: int | None = Field(
-        description="Integrated gradients: steps of the integral. Null for the other methods."
+        None, description="Integrated gradients: steps of the integral. Null for the other methods."
     )
     heatmap_png: str = Field(
         description="Base64 of a gray 8-bit PNG of the crop's size: what speaks for the class, "

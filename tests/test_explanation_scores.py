@@ -1,0 +1,135 @@
+"""How often each way to explain is right: counted on a network whose reason is known."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from conftest import noise
+from PIL import Image
+
+from maskexplain import explanation_scores
+from maskexplain.data import Picture
+from maskexplain.examples import write_examples
+from maskexplain.explanation_scores import VariantScores, sample_faces, score_explanations
+from maskexplain.model import CLASSES
+from maskexplain.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
+from maskexplain.variants import BEST, VARIANTS, Variant, default_variant, find_variants
+
+
+def pictures(counts: dict[int, int], augmented: bool = False) -> list[Picture]:
+    return [
+        Picture(f"{label}-{i}", label, "test", f"{label}-{i}", augmented)
+        for label, count in counts.items()
+        for i in range(count)
+    ]
+
+
+def test_the_sample_is_even_seeded_and_of_originals():
+    every = pictures({0: 10, 1: 300, 2: 300}) + pictures({0: 50}, augmented=True)
+    sample = sample_faces(every, 200)
+    assert [sum(p.label == label for p in sample) for label in range(3)] == [10, 95, 95]
+    assert sample == sample_faces(every, 200) and len(set(sample)) == 200
+    assert not any(p.augmented for p in sample)
+    assert len(sample_faces(every, 9999)) == 610
+
+
+@pytest.fixture
+def faces(tmp_path) -> list[Picture]:
+    """Three portraits without a mask and two pictures without a face."""
+    files = [path for path, _ in write_examples(tmp_path / "faces")][:3]
+    for seed in range(2):
+        path = tmp_path / f"{seed}.png"
+        noise(seed, (60, 60)).save(path)
+        files.append(path)
+    bare = CLASSES.index("without_mask")
+    return [Picture(f, bare if i < 3 else 0, "test", f.stem, False) for i, f in enumerate(files)]
+
+
+def test_every_way_is_scored(tiny, faces):
+    scores = score_explanations(tiny, faces, faces=5, sanity_faces=2, painted_faces=2)
+    content = json.loads(json.dumps(scores.to_dict()))
+    assert list(content["lights"]["as_taken"]) == list(VARIANTS)
+    for key in VARIANTS:
+        taken, dark = (scores.lights[light][key] for light in ("as_taken", "dark_35"))
+        assert (taken.faces, dark.faces) == (5, 3)
+        assert taken.interval[0] <= taken.share == taken.beats_random / 5 <= taken.interval[1]
+        assert taken.similarity is not None and dark.similarity is None
+        assert (taken.largest_gap is None) == (VARIANTS[key].method != "integrated_gradients")
+        assert taken.nose_mouth is None or taken.nose_mouth >= 0
+        assert scores.painted["right"][key].faces == 2
+        assert scores.painted["nose_out"][key].nose is not None or taken.empty
+    best = scores.lights["as_taken"][scores.default]
+    assert best.beats_random == max(s.beats_random for s in scores.lights["as_taken"].values())
+
+
+def test_a_way_that_finds_the_reason_beats_random_order(tiny, faces, monkeypatch):
+    """Logits that grow with the light of the upper left corner: occlusion must find it."""
+    with torch.no_grad():
+        for parameter in tiny.network.parameters():
+            parameter.zero_()
+        tiny.network.network[0].weight[0, :, 1, 1] = 1.0
+        tiny.network.network[2].weight[0, 0, 1, 1] = 1.0
+        tiny.network.network[6].weight[1, 0] = 5.0
+    way = VARIANTS["occlusion"]
+    monkeypatch.setattr(explanation_scores, "VARIANTS", {"occlusion": way})
+    bright = []
+    for picture in faces[:2]:
+        pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+        pixels[:16, :16] = np.indices((16, 16)).sum(0)[..., None] % 2 * 255
+        Image.fromarray(pixels).save(picture.file)
+        bright.append(picture)
+    scores = score_explanations(tiny, bright, faces=2, sanity_faces=0, painted_faces=0)
+    found = scores.lights["as_taken"]["occlusion"]
+    assert (found.beats_random, found.hottest_fifth, found.faces) == (2, 2, 2)
+    assert found.deletion < 0 < found.insertion
+
+
+def a_score(beats: int, deletion: float) -> VariantScores:
+    return VariantScores(
+        faces=10,
+        beats_random=beats,
+        share=beats / 10,
+        interval=(0.0, 1.0),
+        hottest_fifth=beats,
+        deletion=deletion,
+        insertion=0.1,
+        nose_mouth=None,
+        similarity=0.02,
+        empty=0,
+        largest_gap=None,
+        milliseconds=12.3,
+    )
+
+
+def test_the_default_beats_random_order_on_the_most_faces_then_has_the_lowest_area():
+    scores = {"a": a_score(9, -0.4), "b": a_score(10, -0.1), "c": a_score(10, -0.3)}
+    assert explanation_scores._best(scores) == "c"
+
+
+def test_versions_know_their_default(tiny):
+    assert default_variant(tiny) == Variant("integrated_gradients")
+    tiny.results["explanations"] = {"default": "integrated_gradients/blurred"}
+    assert default_variant(tiny) == Variant("integrated_gradients", "blurred")
+    keys = [BEST, "grad_cam", "integrated_gradients/blurred"]
+    assert [v.key for v in find_variants(tiny, keys)] == [keys[2], keys[1]]
+
+
+def test_the_table_has_a_row_a_way_and_marks_the_default():
+    light = {key: asdict(a_score(9, -0.25)) for key in VARIANTS}
+    painted = {key: {"faces": 2, "mask": 1.5, "nose": None} for key in VARIANTS}
+    result = {
+        "name": "v9",
+        "explanations": {
+            "default": "occlusion",
+            "lights": {"as_taken": light, "dark_35": light},
+            "painted": {"right": painted, "nose_out": painted},
+        },
+    }
+    rows = explanation_rows(result)
+    assert len(rows) == len(VARIANTS) and all(len(r) == len(EXPLANATION_COLUMNS) for r in rows)
+    [default] = [row for row in rows if row[1].startswith("**")]
+    assert default[1] == "**Occlusion**" and default[2] == "9/10 (0.00–1.00)"
+    assert (default[5], default[8], default[9]) == ("-0.250", "1.50", "–")
+    assert explanations_markdown([result]).count("\n") == len(VARIANTS) + 1
