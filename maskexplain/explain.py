@@ -129,7 +129,7 @@ def answer_and_explain_all(
     attributions = {method: METHODS[method](case) for method in methods}
     return [
         Answer(
-            to_prediction(case.logits[index].cpu()),
+            to_prediction(case.logits[index].detach().cpu()),
             tuple(
                 _explanation(method, a, index, crop.size, asked[index])
                 for method, a in attributions.items()
@@ -152,14 +152,17 @@ def _case(
 ) -> tuple[Case, list[Question]]:
     """The crops' way through the network, and each one's question with its target filled in."""
     inputs = model.inputs(crops)
-    activations, logits = _through(model, inputs)
     if question.baseline == "blurred":
-        baseline = _through(model, blur_inputs(inputs))
+        baseline, baseline_logits = _through(model, blur_inputs(inputs))
     else:
-        baseline = _constant_baseline(model, question.baseline)
+        baseline, baseline_logits = _constant_baseline(model, question.baseline)
+    activations = model.network.features(inputs).requires_grad_()
+    with torch.enable_grad():
+        logits = model.network.head(activations)
     asked = [_filled_in(question, row) for row in logits]
-    weights = torch.stack([_weights(one) for one in asked]).to(logits)  # N x 3
-    return Case(model.network, inputs, activations, logits, *baseline, weights), asked
+    weights = torch.stack([_weights(one) for one in asked]).to(inputs)  # N x 3
+    case = Case(model.network, inputs, activations, logits, baseline, baseline_logits, weights)
+    return case, asked
 
 
 @lru_cache(maxsize=32)

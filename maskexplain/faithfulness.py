@@ -1,8 +1,9 @@
 """How far an explanation can be believed: does the answer come from where the heat is?
 
-Captum's metrics (infidelity, sensitivity) perturb by noise and give a figure without a scale;
-Quantus's pixel flipping has neither blur at any order beside a random band nor the logit margin
-(a saturated probability hardly moves). So these few lines are our own.
+Captum's metrics (infidelity, sensitivity) give a figure without a scale. Quantus has pixel
+flipping, but no random orders on the same picture to compare with and no logit margin (a saturated
+probability hardly moves), and it needs opencv-python, which breaks opencv-python-headless. So
+these few lines are our own.
 """
 
 from collections.abc import Sequence

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as nnf
 
 from .blur import blur_inputs
+from .live import live_part
 
 IG_STEPS = 50
 MAX_IG_STEPS = 400
@@ -32,9 +33,10 @@ OCCLUSION_CELLS = 8  # the window covers 2 x 2 of 8 x 8 cells and moves by one
 class Case:
     """N crops on their way through one version's network, and what is asked about them.
 
-    `weights` (N x 3): what is explained is the sum of the logits times these: 1 at the target's
-    place, -1 at the class that it is held against, if any. `baseline` and `baseline_logits`: of
-    the pictures without information that integrated gradients start from; N rows, or one for all.
+    `activations` is the leaf that `logits` were computed from, with their graph. `baseline` and
+    `baseline_logits`: of the pictures without information that integrated gradients start from; N
+    rows, or one for all. `weights`: what is explained is the sum of the logits times these: 1 at
+    the target's place, -1 at the class that it is held against, if any.
     """
 
     network: nn.Module
@@ -43,7 +45,7 @@ class Case:
     logits: torch.Tensor  # N x 3
     baseline: torch.Tensor
     baseline_logits: torch.Tensor
-    weights: torch.Tensor
+    weights: torch.Tensor  # N x 3
 
     def row(self, index: int) -> "Case":
         """One of the crops alone."""
@@ -76,13 +78,26 @@ class _Score(nn.Module):
 
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
-        self.layer = nn.Identity()  # gives Captum a layer whose output is the activations
         self.part = part
 
     def forward(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        # Pooling and its gradient are five times faster in this order of memory.
-        x = self.layer(x.contiguous(memory_format=torch.channels_last))
-        return (self.part(x) * weights).sum(1)
+        return (self.part(x.contiguous()) * weights).sum(1)
+
+
+class _Known(nn.Module):
+    """The score whose logits are known already: Captum walks back through their graph."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.layer = nn.Identity()  # gives Captum a layer whose output is the activations
+        self.logits = case.logits
+
+    def forward(self, activations: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        self.layer(activations)
+        return (self.logits * weights).sum(1)
+
+
+AGAIN = {"retain_graph": True}  # another method may walk back through it, too
 
 
 def grad_cam(case: Case) -> Attribution:
@@ -90,9 +105,11 @@ def grad_cam(case: Case) -> Attribution:
 
     Signed: the paper's final ReLU is left to whoever draws the map.
     """
-    score = _Score(case.network.head)
+    score = _Known(case)
     cam = LayerGradCam(score, score.layer)
-    return Attribution(cam.attribute(case.activations, additional_forward_args=case.weights))
+    return Attribution(
+        cam.attribute(case.activations, additional_forward_args=case.weights, grad_kwargs=AGAIN)
+    )
 
 
 def layer_cam(case: Case) -> Attribution:
@@ -101,9 +118,10 @@ def layer_cam(case: Case) -> Attribution:
     Layer-CAM's weighting by position (Jiang et al. 2021), signed: neither gradients nor the sum
     are cut at zero.
     """
-    score = _Score(case.network.head)
-    method = LayerGradientXActivation(score, score.layer)
-    values = method.attribute(case.activations, additional_forward_args=case.weights)
+    score = _Known(case)
+    values = LayerGradientXActivation(score, score.layer).attribute(
+        case.activations, additional_forward_args=case.weights, grad_kwargs=AGAIN
+    )
     return Attribution(values.sum(1, keepdim=True))
 
 
@@ -133,12 +151,15 @@ def _refined(case: Case, attribution: torch.Tensor) -> tuple[torch.Tensor, float
 
 def _integrate(case: Case, steps: int) -> torch.Tensor:
     """Maps N x 1 x h x w."""
-    values = IntegratedGradients(_Score(case.network.head)).attribute(
-        case.activations,
-        baselines=case.baseline,
-        additional_forward_args=case.weights.expand(len(case.activations), -1),
+    head, activations, baseline = live_part(
+        case.network.head, case.activations.detach(), case.baseline
+    )
+    values = IntegratedGradients(_Score(head)).attribute(
+        activations,
+        baselines=baseline,
+        additional_forward_args=case.weights.expand(len(activations), -1),
         n_steps=steps,
-        internal_batch_size=max(IG_STEPS, len(case.activations)),  # bounds the memory
+        internal_batch_size=max(IG_STEPS, len(activations)),  # bounds the memory
     )
     return values.sum(1, keepdim=True)
 
