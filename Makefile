@@ -1,4 +1,5 @@
-# make demo: serve the page.  make test: run the tests.  make bench: measure speed.
+# make demo: serve the page.  make test: run the tests.
+# make bench: the speed of explanations; with DATA=DIR of training, too.
 # Each makes the environment in .venv first, where it is missing or requirements.txt has changed.
 
 PYTHON ?= python3
@@ -15,7 +16,9 @@ test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.training $(ARGS)
+	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
+	$(BIN)/python -m benchmarks.explanations $(ARGS)
+	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
 
 lint: $(READY)
 	$(BIN)/ruff check .
