@@ -93,7 +93,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     split = args.split or ("test" if csv_file else "all")
     pictures = select(list_pictures(args.data, csv_file), split)
     bar = partial(tqdm, desc="pictures", unit="picture", leave=False, disable=None)
-    evaluation = evaluate(model.network, pictures, bar)
+    evaluation = evaluate(model.network, pictures, bar, model.temperature, model.unsure_below)
     if args.json:
         write_json(args.json, {"model": model.name, **evaluation.to_dict()})
     print(evaluation_text(model.name, evaluation))
