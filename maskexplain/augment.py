@@ -5,9 +5,9 @@ these are its transforms of the same names for float pixels N x 3 x H x W in 0..
 factor a picture. The tests compare them with torchvision's, picture by picture.
 """
 
+import cv2
 import torch
 from torch.nn import functional as nnf
-from torchvision.transforms.v2 import functional as F
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as torchvision rounds it
 
@@ -109,9 +109,16 @@ def coarsen(pixels: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
 
 def compress(pixels: torch.Tensor, qualities: torch.Tensor) -> torch.Tensor:
     """JPEG there and back of uint8 pixels, qualities (N) 1..100; over 100 leaves a picture."""
-    kept = [q > 100 for q in qualities.tolist()]
-    pairs = zip(pixels, qualities.tolist(), kept, strict=True)
-    return torch.stack([p if keep else F.jpeg(p, int(q)) for p, q, keep in pairs])
+    pairs = zip(pixels, qualities.tolist(), strict=True)
+    return torch.stack([p if quality > 100 else _jpeg(p, quality) for p, quality in pairs])
+
+
+def _jpeg(picture: torch.Tensor, quality: int) -> torch.Tensor:
+    # OpenCV wants H x W x 3, blue first; torchvision's coder is deprecated.
+    coded = cv2.imencode(
+        ".jpg", picture.flip(0).permute(1, 2, 0).numpy(), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )[1]
+    return torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_COLOR)).permute(2, 0, 1).flip(0)
 
 
 def warp(pixels: torch.Tensor, back: torch.Tensor, size: int, fill: str = "zeros") -> torch.Tensor:

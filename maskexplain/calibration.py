@@ -98,7 +98,7 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
         return value
 
     optimizer.step(loss)
-    return float(scale.exp().clamp(0.05, 20))
+    return scale.detach().exp().clamp(0.05, 20).item()
 
 
 def divide_by_temperature(network: nn.Module, temperature: float) -> None:

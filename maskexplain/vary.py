@@ -4,9 +4,11 @@ What a class alone is changed by, a network learns as that class's mark. Here li
 detail, place and edges say nothing about the class, so the mask's place on the face is left.
 """
 
+from collections.abc import Callable, Collection
 from math import log, pi
 
 import torch
+from torchvision.transforms.v2 import functional as F
 
 from . import augment
 from .augment import uniform
@@ -15,22 +17,37 @@ from .model import CLASSES
 SIZE = 129
 FILLS = ("zeros", "border", "reflection")
 SIDES = torch.tensor([18, 21, 24, 28, 34, 42, 54, 72])  # pixels; many street faces have 20
+Change = Callable[[torch.Tensor], torch.Tensor]
 UNTOUCHED = 101  # a JPEG quality that means: none
 
 
-def vary(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """uint8 N x 3 x S x S and class indices to uint8 N x 3 x 129 x 129, varied at random."""
+def vary(pixels: torch.Tensor, labels: torch.Tensor, without: Collection[str] = ()) -> torch.Tensor:
+    """uint8 N x 3 x S x S and class indices to uint8 N x 3 x 129 x 129, varied at random.
+
+    `without` names steps to leave out: cover, place, detail, light, noise, compression.
+    """
+    steps: dict[str, Change] = {
+        "cover": lambda p: _cover(p, labels),
+        "place": _place,
+        "detail": _soften,
+        "light": _light,
+        "noise": lambda p: _some(0.35, p, _grain),
+    }
     pixels = _flip(pixels.float())
-    pixels = _cover(pixels, labels)
-    pixels = _place(pixels)
-    pixels = _light(_soften(pixels))
-    pixels = _some(0.35, pixels, lambda p: augment.add_noise(p, uniform(len(p), 0, 14)))
-    return _compress(pixels.clamp(0, 255).round().to(torch.uint8))
+    for name, step in steps.items():
+        if name not in without:
+            pixels = step(pixels)
+    pixels = F.resize(pixels.clamp(0, 255), [SIZE, SIZE]).round().to(torch.uint8)
+    return pixels if "compression" in without else _compress(pixels)
 
 
-def _some(share: float, pixels: torch.Tensor, change) -> torch.Tensor:
+def _some(share: float, pixels: torch.Tensor, change: Change) -> torch.Tensor:
     """Change a random share of the pictures."""
-    chosen = torch.rand(len(pixels)) < share
+    return _where(torch.rand(len(pixels)) < share, pixels, change)
+
+
+def _where(chosen: torch.Tensor, pixels: torch.Tensor, change: Change) -> torch.Tensor:
+    """Change the chosen pictures (N, bool)."""
     if chosen.any():
         pixels = pixels.clone()
         pixels[chosen] = change(pixels[chosen])
@@ -64,13 +81,14 @@ def _place(pixels: torch.Tensor) -> torch.Tensor:
     result = pixels.new_empty(count, 3, SIZE, SIZE)
     for index, fill in enumerate(FILLS):
         chosen = fills == index
-        result[chosen] = augment.warp(pixels[chosen], back[chosen], SIZE, fill)
+        if chosen.any():
+            result[chosen] = augment.warp(pixels[chosen], back[chosen], SIZE, fill)
     return result
 
 
 def _maps(count: int) -> torch.Tensor:
     """Random affine maps N x 2 x 3, from the new picture's points to the old one's."""
-    turn = torch.deg2rad(torch.randn(count).clamp(-2.2, 2.2) * 9)
+    turn = torch.deg2rad(torch.randn(count).clamp(-2.2, 2.2) * 11)
     shear = uniform(count, -0.15, 0.15)
     scale = uniform(count, log(0.8), log(1.3)).exp()  # over 1: a looser crop
     stretch = uniform(count, log(0.9), log(1.1)).exp()
@@ -84,10 +102,8 @@ def _maps(count: int) -> torch.Tensor:
 def _soften(pixels: torch.Tensor) -> torch.Tensor:
     """Take detail away from some: small faces, moved cameras. Not both, or no nose is left."""
     fate = torch.rand(len(pixels))
-    result, blurred, coarse = pixels.clone(), fate < 0.15, fate > 0.65
-    result[blurred] = augment.blur(pixels[blurred], uniform(int(blurred.sum()), 0.5, 2.5))
-    result[coarse] = augment.coarsen(pixels[coarse], _draw(SIDES, int(coarse.sum())))
-    return result
+    pixels = _where(fate < 0.15, pixels, lambda p: augment.blur(p, uniform(len(p), 0.5, 2.5)))
+    return _where(fate > 0.65, pixels, lambda p: augment.coarsen(p, _draw(SIDES, len(p))))
 
 
 def _light(pixels: torch.Tensor) -> torch.Tensor:
@@ -97,7 +113,7 @@ def _light(pixels: torch.Tensor) -> torch.Tensor:
     pixels = _some(0.6, pixels, lambda p: augment.adjust_brightness(p, _gains(len(p))))
     pixels = _some(0.4, pixels, _cast)
     pixels = _some(0.5, pixels, lambda p: augment.adjust_saturation(p, uniform(len(p), 0, 1.7)))
-    return _some(0.25, pixels, lambda p: augment.adjust_saturation(p, torch.zeros(len(p))))
+    return _some(0.3, pixels, lambda p: augment.adjust_saturation(p, torch.zeros(len(p))))
 
 
 def _side_light(pixels: torch.Tensor) -> torch.Tensor:
@@ -107,6 +123,10 @@ def _side_light(pixels: torch.Tensor) -> torch.Tensor:
 
 def _cast(pixels: torch.Tensor) -> torch.Tensor:
     return augment.adjust_colour(pixels, uniform(len(pixels) * 3, 0.75, 1.25).view(-1, 3))
+
+
+def _grain(pixels: torch.Tensor) -> torch.Tensor:
+    return augment.add_noise(pixels, uniform(len(pixels), 0, 14))
 
 
 def _gains(count: int) -> torch.Tensor:

@@ -33,7 +33,9 @@ def test_shifts_change_the_picture_as_they_say(crop):
     red, green, blue = SHIFTS["gray"](crop).split()
     assert not ImageChops.difference(red, green).getbbox()
     assert not ImageChops.difference(red, blue).getbbox()
-    assert SHIFTS["blurred"](crop) != crop
+    for name in ("blurred", "jpeg_20", "turned_15"):
+        assert SHIFTS[name](crop) != crop
+    assert SHIFTS["turned_15"](crop).getpixel((0, 0)) == (0, 0, 0)
 
 
 def test_logits_restore_the_mode_and_do_not_depend_on_the_batch(seed_model):
@@ -76,4 +78,9 @@ def test_stored_results_are_what_evaluate_finds(name, kaggle3):
             assert recall["total"] == old["total"]
             assert abs(recall["right"] - old["right"]) <= recall["total"] / 100
         assert fresh["balanced_accuracy"] == pytest.approx(stored["balanced_accuracy"], abs=0.01)
-    assert set(found["shifts"]) == {"unaugmented", "dark_35", "gray", "blurred"}
+    assert set(found["shifts"]) == {"unaugmented", *SHIFTS}
+    for position, recall in found["painted"]["by_position"].items():
+        old = model.results["painted"]["by_position"][position]
+        assert abs(recall["right"] - old["right"]) <= recall["total"] / 100 + 1
+    error = model.results["calibration"]["error"]
+    assert found["calibration"]["error"] == pytest.approx(error, abs=0.01)
