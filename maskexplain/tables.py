@@ -31,6 +31,10 @@ def results_markdown(results: Sequence[dict]) -> str:
     for key, title in SHIFT_TITLES.items():
         cells = (f"{r['shifts'][key]['balanced_accuracy']:.3f}" for r in results)
         rows.append([f"{title}, un-augmented faces", *cells])
+    painted = (f"{r['painted']['balanced_accuracy']:.3f}" for r in results)
+    rows.append(["Masks painted on bare faces", *painted])
+    errors = (f"{r['calibration']['error']:.3f}" for r in results)
+    rows.append(["Expected calibration error", *errors])
     rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
