@@ -2,9 +2,10 @@
 
 DIR is an image folder with the three classes. Splits come from --csv (or DIR.csv where it is
 there); without one they are made by content. An interrupted training goes on where it stopped.
-While it runs, runs/NAME/ holds last.pt, best.safetensors (full precision) and history.json; at
-the end come history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half
-precision) and NAME.json (the measured results).
+While it runs, runs/NAME/ holds last.pt, best.safetensors (full precision), history.json and, for
+recipes with painted masks, painted.safetensors (kept for the next start); at the end come
+history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half precision) and
+NAME.json (the measured results).
 """
 
 import argparse
@@ -16,11 +17,20 @@ import torch
 from tqdm import tqdm
 
 from maskexplain.checkpoints import FOLDER
-from maskexplain.data import csv_beside, fingerprint, list_pictures, load_pixels, select
+from maskexplain.data import (
+    Picture,
+    Pixels,
+    csv_beside,
+    fingerprint,
+    list_pictures,
+    load_pixels,
+    select,
+)
 from maskexplain.errors import UserError
 from maskexplain.finish import finish
 from maskexplain.memory import keep_memory
-from maskexplain.recipes import RECIPES, TRAIN_SIZE
+from maskexplain.mix import load_mixed
+from maskexplain.recipes import RECIPES, TRAIN_SIZE, Recipe
 from maskexplain.training import Training, fit, has_bf16, resume, start
 
 
@@ -56,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
     if len(training.history) < recipe.epochs:
         decode = _bar("decode")
         size = training.network.transform.size
-        train, val = load_pixels(train, TRAIN_SIZE, decode), load_pixels(val, size, decode)
+        train, val = _load(recipe, train, folder, args.fresh), load_pixels(val, size, decode)
         load_pixels(test, size, decode)  # an unreadable picture is told before the training
         _fit(
             training,
@@ -69,8 +79,20 @@ def main(args: argparse.Namespace) -> None:
     print(summary)
 
 
+def _load(recipe: Recipe, pictures: list[Picture], folder: Path, fresh: bool) -> Pixels:
+    """The training pictures, with painted ones where the recipe wants them."""
+    if not recipe.mix:
+        return load_pixels(pictures, TRAIN_SIZE, _bar("decode"))
+    cache = folder / "painted.safetensors"
+    if fresh:
+        cache.unlink(missing_ok=True)
+    paint = recipe.paint or {}
+    return load_mixed(pictures, TRAIN_SIZE, paint, recipe.seed, cache, _bar("decode and paint"))
+
+
 def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:
-    steps = -(-len(train.labels) // training.recipe.batch_size)
+    mix = training.recipe.mix
+    steps = -(-(sum(mix.values()) if mix else len(train.labels)) // training.recipe.batch_size)
     epochs = training.recipe.epochs
     with tqdm(total=epochs * steps, initial=len(training.history) * steps, unit="step") as bar:
 

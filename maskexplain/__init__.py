@@ -1,5 +1,6 @@
 """Answers whether a face wears its mask, shows why, and says how far the why can be believed."""
 
+from . import lite0 as lite0  # registers its network
 from .answer import MaskModel, Prediction, open_model
 from .crops import crop_face
 from .explain import Explanation, explain

@@ -28,15 +28,32 @@ class Prediction:
 
 
 class MaskModel:
-    """A version: its name, its network in evaluation mode and its measured results (a dict)."""
+    """A version: its name, its network in evaluation mode and its measured results (a dict).
 
-    def __init__(self, name: str, network: nn.Module, results: dict, device: torch.device) -> None:
+    The network's logits have been divided by `temperature`, so that its probabilities can be
+    believed; 1 for a version without one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        results: dict,
+        device: torch.device,
+        temperature: float = 1.0,
+    ) -> None:
         self.name = name
+        self.temperature = temperature
         self.results = results
         self.device = device
         # channels_last: a third faster on a CPU. No weight is trained here, so none needs a grad.
         self.network = network.to(device, memory_format=torch.channels_last)
         self.network.eval().requires_grad_(False)
+
+    @property
+    def unsure_below(self) -> float:
+        """The confidence (0..1) below which an answer counts as unsure; 0 where none was chosen."""
+        return self.results.get("unsure", {}).get("threshold", 0.0)
 
     def inputs(self, crops: Sequence[Image.Image]) -> torch.Tensor:
         """RGB crops of any size as the network's input, N x 3 x S x S."""
@@ -75,7 +92,11 @@ def open_model(
     checkpoint = read_checkpoint(name_or_path, folder)
     try:
         return MaskModel(
-            checkpoint.name, checkpoint.network, checkpoint.results, torch.device(device or "cpu")
+            checkpoint.name,
+            checkpoint.network,
+            checkpoint.results,
+            torch.device(device or "cpu"),
+            checkpoint.temperature,
         )
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"The device {device} cannot be used here: name another.") from error

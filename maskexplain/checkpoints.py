@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from math import inf, nan
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from .calibration import divide_by_temperature
 from .errors import UserError
 from .files import write_file, write_json
 from .model import CLASSES, NETWORKS, build_network
@@ -27,12 +29,14 @@ class CheckpointError(UserError):
 class Checkpoint:
     """A version as read from disk: its network in evaluation mode and its measured results.
 
-    `results` is the content of NAME.json, {} where there is none.
+    `results` is the content of NAME.json, {} where there is none. The network's logits have been
+    divided by `temperature`.
     """
 
     name: str
     network: nn.Module
     results: dict
+    temperature: float = 1.0
 
 
 def list_versions(folder: Path = FOLDER) -> list[str]:
@@ -47,13 +51,20 @@ def by_number(name: str) -> list:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
-def write_weights(path: Path, network: nn.Module, network_name: str, half: bool) -> None:
-    """Write a network's weights as safetensors, in half precision where asked."""
+def write_weights(
+    path: Path, network: nn.Module, network_name: str, half: bool, temperature: float = 1.0
+) -> None:
+    """Write a network's weights as safetensors, in half precision where asked.
+
+    `temperature` is what whoever reads the file divides the logits by.
+    """
     tensors = {
         name: (t.half() if half and t.is_floating_point() else t).contiguous().cpu()
         for name, t in network.state_dict().items()
     }
     header = {"kind": KIND, "network": network_name, "classes": json.dumps(CLASSES)}
+    if temperature != 1:
+        header["temperature"] = repr(temperature)
     write_file(path, lambda beside: save_file(tensors, beside, metadata=header))
 
 
@@ -91,7 +102,9 @@ def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoi
     header, tensors = _read_tensors(path)
     network = build_network(_network_name(path, header))
     _load(path, network, tensors)
-    return Checkpoint(path.stem, network.eval(), _read_results(path))
+    temperature = _temperature(path, header)
+    divide_by_temperature(network, temperature)
+    return Checkpoint(path.stem, network.eval(), _read_results(path), temperature)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -117,6 +130,16 @@ def _network_name(path: Path, header: dict[str, str]) -> str:
             f"{path} answers other classes than {', '.join(CLASSES)}: train it on these."
         )
     return name
+
+
+def _temperature(path: Path, header: dict[str, str]) -> float:
+    try:
+        temperature = float(header.get("temperature", "1"))
+    except ValueError:
+        temperature = nan
+    if not 0 < temperature < inf:
+        raise CheckpointError(f"{path} holds a temperature that is no positive number: train anew.")
+    return temperature
 
 
 def _load(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -82,9 +82,11 @@ def evaluate_command(args: argparse.Namespace) -> int:
     bar = partial(tqdm, desc="pictures", unit="picture", leave=False, disable=None)
     if args.explanations:
         return _evaluate_explanations(args, model, pictures, bar)
-    evaluation = evaluate(model.network, pictures, bar)
+    evaluation = evaluate(model.network, pictures, bar, model.temperature, model.unsure_below)
     if args.json:
         write_json(args.json, {"model": model.name, **evaluation.to_dict()})
+    if args.store:
+        add_results(args.model, {"split": split, **evaluation.to_dict()})
     print(evaluation_text(model.name, evaluation))
     return 0
 

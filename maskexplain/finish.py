@@ -4,14 +4,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from shutil import copyfile
 
 import torch
 from torch import nn
 
+from .calibration import (
+    Threshold,
+    at_threshold,
+    choose_threshold,
+    divide_by_temperature,
+    fit_temperature,
+)
 from .checkpoints import read_checkpoint, write_results, write_weights
 from .data import Picture, Progress, load_pixels, quietly, select
 from .draw import confusion_figure, history_figure
-from .evaluate import evaluate, logits_of
+from .evaluate import Evaluation, evaluate, logits_of
 from .files import write_file
 from .training import Training
 
@@ -23,6 +31,25 @@ class HalfPrecision:
     pictures: int
     same_answers: int
     largest_logit_difference: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What val says about a network's confidence: its temperature and its "unsure" threshold."""
+
+    temperature: float = 1.0
+    val: Threshold | None = None
+
+    @property
+    def threshold(self) -> float:
+        return self.val.threshold if self.val else 0.0
+
+    def to_dict(self, evaluation: Evaluation) -> dict:
+        """The entry of the results, with what the threshold means on the evaluated pictures."""
+        if self.val is None:
+            return {}
+        splits = {"val": asdict(self.val), "test": asdict(evaluation.sure)}
+        return {"temperature": self.temperature, "unsure": {"threshold": self.threshold, **splits}}
 
 
 def finish(
@@ -39,10 +66,13 @@ def finish(
     """
     recipe = training.recipe
     full = read_checkpoint(folder / "best.safetensors").network
-    write_weights(folder / "half.safetensors", full, recipe.network, half=True)
-    shipped = read_checkpoint(folder / "half.safetensors").network
+    fitted = fit_confidence(full, pictures, progress) if recipe.calibrate else Fitted()
+    half_file = folder / "half.safetensors"
+    write_weights(half_file, full, recipe.network, True, fitted.temperature)
+    shipped = read_checkpoint(half_file).network
     test = select(pictures, "test")
-    evaluation = evaluate(shipped, test, progress)
+    evaluation = evaluate(shipped, test, progress, fitted.temperature, fitted.threshold)
+    divide_by_temperature(full, fitted.temperature)
     half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
     results = {
         "name": recipe.name,
@@ -53,15 +83,28 @@ def finish(
         "date": date.today().isoformat(),
         "split": "test",
         **evaluation.to_dict(),
+        **fitted.to_dict(evaluation),
         "half_precision": asdict(half),
         "history": training.history,
     }
     # Only now: weights and the figures that belong to them change together.
     path = out / f"{recipe.name}.safetensors"
-    write_weights(path, full, recipe.network, half=True)
+    write_file(path, lambda beside: copyfile(half_file, beside))
     write_results(path, results)
     _draw(results, folder)
     return _summary(path, results)
+
+
+def fit_confidence(
+    network: nn.Module, pictures: Sequence[Picture], progress: Progress = quietly
+) -> Fitted:
+    """Fit temperature and threshold on the val split; the network is left as it is."""
+    val = load_pixels(select(pictures, "val"), network.transform.size, progress)
+    logits = logits_of(network, val.pixels)
+    temperature = fit_temperature(logits, val.labels)
+    calibrated = logits / temperature
+    threshold = choose_threshold(calibrated, val.labels)
+    return Fitted(temperature, at_threshold(calibrated, val.labels, threshold))
 
 
 @torch.inference_mode()

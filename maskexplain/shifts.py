@@ -1,5 +1,6 @@
-"""Changes of a picture that leave its answer the same: less light, no colour, less detail."""
+"""Changes of a picture that leave its answer the same: light, colour, detail, coding, turn."""
 
+import io
 from collections.abc import Callable
 
 from PIL import Image, ImageEnhance
@@ -24,4 +25,23 @@ def blurred(crop: Image.Image) -> Image.Image:
     )
 
 
-SHIFTS: dict[str, Shift] = {"dark_35": dark_35, "gray": gray, "blurred": blurred}
+def jpeg_20(crop: Image.Image) -> Image.Image:
+    """Compressed as JPEG of quality 20, and read again."""
+    coded = io.BytesIO()
+    crop.save(coded, "JPEG", quality=20)
+    with Image.open(coded) as image:
+        return image.convert("RGB")
+
+
+def turned_15(crop: Image.Image) -> Image.Image:
+    """Turned by 15 degrees against the clock; black beyond the border."""
+    return crop.rotate(15, Image.Resampling.BILINEAR)
+
+
+SHIFTS: dict[str, Shift] = {
+    "dark_35": dark_35,
+    "gray": gray,
+    "blurred": blurred,
+    "jpeg_20": jpeg_20,
+    "turned_15": turned_15,
+}

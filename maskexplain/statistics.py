@@ -42,6 +42,11 @@ class Scores:
     confusion_matrix: list[list[int]]
 
 
+def recall(right: int, total: int) -> Recall:
+    """The share right with its interval; 0 where nothing was counted."""
+    return Recall(right, total, right / total if total else 0.0, wilson(right, total))
+
+
 def score(labels: torch.Tensor, answers: torch.Tensor) -> Scores:
     """Scores of answers (N class indices) against labels (N class indices)."""
     n = len(CLASSES)
@@ -49,8 +54,7 @@ def score(labels: torch.Tensor, answers: torch.Tensor) -> Scores:
     per_class = {}
     for index, (name, row) in enumerate(zip(CLASSES, matrix, strict=True)):
         right, total = row[index], sum(row)
-        recall = right / total if total else 0.0
-        per_class[name] = Recall(right, total, recall, wilson(right, total))
+        per_class[name] = recall(right, total)
     recalls = [r.recall for r in per_class.values() if r.total]
     balanced = sum(recalls) / len(recalls) if recalls else 0.0
     return Scores(len(labels), balanced, per_class, matrix)

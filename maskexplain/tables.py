@@ -13,6 +13,8 @@ SHIFT_TITLES = {
     "dark_35": "Dark (35%)",
     "gray": "Gray",
     "blurred": "Blurred (24 px)",
+    "jpeg_20": "JPEG 20",
+    "turned_15": "Turned 15°",
 }
 
 
@@ -30,6 +32,10 @@ def results_markdown(results: Sequence[dict]) -> str:
     for key, title in SHIFT_TITLES.items():
         cells = (f"{r['shifts'][key]['balanced_accuracy']:.3f}" for r in results)
         rows.append([f"{title}, un-augmented faces", *cells])
+    painted = (f"{r['painted']['balanced_accuracy']:.3f}" for r in results)
+    rows.append(["Masks painted on bare faces", *painted])
+    errors = (f"{r['calibration']['error']:.3f}" for r in results)
+    rows.append(["Expected calibration error", *errors])
     rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -65,7 +71,26 @@ def evaluation_text(name: str, evaluation: Evaluation) -> str:
     for shift, s in evaluation.shifts.items():
         recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in s.per_class.items())
         lines.append(f"  {shift:<12} {s.balanced_accuracy:.4f} ({recalls})")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_painted_lines(evaluation), *_confidence_lines(evaluation)])
+
+
+def _painted_lines(evaluation: Evaluation) -> list[str]:
+    painted = evaluation.painted
+    recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in painted.by_position.items())
+    return [
+        f"masks painted on {painted.faces} bare faces (those whose landmarks are found)",
+        f"  {'painted':<12} {painted.scores.balanced_accuracy:.4f} ({recalls})",
+    ]
+
+
+def _confidence_lines(evaluation: Evaluation) -> list[str]:
+    c, sure = evaluation.calibration, evaluation.sure
+    return [
+        f"expected calibration error {c.error:.4f}; {c.raw_error:.4f} before the temperature "
+        f"({c.temperature:.3f})",
+        f"answers of {sure.threshold:.3f} and more: {sure.answered}/{sure.pictures}, "
+        f"{sure.accuracy:.4f} of them right",
+    ]
 
 
 def scenes_text(result: ScenesResult) -> str:

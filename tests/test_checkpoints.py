@@ -44,6 +44,21 @@ def test_half_precision_takes_half_the_bytes_and_answers_alike(tmp_path, seed_mo
     assert (half.logits([crop]) - seed_model.logits([crop])).abs().max() < 1e-3
 
 
+def test_temperature_travels_with_the_weights_and_divides_the_logits(tmp_path, tiny, crop):
+    path = tmp_path / "warm.safetensors"
+    write_weights(path, tiny.network, "tiny", half=False, temperature=1.7)
+    model = open_model(path)
+    assert model.temperature == 1.7
+    assert torch.allclose(model.logits([crop]), tiny.logits([crop]) / 1.7, atol=1e-6)
+    through_features = model.network.head(model.network.features(model.inputs([crop])))
+    assert torch.allclose(through_features, model.logits([crop])), "explanations see it too"
+
+
+def test_a_version_without_a_temperature_is_left_as_it_is(stored):
+    model = open_model(stored)
+    assert (model.temperature, model.unsure_below) == (1.0, 0.0)
+
+
 def _foreign(path, **changes):
     header = {"kind": "maskexplain", "network": "tiny", "classes": json.dumps(CLASSES)}
     tensors = {k: v.contiguous() for k, v in TinyCNN().state_dict().items()}
@@ -65,6 +80,8 @@ BROKEN = {
         lambda p: _foreign(p, tensors={"network.6.bias": torch.full((3,), torch.nan)}),
         "not finite",
     ),
+    "temperature": (lambda p: _foreign(p, temperature="-1"), "no positive number"),
+    "temperature text": (lambda p: _foreign(p, temperature="warm"), "no positive number"),
     "json": (lambda p: p.with_suffix(".json").write_text("{"), "is no JSON"),
     "json list": (lambda p: p.with_suffix(".json").write_text("[]"), "holds no results"),
 }

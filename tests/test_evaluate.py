@@ -7,10 +7,13 @@ from PIL import Image, ImageChops
 
 from maskexplain.answer import open_model
 from maskexplain.checkpoints import FOLDER, list_versions
-from maskexplain.data import csv_beside, list_pictures, select
+from maskexplain.data import Picture, csv_beside, list_pictures, select
 from maskexplain.evaluate import evaluate, logits_of
+from maskexplain.examples import example_pictures
+from maskexplain.model import CLASSES
 from maskexplain.shifts import SHIFTS, dark_35
 from maskexplain.statistics import score, wilson
+from maskexplain.tables import evaluation_text
 
 
 def test_wilson_interval_equals_published_values():
@@ -33,7 +36,9 @@ def test_shifts_change_the_picture_as_they_say(crop):
     red, green, blue = SHIFTS["gray"](crop).split()
     assert not ImageChops.difference(red, green).getbbox()
     assert not ImageChops.difference(red, blue).getbbox()
-    assert SHIFTS["blurred"](crop) != crop
+    for name in ("blurred", "jpeg_20", "turned_15"):
+        assert SHIFTS[name](crop) != crop
+    assert SHIFTS["turned_15"](crop).getpixel((0, 0)) == (0, 0, 0)
 
 
 def test_logits_restore_the_mode_and_do_not_depend_on_the_batch(seed_model):
@@ -48,6 +53,23 @@ def test_logits_restore_the_mode_and_do_not_depend_on_the_batch(seed_model):
     seed_model.network.eval()
     alone = torch.cat([logits_of(seed_model.network, p[None]) for p in pixels])
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_painted_masks_are_scored_by_position(tiny, tmp_path):
+    portrait = example_pictures(whole=True)[0].image.crop((145, 110, 395, 360))
+    portrait.save(tmp_path / "bare.png")
+    kinds = [(CLASSES.index("without_mask"), False), (CLASSES.index("with_mask"), False)]
+    pictures = [Picture(tmp_path / "bare.png", label, "test", "g", a) for label, a in kinds]
+    found = evaluate(tiny.network, pictures)
+    assert found.painted.faces == 1
+    assert {k: r.total for k, r in found.painted.by_position.items()} == {
+        "right": 1,
+        "nose_out": 1,
+        "chin": 1,
+    }
+    text = evaluation_text("tiny", found)
+    assert "masks painted on 1 bare faces" in text
+    assert "expected calibration error" in text and "of them right" in text
 
 
 def test_shipped_versions_are_v1_and_v2():
@@ -76,4 +98,9 @@ def test_stored_results_are_what_evaluate_finds(name, kaggle3):
             assert recall["total"] == old["total"]
             assert abs(recall["right"] - old["right"]) <= recall["total"] / 100
         assert fresh["balanced_accuracy"] == pytest.approx(stored["balanced_accuracy"], abs=0.01)
-    assert set(found["shifts"]) == {"unaugmented", "dark_35", "gray", "blurred"}
+    assert set(found["shifts"]) == {"unaugmented", *SHIFTS}
+    for position, recall in found["painted"]["by_position"].items():
+        old = model.results["painted"]["by_position"][position]
+        assert abs(recall["right"] - old["right"]) <= recall["total"] / 100 + 1
+    error = model.results["calibration"]["error"]
+    assert found["calibration"]["error"] == pytest.approx(error, abs=0.01)

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from maskexplain.answer import open_model
+from maskexplain.checkpoints import read_checkpoint
 from maskexplain.data import csv_beside, list_pictures, load_pixels, select
+from maskexplain.evaluate import logits_of
 from maskexplain.finish import finish
 from maskexplain.recipes import RECIPES
 from maskexplain.training import TrainingError, fit, resume, start
@@ -53,6 +55,22 @@ def test_learns_a_separable_set_and_writes_a_version(recipe, toy, tmp_path):
     for file in ("last.pt", "best.safetensors", "history.png", "confusion_matrix.png"):
         assert (tmp_path / file).stat().st_size > 0
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
+
+
+def test_a_calibrated_version_states_its_temperature_and_threshold(recipe, toy, tmp_path):
+    pictures, train, val = toy
+    recipe = replace(recipe, calibrate=True, epochs=1)
+    finish(fit(start(recipe), train, val, tmp_path), pictures, "toy", tmp_path, tmp_path / "out")
+    model = open_model("toy", folder=tmp_path / "out")
+    results = model.results
+    assert model.temperature == results["temperature"] == results["calibration"]["temperature"]
+    assert model.temperature != 1
+    assert model.unsure_below == results["unsure"]["threshold"]
+    assert results["unsure"]["val"]["pictures"] == results["unsure"]["test"]["pictures"] == 12
+    plain = read_checkpoint(tmp_path / "best.safetensors").network
+    x = val.pixels[:4]
+    divided = logits_of(plain, x) / model.temperature
+    assert torch.allclose(logits_of(model.network, x), divided, atol=1e-2)
 
 
 def test_resumed_training_equals_an_uninterrupted_one(recipe, toy, tmp_path):

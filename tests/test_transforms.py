@@ -7,8 +7,8 @@ from torchvision import transforms as v1
 from torchvision.transforms.v2 import functional as F
 
 from maskexplain import augment
-from maskexplain.model import CLASSES
-from maskexplain.recipes import AUGMENTS, plain, seed_augment
+from maskexplain.model import CLASSES, build_network
+from maskexplain.recipes import AUGMENTS, RECIPES, plain, seed_augment
 from maskexplain.transforms import EvaluationTransform, to_pixels
 
 
@@ -86,7 +86,8 @@ def test_every_picture_of_a_batch_draws_its_own_parameters(batch):
     assert torch.equal(same, batch[:1].repeat(8, 1, 1, 1)), "the stored pictures stay as they are"
 
 
-def test_every_augment_gives_uint8_at_the_input_size(batch):
-    for change in AUGMENTS.values():
-        out = change(batch, torch.tensor([0, 1, 2]))
-        assert out.dtype == torch.uint8 and out.shape == (3, 3, 64, 64)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_augment_gives_uint8_at_the_input_size(batch, recipe):
+    out = AUGMENTS[recipe.augment](batch, torch.tensor([0, 1, 2]))
+    size = build_network(recipe.network).transform.size
+    assert out.dtype == torch.uint8 and out.shape == (3, 3, size, size)
