@@ -17,7 +17,7 @@ from .figure import question_of
 from .model import CLASSES
 from .regions import RegionHeat
 from .report import Report
-from .variants import Variant, default_variant
+from .variants import Variant, measured_explanations
 from .verdicts import Trust, Verdict
 
 
@@ -53,8 +53,9 @@ def _maps(report: Report, crop: Image.Image, signed: bool) -> str:
     explained = zip(report.ways, report.answer.explanations, report.verdicts, strict=True)
     figures = "".join(_heatmap(report, crop, signed, *row) for row in explained)
     tests = "".join(map(_trust, report.ways, report.trust))
-    waiting = '<p class="waiting">More tests of them are on their way.</p>'
-    return f'<div class="maps">{figures}</div>{tests or waiting}'
+    if not report.trust:
+        tests = '<p class="waiting">More tests of them are on their way.</p>'
+    return f'<div class="maps">{figures}</div>{tests}'
 
 
 def _heatmap(
@@ -84,25 +85,28 @@ def _heatmap(
 
 
 def _earned(report: Report, way: Variant) -> str:
-    measured = "explanations" in report.model.results
-    if not measured or way != default_variant(report.model):
+    measured = measured_explanations(report.model.results)
+    if not measured or way.key != measured["default"]:
         return ""
     return f'<span class="earned">best for {escape(report.model.name)}</span>'
 
 
 def _record(report: Report, way: Variant) -> str:
     """How often this way was right about this version."""
-    scores = report.model.results.get("explanations")
-    if not scores or way.key not in scores["lights"]["as_taken"]:
+    scores = measured_explanations(report.model.results)
+    if not scores:
         return "Never measured for this version."
     taken, dark = (scores["lights"][light][way.key] for light in ("as_taken", "dark_35"))
     return (
-        f"On test faces this way finds what matters in {taken['beats_random']} of "
-        f"{taken['faces']}, in dim light in {dark['beats_random']} of {dark['faces']}."
+        f"On test faces, blurring by its heat beats blurring at random on {taken['beats_random']} "
+        f"of {taken['faces']}, in dim light on {dark['beats_random']} of {dark['faces']} (chance: "
+        "half)."
     )
 
 
 def _trust(way: Variant, trust: Trust) -> str:
+    if trust.explanation.empty:
+        return ""
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in trust.sentences())
     return f"""
 <details class="trust"><summary>{way.title}: how far to believe it</summary>
@@ -115,14 +119,15 @@ def _regions(regions: dict[str, RegionHeat] | None) -> str:
     if regions is None:
         return ""
     rows = "".join(
-        f"<tr><th scope=row>{name}</th><td>{heat.heat:.0%}</td><td>{heat.area:.0%}</td>"
+        f"<tr><th scope='row'>{name}</th><td>{heat.heat:.0%}</td><td>{heat.area:.0%}</td>"
         f"<td>{heat.ratio:.1f}</td></tr>"
         for name, heat in regions.items()
         if heat.ratio is not None
     )
     return f"""
 <table class="regions"><caption>Where the heat lies</caption>
-<thead><tr><th></th><th>heat</th><th>area</th><th>ratio</th></tr></thead>
+<thead><tr><th scope="col">region</th><th scope="col">heat</th><th scope="col">area</th>
+<th scope="col">ratio</th></tr></thead>
 <tbody>{rows}</tbody></table>"""
 
 

@@ -26,7 +26,7 @@ from .photo import NoFaceError, Subjects, find_subjects
 from .report import FIRST_WAYS, Asked, reports
 from .scenes import evaluate_scenes
 from .tables import evaluation_text, explanations_markdown, results_markdown, scenes_text
-from .variants import BEST, VARIANTS
+from .variants import BEST, VARIANTS, measured_explanations
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
 SPLIT_HELP = "default: test with a CSV, all without"
@@ -121,7 +121,7 @@ def results_command(args: argparse.Namespace) -> None:
     if not args.explanations:
         print(results_markdown(list(results.values())))
         return
-    unmeasured = [name for name, content in results.items() if "explanations" not in content]
+    unmeasured = [name for name, r in results.items() if not measured_explanations(r)]
     if unmeasured:
         raise UserError(
             f"The explanations of {', '.join(unmeasured)} are not measured: "
@@ -146,6 +146,12 @@ def _subjects(path: Path, whole: bool) -> tuple[tuple[int, int], Subjects]:
         raise UserError(f"{path}: {error} (--whole)") from error
     except ImageError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of faces: give 1 or more")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -173,7 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--data", type=Path, help="image folder of face crops; no face finding")
     score.add_argument("--scenes", type=Path, help="folder with scenes/ and scenes.csv")
     score.add_argument("--explanations", action="store_true", help="score the heatmaps instead")
-    score.add_argument("--faces", type=int, default=200, help="how many of them (default: 200)")
+    score.add_argument(
+        "--faces", type=_positive, default=200, help="how many of them (default: 200)"
+    )
     score.add_argument("--store", action="store_true", help="keep them in the version's JSON, too")
     score.add_argument("--csv", type=Path, help="default: DIR.csv beside DIR, if it is there")
     score.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)

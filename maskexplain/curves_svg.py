@@ -3,31 +3,33 @@
 from collections.abc import Sequence
 
 from .faithfulness import Curves
-from .figure import random_band
 
 WIDTH, HEIGHT = 220, 110
 LEFT, BOTTOM, TOP = 34, 26, 6
 
 
 def curves_svg(curves: Curves, name: str) -> str:
-    """The curves of one heatmap; `name` (safe for HTML) begins the text for screen readers."""
-    low, high = random_band(curves)
-    levels = curves.levels
+    """The curves of one heatmap; `name` (safe for HTML) begins the text for screen readers.
+
+    Insertion is drawn over what is still blurred, so that one band serves both curves.
+    """
+    low, high = curves.band()
+    levels, kept = curves.levels, [1 - level for level in curves.levels]
     band = _points([*levels, *reversed(levels)], [*high, *reversed(low)])
     label = (
         f"{name}: mean probability {curves.deletion.area:.0%} when blurred from the hottest place "
-        f"on, {curves.insertion.area:.0%} when shown from it on, {curves.random_area:.0%} in "
-        "random orders"
+        f"on, {curves.insertion.area:.0%} from the coldest, {curves.random_area:.0%} in random "
+        "orders"
     )
     return f"""<div>
 <svg class="curves" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">
   {_axes()}
   <polygon class="random" points="{band}"/>
   <polyline class="deletion" points="{_points(levels, curves.deletion.probability)}"/>
-  <polyline class="insertion" points="{_points(levels, curves.insertion.probability)}"/>
+  <polyline class="insertion" points="{_points(kept, curves.insertion.probability)}"/>
 </svg>
 <p class="key"><span class="deletion">hottest blurred first</span>
-<span class="insertion">hottest shown first</span>
+<span class="insertion">coldest blurred first</span>
 <span class="random">random orders</span></p></div>"""
 
 
@@ -41,7 +43,7 @@ def _axes() -> str:
         f'<text x="{_x(v):.1f}" y="{HEIGHT - 14}" text-anchor="{anchor}">{v:.0%}</text>'
         for v, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
-    title = f'<text x="{_x(0.5):.1f}" y="{HEIGHT - 2}" text-anchor="middle">of the picture</text>'
+    title = f'<text x="{_x(0.5):.1f}" y="{HEIGHT - 2}" text-anchor="middle">blurred</text>'
     return lines + marks + title
 
 

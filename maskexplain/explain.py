@@ -16,6 +16,7 @@ from .methods import METHODS, Attribution, Case
 from .model import CLASSES
 
 BASELINES = ("gray", "black", "blurred")
+BATCH = 16  # faces at once; bounds the memory
 FIRST_METHODS = ("grad_cam", "integrated_gradients")
 
 
@@ -121,10 +122,17 @@ def answer_and_explain_all(
     methods: Sequence[str] = FIRST_METHODS,
     question: Question = Question(),
 ) -> list[Answer]:
-    """The same for several crops of any size, in one batch. Raises ExplainError."""
+    """The same for several crops of any size, in batches. Raises ExplainError."""
     check_methods(methods)
-    if not crops:
-        return []
+    batches = [crops[i : i + BATCH] for i in range(0, len(crops), BATCH)]
+    return [
+        answer for batch in batches for answer in _explain_batch(model, batch, methods, question)
+    ]
+
+
+def _explain_batch(
+    model: MaskModel, crops: Sequence[Image.Image], methods: Sequence[str], question: Question
+) -> list[Answer]:
     case, asked = _case(model, crops, question)
     attributions = {method: METHODS[method](case) for method in methods}
     return [

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from .answer import MaskModel
-from .data import Picture, Progress, quietly, read_crop
+from .data import DataError, Picture, Progress, quietly, read_crop
 from .explain import Answer, Explanation, Question, answer_and_explain
 from .faces import Landmarks, find_faces
 from .faithfulness import RANDOM_FIFTHS, BlurTest, Curves, blur_test, curves
 from .masks import paint_mask, random_style
 from .model import CLASSES
-from .randomise import similarity
+from .randomise import cascade
 from .regions import face_regions, heat_in
 from .shifts import dark_35
 from .statistics import wilson
@@ -29,14 +29,14 @@ SEED = 0
 class Reading:
     """What was read of one explanation of one face.
 
-    `nose_mouth`: heat for area on nose and mouth, None without landmarks or heat; `similarity`:
-    with the randomised network's heatmap, None where it was not asked for.
+    `nose_mouth`: heat for area on nose and mouth, None without landmarks or heat; `cascade`: see
+    `randomise.cascade`, None where it was not asked for.
     """
 
     curves: Curves
     blur: BlurTest
     nose_mouth: float | None
-    similarity: float | None
+    cascade: tuple[float, ...] | None
     gap: float | None
     empty: bool
     seconds: float
@@ -50,10 +50,10 @@ class VariantScores:
     order's, with the share and Wilson's 95% interval; `hottest_fifth`: faces on which blurring the
     hottest fifth hurts the margin more than at least 18 of 19 random fifths do; `deletion` and
     `insertion`: mean area under the probability curve less that of random orders (the first
-    should be negative, the second positive); `nose_mouth`: mean heat for area there; `similarity`:
-    mean rank correlation with the heatmaps of the head with random weights (should be near 0);
-    `empty`: faces without any heat; `largest_gap`: of completeness; `milliseconds`: median for
-    answer and heatmap. None where it was not, or cannot be, measured.
+    should be negative, the second positive); `nose_mouth`: mean heat for area there; `cascade`:
+    mean absolute rank correlation with the heatmaps of one, two, ... random layers of the head
+    (should fall); `empty`: faces without any heat; `largest_gap`: of completeness;
+    `milliseconds`: median for answer and heatmap. None where it was not, or cannot be, measured.
     """
 
     faces: int
@@ -64,7 +64,7 @@ class VariantScores:
     deletion: float
     insertion: float
     nose_mouth: float | None
-    similarity: float | None
+    cascade: tuple[float, ...] | None
     empty: int
     largest_gap: float | None
     milliseconds: float
@@ -111,7 +111,7 @@ def score_explanations(
     model: MaskModel,
     pictures: Sequence[Picture],
     faces: int = 200,
-    sanity_faces: int = 40,
+    sanity_faces: int = 24,
     painted_faces: int = 40,
     progress: Progress = quietly,
 ) -> ExplanationScores:
@@ -119,9 +119,11 @@ def score_explanations(
 
     Every second one is darkened to 35%, too. `sanity_faces`: on how many the head's weights are
     randomised; `painted_faces`: on how many bare ones masks are painted. Raises DataError where a
-    picture is unreadable.
+    picture is unreadable, or none is un-augmented.
     """
     sample = sample_faces(pictures, faces)
+    if not sample:
+        raise DataError("There are no un-augmented pictures to explain: choose another split.")
     every = max(1, len(sample) // max(1, sanity_faces))
     lights: dict[str, list[dict[str, Reading]]] = {"as_taken": [], "dark_35": []}
     for index, picture in enumerate(progress(sample)):
@@ -156,13 +158,13 @@ def _read(
     explanations = [answer.explanations[0] for answer in answers]
     regions = face_regions(landmarks, crop.size) if landmarks else None
     place = regions["nose"] | regions["mouth"] if regions else None
-    similarities = similarity(model, crop, explanations) if sane else [None] * len(VARIANTS)
+    cascades = cascade(model, crop, explanations) if sane else [None] * len(VARIANTS)
     columns = zip(
         VARIANTS,
         explanations,
         curves(model, crop, explanations),
         blur_test(model, crop, explanations),
-        similarities,
+        cascades,
         seconds,
         strict=True,
     )
@@ -204,7 +206,7 @@ def _score(readings: list[Reading]) -> VariantScores:
         deletion=mean(r.curves.deletion.area - r.curves.random_area for r in readings),
         insertion=mean(r.curves.insertion.area - r.curves.random_area for r in readings),
         nose_mouth=_mean(r.nose_mouth for r in readings),
-        similarity=_mean(r.similarity for r in readings),
+        cascade=_mean_cascade(readings),
         empty=sum(r.empty for r in readings),
         largest_gap=max((r.gap for r in readings if r.gap is not None), default=None),
         milliseconds=1000 * median(r.seconds for r in readings),
@@ -216,13 +218,21 @@ def _mean(values) -> float | None:
     return mean(known) if known else None
 
 
+def _mean_cascade(readings: list[Reading]) -> tuple[float, ...] | None:
+    known = [r.cascade for r in readings if r.cascade is not None]
+    return tuple(mean(stage) for stage in zip(*known, strict=True)) if known else None
+
+
 def _painted(
     model: MaskModel, bare: Sequence[Picture], position: str, count: int, progress: Progress
 ) -> dict[str, PaintedScores]:
     """Paint masks on the first `count` bare faces with landmarks; heat on mask and bare nose."""
     rng = np.random.default_rng(SEED)
     found: dict[str, list[tuple[float | None, float | None]]] = {key: [] for key in VARIANTS}
+    left = count
     for picture in progress(bare):
+        if not left:
+            break
         crop = read_crop(picture.file)
         landmarks = _landmarks(crop)
         if landmarks is None or face_regions(landmarks, crop.size) is None:
@@ -232,8 +242,7 @@ def _painted(
             [explanation] = answer.explanations
             places = (painted.mask, painted.nose)
             found[key].append(tuple(_ratio(explanation, place) for place in places))
-        if len(found[key]) == count:
-            break
+        left -= 1
     return {
         key: PaintedScores(len(rows), _mean(m for m, _ in rows), _mean(n for _, n in rows))
         for key, rows in found.items()

@@ -140,6 +140,11 @@ class Curves:
         """How many random orders take less from the margin than blurring by heat does."""
         return sum(self.deletion.margin_area < c.margin_area for c in self.random)
 
+    def band(self) -> tuple[list[float], list[float]]:
+        """Lowest and highest probability of the random orders, level by level."""
+        columns = list(zip(*(c.probability for c in self.random), strict=True))
+        return [min(column) for column in columns], [max(column) for column in columns]
+
     def to_dict(self) -> dict:
         return {
             "levels": self.levels,

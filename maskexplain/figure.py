@@ -12,7 +12,7 @@ from PIL import Image
 from .answer import Prediction
 from .draw import CLASS_COLOURS, CLASS_TITLES, HEAT, overlay
 from .explain import Explanation
-from .faithfulness import Curve, Curves
+from .faithfulness import Curves
 from .model import CLASSES
 from .report import Report
 from .verdicts import Verdict
@@ -68,7 +68,7 @@ def _draw_heat(
     axes.imshow(overlay(crop, explanation))
     axes.set_title(f"{title}\n{question_of(explanation)}", fontsize=9)
     text = f"{verdict.title}\n{fill(verdict.sentence, LINE)}"
-    axes.text(0, -0.04, text, transform=axes.transAxes, va="top", fontsize=6.5)
+    axes.text(0, -0.04, text, transform=axes.transAxes, va="top", fontsize=7)
 
 
 def question_of(explanation: Explanation) -> str:
@@ -91,24 +91,16 @@ def _draw_bars(axes: Axes, prediction: Prediction) -> None:
 
 
 def _draw_curves(axes: Axes, curves: Curves) -> None:
+    """Insertion is drawn over what is still blurred, so that one band serves both curves."""
     axes.set_axis_on()
-    low, high = random_band(curves)
-    levels = curves.levels
+    low, high = curves.band()
+    levels, kept = curves.levels, [1 - level for level in curves.levels]
     axes.fill_between(levels, low, high, color="#999999", alpha=0.35, label="random orders")
-    _draw_curve(axes, levels, curves.deletion, "-", "hottest blurred first")
-    _draw_curve(axes, levels, curves.insertion, "--", "hottest shown first")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="share of the picture")
+    axes.plot(levels, curves.deletion.probability, color="#b5400a", label="hottest blurred first")
+    axes.plot(
+        kept, curves.insertion.probability, "--", color="#1f659b", label="coldest blurred first"
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="blurred share of the picture")
     axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
     axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _draw_curve(axes: Axes, levels: Sequence[float], curve: Curve, style: str, name: str) -> None:
-    colour = "#b5400a" if style == "-" else "#1f659b"
-    axes.plot(levels, curve.probability, style, color=colour, label=name)
-
-
-def random_band(curves: Curves) -> tuple[list[float], list[float]]:
-    """Lowest and highest probability of the random orders' deletion curves, level by level."""
-    columns = list(zip(*(c.probability for c in curves.random), strict=True))
-    return [min(column) for column in columns], [max(column) for column in columns]

@@ -65,7 +65,7 @@ class Case:
 @dataclass(frozen=True)
 class Attribution:
     """What a method returns: signed maps N x 1 x h x w of any size, and, where the method has
-    the completeness axiom, each     row's gap and the steps it took.
+    the completeness axiom, each row's gap and the steps it took.
     """
 
     map: torch.Tensor

@@ -11,6 +11,7 @@ import gradio as gr
 from .answer import MaskModel
 from .draw import CLASS_TITLES
 from .model import CLASSES
+from .newest import Newest
 from .photo import find_subjects
 from .photo_input import PhotoInput
 from .photo_view import WHOLE, PhotoView, face_at, photo_views, photo_zip
@@ -123,18 +124,23 @@ def _photo_input() -> PhotoInput:
 def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
     outputs = [tab.notice, tab.numbered, tab.face, tab.result, tab.zipped]
 
-    def show(image, whole, chosen, *asked):
+    newest = Newest()
+
+    def show(request: gr.Request, image, whole, chosen, *asked):
+        is_newest = newest.begin(request.session_hash)
         question, signed = _asked(*asked)
         for view in photo_views(models, image, whole, chosen or 0, question, signed):
+            if not is_newest():
+                return
             yield _updates(tab, view)
 
-    def first(image, *asked):
-        for updates in show(image, False, 0, *asked):
+    def first(request: gr.Request, image, *asked):
+        for updates in show(request, image, False, 0, *asked):
             yield {tab.whole: False, **updates}
 
-    def click(image, chosen, *asked, event: gr.SelectData):
+    def click(request: gr.Request, event: gr.SelectData, image, chosen, *asked):
         hit = face_at(find_subjects(image), *event.index)
-        yield from show(image, False, chosen if hit is None else hit, *asked)
+        yield from show(request, image, False, chosen if hit is None else hit, *asked)
 
     def save(image, whole, chosen, *asked):
         return _zip_link(photo_zip(models, image, whole, chosen or 0, _asked(*asked)[0]))
@@ -144,13 +150,15 @@ def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
         "show_progress": "minimal",
         "show_progress_on": tab.result,
         "concurrency_id": "answers",
+        # Each question starts at once, and the newest one silences those before it.
+        "trigger_mode": "multiple",
     }
     tab.photo.change(first, [tab.photo, *tab.asked], [tab.whole, *outputs], **progress)
     inputs = [tab.photo, tab.whole, tab.face, *tab.asked]
     for control in (tab.whole, tab.face, *tab.asked):
-        control.input(show, inputs, outputs, trigger_mode="always_last", **progress)
+        control.input(show, inputs, outputs, **progress)
     tab.numbered.select(click, [tab.photo, tab.face, *tab.asked], outputs, **progress)
-    saving = {**progress, "show_progress_on": tab.save}
+    saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
     tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
 
 

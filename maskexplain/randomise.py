@@ -7,13 +7,17 @@ shows edges of the picture and not what the network knows.
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import lru_cache
+from threading import Lock
 
 import torch
 from PIL import Image
 from torch import nn
 
 from .answer import MaskModel
+from .blur import heat_at
 from .explain import Explanation, Question, answer_and_explain
+
+_building = Lock()  # layers draw from torch's global generator, and answers come from many threads
 
 
 def head_layers(network: nn.Module) -> list[nn.Module]:
@@ -21,12 +25,19 @@ def head_layers(network: nn.Module) -> list[nn.Module]:
     return [m for m in network.head.modules() if hasattr(m, "reset_parameters")]
 
 
+def randomised(model: MaskModel, layers: int) -> MaskModel:
+    """The version with random weights in the last `layers` weighted layers of its head; seeded."""
+    with _building:
+        return _randomised(model, layers)
+
+
 @lru_cache(maxsize=8)
-def randomised(model: MaskModel, layers: int, seed: int = 0) -> MaskModel:
-    """A copy of a version whose last `layers` weighted layers of the head are random."""
-    network = deepcopy(model.network)
+def _randomised(model: MaskModel, layers: int) -> MaskModel:
+    # The weights of `features` are shared.
+    shared = {id(p): p for p in model.network.features.parameters()}
+    network = deepcopy(model.network, shared)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         for layer in head_layers(network)[::-1][:layers]:
             layer.reset_parameters()
     return MaskModel(model.name, network, {}, model.device)
@@ -38,17 +49,26 @@ def similarity(
     explanations: Sequence[Explanation],
     layers: int | None = None,
 ) -> list[float]:
-    """Rank correlation (Spearman, -1..1) of each heatmap with that of the randomised network.
+    """How alike each heatmap stays with a random head: |Spearman's rank correlation|, 0..1.
 
     `layers`: how many of the head's are random, from the last one; None means all. The target
-    stays the same. 0 where a map is flat.
+    stays the same. The sign does not count, since a random logit's is arbitrary; 0 where a map is
+    flat. Compared at the network's size.
     """
     count = len(head_layers(model.network)) if layers is None else layers
     other = randomised(model, count)
-    return [
-        spearman(torch.from_numpy(e.heatmap), torch.from_numpy(again.heatmap))
-        for e, again in zip(explanations, _again(other, crop, explanations), strict=True)
-    ]
+    size = model.network.transform.size
+    maps = heat_at([e.heatmap for e in explanations], size)
+    again = heat_at([e.heatmap for e in _again(other, crop, explanations)], size)
+    return [abs(spearman(a, b)) for a, b in zip(maps, again, strict=True)]
+
+
+def cascade(
+    model: MaskModel, crop: Image.Image, explanations: Sequence[Explanation]
+) -> list[tuple[float, ...]]:
+    """Each heatmap's similarity with one, two, ... of the head's layers random, from the last."""
+    stages = range(1, len(head_layers(model.network)) + 1)
+    return list(zip(*(similarity(model, crop, explanations, n) for n in stages), strict=True))
 
 
 def _again(

@@ -5,7 +5,8 @@ from html import escape
 from .answer import MaskModel
 from .draw import CLASS_TITLES
 from .model import CLASSES
-from .tables import EXPLANATION_COLUMNS, SHIFT_TITLES, explanation_rows
+from .tables import EXPLANATION_COLUMNS, SHIFT_TITLES, explanation_rows, shifted
+from .variants import measured_explanations
 
 
 def results_table(models: list[MaskModel]) -> str:
@@ -23,9 +24,7 @@ on the same un-augmented faces.</caption>
 
 def _results_row(model: MaskModel) -> str:
     recalls = "".join(_recall_cell(model.results["per_class"][name]) for name in CLASSES)
-    shifts = "".join(
-        f"<td>{model.results['shifts'][key]['balanced_accuracy']:.3f}</td>" for key in SHIFT_TITLES
-    )
+    shifts = "".join(f"<td>{shifted(model.results, key)}</td>" for key in SHIFT_TITLES)
     overall = f"{model.results['balanced_accuracy']:.3f}"
     return f"<tr><th>{escape(model.name)}</th><td>{overall}</td>{recalls}{shifts}</tr>"
 
@@ -40,8 +39,8 @@ def _recall_cell(recall: dict) -> str:
 
 def explanations_table(models: list[MaskModel]) -> str:
     """How often each way to explain was right about each version; each one's default is bold."""
-    measured = [m.results for m in models if "explanations" in m.results]
-    head = "".join(f"<th>{escape(title)}</th>" for title in EXPLANATION_COLUMNS)
+    measured = [m.results for m in models if measured_explanations(m.results)]
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in EXPLANATION_COLUMNS)
     rows = "".join(
         "<tr>" + "".join(f"<td>{_bold(cell)}</td>" for cell in row) + "</tr>"
         for result in measured
@@ -49,6 +48,7 @@ def explanations_table(models: list[MaskModel]) -> str:
     )
     return f"""
 <div class="scroll" tabindex="0" role="region" aria-label="Measured explanations"><table>
+<caption>Each version’s best way is bold.</caption>
 <thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
 
 

@@ -30,14 +30,24 @@ def results_markdown(results: Sequence[dict]) -> str:
     for name in CLASSES:
         rows.append([f"Recall `{name}`", *(_recall(r["per_class"][name]) for r in results)])
     for key, title in SHIFT_TITLES.items():
-        cells = (f"{r['shifts'][key]['balanced_accuracy']:.3f}" for r in results)
+        cells = (shifted(r, key) for r in results)
         rows.append([f"{title}, un-augmented faces", *cells])
-    painted = (f"{r['painted']['balanced_accuracy']:.3f}" for r in results)
+    painted = (_part(r, "painted", "balanced_accuracy") for r in results)
     rows.append(["Masks painted on bare faces", *painted])
-    errors = (f"{r['calibration']['error']:.3f}" for r in results)
+    errors = (_part(r, "calibration", "error") for r in results)
     rows.append(["Expected calibration error", *errors])
     rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _part(result: dict, part: str, key: str) -> str:
+    return f"{result[part][key]:.3f}" if part in result else "–"
+
+
+def shifted(result: dict, shift: str) -> str:
+    """The balanced accuracy under a shift; a dash for a version that was measured without it."""
+    score = result["shifts"].get(shift)
+    return f"{score['balanced_accuracy']:.3f}" if score else "–"
 
 
 def _recall(recall: dict) -> str:
@@ -132,8 +142,8 @@ def explanations_markdown(results: Sequence[dict]) -> str:
     which blurring by heat beats the mean random order (logit margin), as taken and darkened; faces
     on which the hottest fifth beats 18 of 19 random ones; areas of the deletion and insertion
     curves less the random orders'; heat for area on nose and mouth, on masks painted over the nose,
-    and on the nose that a mask painted too low leaves bare; rank correlation with the heatmap of
-    random head weights; milliseconds for answer and heatmap.
+    and on the nose that a mask painted too low leaves bare; absolute rank correlation with the
+    heatmap of random head weights; milliseconds for answer and heatmap.
     """
     rows = [list(EXPLANATION_COLUMNS), ["---"] * len(EXPLANATION_COLUMNS)]
     rows += [row for result in results for row in explanation_rows(result)]
@@ -161,7 +171,7 @@ def _explanation_cells(scores: dict, key: str) -> list[str]:
         _number(taken["nose_mouth"]),
         _number(scores["painted"]["right"][key]["mask"]),
         _number(scores["painted"]["nose_out"][key]["nose"]),
-        _number(taken["similarity"]),
+        _number(taken["cascade"][-1] if taken["cascade"] else None),
         f"{taken['milliseconds']:.0f}",
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .answer import MaskModel
+from .explain import ExplainError
 from .methods import METHODS
 
 METHOD_TITLES = {
@@ -51,12 +52,33 @@ UNMEASURED = "integrated_gradients"  # the default of a version without measurem
 
 
 def find_variants(model: MaskModel, keys: Sequence[str]) -> list[Variant]:
-    """Ways by their keys, each once; BEST stands for the version's default."""
+    """Ways by their keys, each once; BEST stands for the version's default. Raises ExplainError."""
+    for key in keys:
+        if key not in VARIANTS and key != BEST:
+            known = ", ".join((BEST, *VARIANTS))
+            raise ExplainError(f"There is no way to explain {key!r}: use {known}.")
+    if not keys:
+        raise ExplainError("No way to explain was chosen: choose at least one.")
     default = default_variant(model).key
     return [VARIANTS[key] for key in dict.fromkeys(default if k == BEST else k for k in keys)]
 
 
 def default_variant(model: MaskModel) -> Variant:
     """The way to explain that a version's measurements chose."""
-    key = model.results.get("explanations", {}).get("default", UNMEASURED)
-    return VARIANTS.get(key, VARIANTS[UNMEASURED])
+    scores = measured_explanations(model.results)
+    return VARIANTS[scores["default"] if scores else UNMEASURED]
+
+
+def measured_explanations(results: dict) -> dict | None:
+    """ExplanationScores, as a dict, out of a version's JSON.
+
+    None where they are missing, or were written by a program that knew other ways to explain.
+    """
+    try:
+        scores = results["explanations"]
+        tables = (*scores["lights"].values(), *scores["painted"].values())
+        complete = all(set(table) == set(VARIANTS) for table in tables)
+        known = scores["default"] in VARIANTS and set(scores["lights"]) == {"as_taken", "dark_35"}
+        return scores if complete and known else None
+    except (AttributeError, KeyError, TypeError):
+        return None

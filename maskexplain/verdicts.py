@@ -26,7 +26,7 @@ TITLES = {
     "empty": "Empty: nothing here speaks for this class",
     "holds": "Holds: this class hangs on the heat",
     "leads": "Leads: matters more than chance, but little",
-    "doubtful": "Doubtful: no better than chance",
+    "doubtful": "Doubtful: not clearly better than chance",
 }
 
 
@@ -52,15 +52,12 @@ def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
     key = "doubtful"
     if test.beaten / test.fifths >= NEEDED:
         key = "holds" if test.before - test.hottest >= MATERIAL else "leads"
-    completeness = ""
-    if explanation.completeness_gap is not None:
-        completeness = f" Completeness gap {explanation.completeness_gap:.2%}."
     return Verdict(
         key,
         f"Blurring the hottest fifth takes this class from {test.before:.0%} to "
         f"{test.hottest:.0%}; random fifths, to {test.random:.0%} (it hurts more than "
         f"{test.beaten} of {test.fifths}). {lower_half(explanation):.0%} of the heat is on the "
-        f"lower half.{completeness}",
+        "lower half.",
     )
 
 
@@ -68,10 +65,11 @@ def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
 class Trust:
     """The slower measurements of one heatmap.
 
-    `regions`: heat by region of the face, None without landmarks; `similarity`: rank correlation
-    (-1..1) with the heatmap of the same network whose head has random weights.
+    `regions`: heat by region of the face, None without landmarks; `similarity`: absolute rank
+    correlation (0..1) with the heatmap of the same network whose head has random weights.
     """
 
+    explanation: Explanation
     curves: Curves
     regions: dict[str, RegionHeat] | None
     similarity: float
@@ -85,13 +83,16 @@ class Trust:
         }
 
     def sentences(self) -> list[str]:
-        """The measurements in plain words."""
+        """The measurements in plain words; none where there is no heat."""
+        if self.explanation.empty:
+            return []
         return [
             *self._everywhere(),
             self._deletion(),
             self._insertion(),
             *self._places(),
             self._randomised(),
+            *self._adds_up(),
         ]
 
     def _everywhere(self) -> list[str]:
@@ -114,9 +115,17 @@ class Trust:
     def _insertion(self) -> str:
         c = self.curves
         return (
-            f"Shown from the hottest place on, on a blurred picture, it has {c.insertion.area:.0%} "
-            f"on average; in random orders {c.random_area:.0%}. More is better."
+            f"Blurred from the coldest place on, it keeps {c.insertion.area:.0%} on average; in "
+            f"random orders {c.random_area:.0%}. More is better."
         )
+
+    def _adds_up(self) -> list[str]:
+        gap = self.explanation.completeness_gap
+        if gap is None:
+            return []
+        return [
+            f"All its values add up to the class’s score, but for {gap:.1%} (under 1% is right)."
+        ]
 
     def _places(self) -> list[str]:
         if self.regions is None:
@@ -130,7 +139,7 @@ class Trust:
         ]
 
     def _randomised(self) -> str:
-        rank = f"rank correlation {self.similarity:+.2f}"
+        rank = f"they are {self.similarity:.2f} alike, 1 being the same"
         if self.similarity < BLIND:
             return f"With random weights in the head the heatmap changes, as it should ({rank})."
         return (
@@ -156,7 +165,7 @@ def measure_trust(
     """The slower measurements of each heatmap of one crop; `landmarks` in the crop's pixels."""
     regions = face_regions(landmarks, crop.size) if landmarks else None
     return [
-        Trust(curve, heat_by_region(e.heatmap, regions) if regions else None, alike)
+        Trust(e, curve, heat_by_region(e.heatmap, regions) if regions else None, alike)
         for e, curve, alike in zip(
             explanations,
             curves(model, crop, explanations),

@@ -35,7 +35,7 @@ from maskexplain.api import (
 from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
 from maskexplain.examples import example_pictures, write_examples
-from maskexplain.explain import ExplainError, explain
+from maskexplain.explain import BASELINES, ExplainError, explain
 from maskexplain.faithfulness import blur_test
 from maskexplain.images import read_image
 from maskexplain.methods import METHODS
@@ -272,7 +272,7 @@ def test_the_description_is_typed_and_has_examples(client):
     fields = schemas["Body_post_explain_explain_post"]["properties"]
     assert fields["model"]["enum"] == ["older", "newer"] and fields["model"]["default"] == "newer"
     assert fields["method"]["enum"] == list(METHODS)
-    assert fields["baseline"]["default"] == "gray"
+    assert fields["baseline"]["enum"] == list(BASELINES)
     for name in ("PredictReply", "ExplainReply", "ModelsReply", "Problem"):
         model = getattr(replies, name)
         assert model.model_validate(schemas[name]["examples"][0])

@@ -10,12 +10,21 @@ from conftest import noise
 from PIL import Image
 
 from maskexplain import explanation_scores
-from maskexplain.data import Picture
+from maskexplain.data import DataError, Picture
 from maskexplain.examples import write_examples
+from maskexplain.explain import ExplainError
 from maskexplain.explanation_scores import VariantScores, sample_faces, score_explanations
 from maskexplain.model import CLASSES
+from maskexplain.results_html import explanations_table
 from maskexplain.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
-from maskexplain.variants import BEST, VARIANTS, Variant, default_variant, find_variants
+from maskexplain.variants import (
+    BEST,
+    VARIANTS,
+    Variant,
+    default_variant,
+    find_variants,
+    measured_explanations,
+)
 
 
 def pictures(counts: dict[int, int], augmented: bool = False) -> list[Picture]:
@@ -55,7 +64,8 @@ def test_every_way_is_scored(tiny, faces):
         taken, dark = (scores.lights[light][key] for light in ("as_taken", "dark_35"))
         assert (taken.faces, dark.faces) == (5, 3)
         assert taken.interval[0] <= taken.share == taken.beats_random / 5 <= taken.interval[1]
-        assert taken.similarity is not None and dark.similarity is None
+        assert len(taken.cascade) == 1 and dark.cascade is None, "tiny's head has one layer"
+        assert 0 <= taken.cascade[0] <= 1
         assert (taken.largest_gap is None) == (VARIANTS[key].method != "integrated_gradients")
         assert taken.nose_mouth is None or taken.nose_mouth >= 0
         assert scores.painted["right"][key].faces == 2
@@ -96,7 +106,7 @@ def a_score(beats: int, deletion: float) -> VariantScores:
         deletion=deletion,
         insertion=0.1,
         nose_mouth=None,
-        similarity=0.02,
+        cascade=(0.3, 0.02),
         empty=0,
         largest_gap=None,
         milliseconds=12.3,
@@ -108,28 +118,53 @@ def test_the_default_beats_random_order_on_the_most_faces_then_has_the_lowest_ar
     assert explanation_scores._best(scores) == "c"
 
 
+def measured(default: str) -> dict:
+    """ExplanationScores as JSON gives them back."""
+    light = {key: asdict(a_score(9, -0.25)) for key in VARIANTS}
+    painted = {key: {"faces": 2, "mask": 1.5, "nose": None} for key in VARIANTS}
+    lights = {"as_taken": light, "dark_35": light}
+    content = {"default": default, "lights": lights, "painted": {"right": painted}}
+    content["painted"]["nose_out"] = painted
+    return json.loads(json.dumps(content))
+
+
+def test_odd_measurements_count_as_none(tiny):
+    lacking = measured("occlusion")
+    del lacking["lights"]["dark_35"]["occlusion"]
+    odd = [None, [], "x", {"default": "occlusion"}, measured("lime"), lacking]
+    for content in odd:
+        assert measured_explanations({"explanations": content}) is None
+        tiny.results["explanations"] = content
+        assert default_variant(tiny) == Variant("integrated_gradients")
+        assert "<tbody></tbody>" in explanations_table([tiny])
+    assert measured_explanations({"explanations": measured("occlusion")})
+
+
+@pytest.mark.parametrize("ways", [[], ["lime"], ["grad_cam", "integrated_gradients/pink"]])
+def test_unknown_ways_get_a_sentence(tiny, ways):
+    with pytest.raises(ExplainError, match="way to explain"):
+        find_variants(tiny, ways)
+
+
+def test_nothing_to_score_gets_a_sentence(tiny):
+    with pytest.raises(DataError, match="no un-augmented pictures"):
+        score_explanations(tiny, pictures({0: 5}, augmented=True))
+
+
 def test_versions_know_their_default(tiny):
     assert default_variant(tiny) == Variant("integrated_gradients")
-    tiny.results["explanations"] = {"default": "integrated_gradients/blurred"}
+    tiny.results["explanations"] = measured("integrated_gradients/blurred")
     assert default_variant(tiny) == Variant("integrated_gradients", "blurred")
     keys = [BEST, "grad_cam", "integrated_gradients/blurred"]
     assert [v.key for v in find_variants(tiny, keys)] == [keys[2], keys[1]]
 
 
 def test_the_table_has_a_row_a_way_and_marks_the_default():
-    light = {key: asdict(a_score(9, -0.25)) for key in VARIANTS}
-    painted = {key: {"faces": 2, "mask": 1.5, "nose": None} for key in VARIANTS}
-    result = {
-        "name": "v9",
-        "explanations": {
-            "default": "occlusion",
-            "lights": {"as_taken": light, "dark_35": light},
-            "painted": {"right": painted, "nose_out": painted},
-        },
-    }
+    result = {"name": "v9", "explanations": measured("occlusion")}
     rows = explanation_rows(result)
     assert len(rows) == len(VARIANTS) and all(len(r) == len(EXPLANATION_COLUMNS) for r in rows)
     [default] = [row for row in rows if row[1].startswith("**")]
     assert default[1] == "**Occlusion**" and default[2] == "9/10 (0.00–1.00)"
     assert (default[5], default[8], default[9]) == ("-0.250", "1.50", "–")
+    assert default[10] == "0.02", "all layers of the head random"
     assert explanations_markdown([result]).count("\n") == len(VARIANTS) + 1

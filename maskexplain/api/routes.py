@@ -42,7 +42,8 @@ MethodField = Annotated[
     Form(description="How to explain; by default as was measured best for the version."),
 ]
 BaselineField = Annotated[
-    Baseline, Form(description="Where integrated gradients start, where they are asked for.")
+    Baseline | SkipJsonSchema[None],
+    Form(description="Where integrated gradients start; gray unless measured otherwise."),
 ]
 Against = Annotated[
     Label | SkipJsonSchema[None],
@@ -112,7 +113,7 @@ def _add_work(
         method: MethodField = None,
         target: Target = None,
         against: Against = None,
-        baseline: BaselineField = "gray",
+        baseline: BaselineField = None,
         whole: Whole = False,
     ) -> ExplainReply:
         """Answer every face of a picture and explain the largest one.

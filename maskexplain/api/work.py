@@ -1,7 +1,7 @@
 """The work behind the routes, without HTTP: a picture file in, a reply out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -35,7 +35,7 @@ def explain_picture(
     method: str | None = None,
     target: str | None = None,
     against: str | None = None,
-    baseline: str = "gray",
+    baseline: str | None = None,
     whole: bool = False,
 ) -> ExplainReply:
     """Answer as `predict_picture` does and explain the largest face's `target`.
@@ -47,8 +47,8 @@ def explain_picture(
     subjects = find_subjects(image, whole)
     predictions = model.predict(subjects.images)
     crop = subjects.images[0]
-    way = Variant(method, baseline) if method else default_variant(model)
-    target = target or predictions[0].label
+    way = Variant(method) if method else default_variant(model)
+    way = replace(way, baseline=baseline or way.baseline)
     explanation = explain(model, crop, way.method, target, against, way.baseline)
     [test] = blur_test(model, crop, [explanation])
     return ExplainReply(
