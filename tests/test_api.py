@@ -43,6 +43,7 @@ from maskexplain.model import CLASSES
 from maskexplain.page import build_page
 from maskexplain.photo import find_subjects
 from maskexplain.serve import launch
+from maskexplain.variants import VARIANTS
 from maskexplain.verdicts import verdict_of
 
 AUTH = ("ada", "löwe:1")
@@ -189,11 +190,18 @@ def test_explain_adds_the_heat_of_the_largest_face(client, models, pair):
 
 
 def test_explain_takes_the_predicted_class_and_the_versions_best_way_by_default(client, models):
-    models[-1].results["explanations"] = {"default": "integrated_gradients/blurred"}
+    light = dict.fromkeys(VARIANTS, {})
+    models[-1].results["explanations"] = {
+        "default": "integrated_gradients/blurred",
+        "lights": {"as_taken": light, "dark_35": light},
+        "painted": {},
+    }
     try:
         reply = send(client, "/explain").json()
+        black = send(client, "/explain", baseline="black").json()["explanation"]
     finally:
         del models[-1].results["explanations"]
+    assert (black["method"], black["baseline"]) == ("integrated_gradients", "black")
     explanation = reply["explanation"]
     assert explanation["target"] == reply["prediction"]
     assert (explanation["method"], explanation["baseline"]) == ("integrated_gradients", "blurred")

@@ -210,6 +210,25 @@ def test_another_class_can_be_explained(browser, url, portraits):
     close(page)
 
 
+def test_the_newest_question_wins(browser, url, portraits):
+    """Asked and cleared while older answers are still on their way."""
+    page = open_page(browser, url)
+    upload(page, portraits["bare"])
+    expect(page.locator(".card").first).to_be_visible(timeout=PATIENCE)
+    for label in ("Mask worn incorrectly", "Mask worn", "No mask"):
+        page.locator("#target").get_by_text(label, exact=True).click()
+        page.wait_for_timeout(200)
+    caption = page.locator("figcaption").first
+    expect(caption).to_contain_text("Why “No mask”?", timeout=PATIENCE)
+    expect_answers(page)
+    page.locator("#target").get_by_text("Mask worn", exact=True).click()
+    page.get_by_label("Clear").or_(page.get_by_role("button", name="Remove Image")).first.click()
+    expect(page.locator(".card")).to_have_count(0, timeout=PATIENCE)
+    page.wait_for_timeout(5000)
+    assert page.locator(".card").count() == 0, "no older answer brings the face back"
+    close(page)
+
+
 def test_more_ways_to_ask(browser, url, portraits):
     """Occlusion alone, why not that class, with what speaks against it."""
     page = open_page(browser, url)

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+import torch
 from conftest import noise
 from gradio.data_classes import ImageData
 from PIL import Image
@@ -15,10 +16,12 @@ from PIL import Image
 from maskexplain.examples import example_pictures
 from maskexplain.images import ImageError
 from maskexplain.model import CLASSES
+from maskexplain.newest import VISITORS, Newest
 from maskexplain.photo import find_subjects
 from maskexplain.photo_input import PhotoInput
 from maskexplain.photo_view import PhotoView, face_at, photo_views, photo_zip
 from maskexplain.report import Asked
+from maskexplain.variants import VARIANTS
 
 GRAD_CAM = Asked(ways=("grad_cam",))
 
@@ -117,21 +120,44 @@ def test_what_speaks_against_can_be_shown_too(tiny, portrait):
 
 
 def test_a_measured_version_shows_its_best_way_and_its_record(tiny, portrait):
-    record = {"beats_random": 190, "faces": 200}
-    dark = {"beats_random": 40, "faces": 100}
+    record = dict.fromkeys(VARIANTS, {"beats_random": 190, "faces": 200})
+    dark = dict.fromkeys(VARIANTS, {"beats_random": 40, "faces": 100})
     tiny.results.update(
         balanced_accuracy=0.9,
         shifts={key: {"balanced_accuracy": 0.5} for key in ("dark_35", "unaugmented")},
         explanations={
             "default": "occlusion",
-            "lights": {"as_taken": {"occlusion": record}, "dark_35": {"occlusion": dark}},
+            "lights": {"as_taken": record, "dark_35": dark},
+            "painted": {},
         },
     )
     view = answer_photo([tiny], portrait, asked=Asked(ways=("best", "grad_cam")))
-    assert "finds what matters in 190 of 200, in dim light in 40 of 100." in view.cards
+    assert "at random on 190 of 200, in dim light on 40 of 100 (chance: half)." in view.cards
     assert view.cards.index("<b>Occlusion</b>") < view.cards.index("best for tiny")
     assert view.cards.count("best for") == 1
-    assert "Never measured for this version." in view.cards, "the other way has no record"
+    tiny.results["explanations"]["default"] = "lime"
+    odd = answer_photo([tiny], portrait, asked=GRAD_CAM)
+    assert "Never measured for this version." in odd.cards and "best for" not in odd.cards
+
+
+def test_an_empty_map_gets_no_sentences_about_its_heat(tiny, portrait):
+    with torch.no_grad():
+        tiny.network.network[6].weight[1] = -1.0  # every activation speaks against with_mask
+    view = answer_photo([tiny], portrait, asked=Asked("with_mask", ways=("grad_cam",)))
+    assert "Empty: nothing here speaks for this class" in view.cards
+    assert "how far to believe it" not in view.cards and "on their way" not in view.cards
+
+
+def test_only_a_visitors_newest_question_is_answered():
+    newest = Newest()
+    first = newest.begin("ada")
+    other = newest.begin("bob")
+    assert first() and other()
+    second = newest.begin("ada")
+    assert not first() and second() and other()
+    for index in range(VISITORS):
+        newest.begin(f"visitor {index}")
+    assert len(newest._last) == VISITORS
 
 
 def test_the_zip_holds_what_is_shown(tiny, portrait):
