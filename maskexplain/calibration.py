@@ -112,7 +112,7 @@ def divide_by_temperature(network: nn.Module, temperature: float) -> None:
         last.bias /= temperature
 
 
-def choose_threshold(logits: torch.Tensor, labels: torch.Tensor, wanted: float = 0.99) -> float:
+def choose_threshold(logits: torch.Tensor, labels: torch.Tensor, wanted: float = 0.995) -> float:
     """The lowest confidence from which on the answers are right with the share `wanted`.
 
     0 where all answers together are; the highest confidence seen where none reaches it.

@@ -98,8 +98,13 @@ def finish(
 def fit_confidence(
     network: nn.Module, pictures: Sequence[Picture], progress: Progress = quietly
 ) -> Fitted:
-    """Fit temperature and threshold on the val split; the network is left as it is."""
-    val = load_pixels(select(pictures, "val"), network.transform.size, progress)
+    """Fit temperature and threshold on val's un-augmented pictures; the network is left as it is.
+
+    Copies do not count: a third of val's pictures are copies of a dozen faces, and a few of these,
+    answered wrongly some forty times each, would decide alone.
+    """
+    faces = [p for p in select(pictures, "val") if not p.augmented]
+    val = load_pixels(faces, network.transform.size, progress)
     logits = logits_of(network, val.pixels)
     temperature = fit_temperature(logits, val.labels)
     calibrated = logits / temperature
