@@ -36,7 +36,7 @@ def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:
     name = escape(report.model.name)
     return f"""
 <section class="card" aria-label="Version {name}">
-  <h3>{name} <span class="answer {label}">{CLASS_TITLES[label]}</span></h3>
+  <h3>{name} <span class="answer {label}">{CLASS_TITLES[label]}</span>{_unsure(report)}</h3>
   <p class="measured">{_measured(report.model.results)}</p>
   <div class="top">
     <img src="{data_url(enlarge(crop.image), "webp")}" alt="The face as {name} is given it">
@@ -45,6 +45,14 @@ def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:
   {_maps(report, crop.image, signed)}
   {_on_photo(report, photo, crop)}
 </section>"""
+
+
+def _unsure(report: Report) -> str:
+    threshold = report.model.unsure_below
+    if report.answer.prediction.confidence >= threshold:
+        return ""
+    title = f"{escape(report.model.name)} counts as unsure below {threshold:.0%}"
+    return f'<span class="unsure" title="{title}">unsure: under {threshold:.0%}</span>'
 
 
 def _maps(report: Report, crop: Image.Image, signed: bool) -> str:
