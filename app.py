@@ -10,10 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
 from maskexplain.answer import open_model
 from maskexplain.checkpoints import by_number, list_versions
 from maskexplain.errors import UserError
 from maskexplain.examples import write_examples
+from maskexplain.memory import keep_memory
 from maskexplain.page import build_page
 from maskexplain.serve import launch
 
@@ -43,6 +46,9 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
 
 def main(args: argparse.Namespace) -> None:
     auth = credentials(args.auth)
+    # Measured under one and under four callers: one thread an answer gives the most answers.
+    torch.set_num_threads(1)
+    keep_memory()
     models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -40,6 +40,7 @@ from maskexplain.data import csv_beside, list_pictures, read_crop, select
 from maskexplain.errors import UserError
 from maskexplain.examples import example_pictures
 from maskexplain.explain import answer_and_explain, answer_and_explain_all, explain
+from maskexplain.memory import keep_memory
 
 METHODS = ["grad_cam", "integrated_gradients"]
 STEPS = 50
@@ -317,6 +318,7 @@ def our_candidates(model: MaskModel, crops: Sequence[Image.Image]) -> Candidates
 
 def measure(name: str, crops: Sequence[Image.Image], repetitions: int) -> Measured:
     """Everything, in this process, under the number of threads that it was started with."""
+    keep_memory()  # as app.py does; the other ways gain by it, too
     model, crop = open_model(name), crops[0]
     peers, missing = open_peers(name)
     left, right = torch.rand(2, MATRIX, MATRIX)
