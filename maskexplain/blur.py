@@ -32,11 +32,19 @@ def hottest(heat: torch.Tensor, share: float) -> torch.Tensor:
 
     Among equals the first are taken.
     """
-    flat = heat.flatten(1)
-    count = round(flat.shape[1] * share)
-    order = flat.argsort(dim=1, descending=True, stable=True)
-    places = torch.zeros_like(flat, dtype=torch.bool)
-    return places.scatter_(1, order[:, :count], True).view(heat.shape)
+    return first_places(ranks(heat), share)
+
+
+def ranks(heat: torch.Tensor) -> torch.Tensor:
+    """Each place's position (from 0) in its map's order from hot to cold, M x S x S."""
+    order = heat.flatten(1).argsort(dim=1, descending=True, stable=True)
+    positions = torch.arange(order.shape[1]).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, positions).view(heat.shape)
+
+
+def first_places(ranked: torch.Tensor, share: float) -> torch.Tensor:
+    """The `share` (0..1) of the places that `ranks` puts first: bool M x S x S."""
+    return ranked < round(ranked[0].numel() * share)
 
 
 def heat_at(heatmaps: Sequence[np.ndarray], size: int) -> torch.Tensor:

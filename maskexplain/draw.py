@@ -109,11 +109,16 @@ def _number(pen: ImageDraw.ImageDraw, face: Face, number: str, largest: int) -> 
     pen.text(face.box[:2], number, fill="white", font=font)
 
 
-def base64_of(image: Image.Image, kind: str = "png") -> str:
-    """A picture's file (png, jpeg or webp) in base64."""
+def file_bytes(image: Image.Image, kind: str = "png") -> bytes:
+    """The contents of a picture's file (png, jpeg or webp)."""
     buffer = BytesIO()
     image.save(buffer, kind, quality=88)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()
+
+
+def base64_of(image: Image.Image, kind: str = "png") -> str:
+    """A picture's file (png, jpeg or webp) in base64."""
+    return base64.b64encode(file_bytes(image, kind)).decode()
 
 
 def data_url(image: Image.Image, kind: str = "png") -> str:

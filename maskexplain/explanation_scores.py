@@ -10,13 +10,14 @@ from PIL import Image
 
 from .answer import MaskModel
 from .data import DataError, Picture, Progress, quietly, read_crop
-from .explain import Answer, Explanation, Question, answer_and_explain
+from .explain import Explanation
 from .faces import Landmarks, find_faces
-from .faithfulness import RANDOM_FIFTHS, BlurTest, Curves, blur_test, curves
+from .faithfulness import BlurTest, Curves, blur_test, curves
 from .masks import paint_mask, random_style
 from .model import CLASSES
 from .randomise import cascade
 from .regions import face_regions, heat_in
+from .report import explain_ways
 from .shifts import dark_35
 from .statistics import wilson
 from .variants import VARIANTS
@@ -154,8 +155,7 @@ def _read(
     model: MaskModel, crop: Image.Image, landmarks: Landmarks | None, sane: bool
 ) -> dict[str, Reading]:
     """Every variant's reading of one crop."""
-    answers, seconds = _explain_all(model, crop)
-    explanations = [answer.explanations[0] for answer in answers]
+    explanations, seconds = _explain_all(model, crop)
     regions = face_regions(landmarks, crop.size) if landmarks else None
     place = regions["nose"] | regions["mouth"] if regions else None
     cascades = cascade(model, crop, explanations) if sane else [None] * len(VARIANTS)
@@ -174,14 +174,14 @@ def _read(
     }
 
 
-def _explain_all(model: MaskModel, crop: Image.Image) -> tuple[list[Answer], list[float]]:
-    answers, seconds = [], []
+def _explain_all(model: MaskModel, crop: Image.Image) -> tuple[list[Explanation], list[float]]:
+    """Every variant's explanation, each with a forward pass of its own, and its seconds."""
+    explanations, seconds = [], []
     for variant in VARIANTS.values():
         start = perf_counter()
-        question = Question(baseline=variant.baseline)
-        answers.append(answer_and_explain(model, crop, [variant.method], question))
+        explanations += explain_ways(model, crop, [variant])
         seconds.append(perf_counter() - start)
-    return answers, seconds
+    return explanations, seconds
 
 
 def _ratio(explanation: Explanation, place: np.ndarray | None) -> float | None:
@@ -202,7 +202,7 @@ def _score(readings: list[Reading]) -> VariantScores:
         beats_random=beats,
         share=beats / max(1, count),
         interval=wilson(beats, count),
-        hottest_fifth=sum(r.blur.beaten >= RANDOM_FIFTHS - 1 for r in readings),
+        hottest_fifth=sum(r.blur.matters for r in readings),
         deletion=mean(r.curves.deletion.area - r.curves.random_area for r in readings),
         insertion=mean(r.curves.insertion.area - r.curves.random_area for r in readings),
         nose_mouth=_mean(r.nose_mouth for r in readings),
@@ -238,9 +238,9 @@ def _painted(
         if landmarks is None or face_regions(landmarks, crop.size) is None:
             continue
         painted = paint_mask(crop, landmarks, position, random_style(rng), rng)
-        for key, answer in zip(VARIANTS, _explain_all(model, painted.image)[0], strict=True):
-            [explanation] = answer.explanations
-            places = (painted.mask, painted.nose)
+        places = (painted.mask, painted.nose)
+        explanations, _ = _explain_all(model, painted.image)
+        for key, explanation in zip(VARIANTS, explanations, strict=True):
             found[key].append(tuple(_ratio(explanation, place) for place in places))
         left -= 1
     return {

@@ -9,6 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 from PIL import Image
 
+from .draw import file_bytes
 from .figure import explanation_figure
 from .files import write_file
 from .report import Report
@@ -19,7 +20,7 @@ def report_files(crop: Image.Image, reports: Sequence[Report], stem: str) -> dic
 
     A .npy holds float32 H x W at the crop's size, signed.
     """
-    files = {f"{stem}.png": explanation_figure(crop, reports), f"{stem}.crop.png": _png(crop)}
+    files = {f"{stem}.png": explanation_figure(crop, reports), f"{stem}.crop.png": file_bytes(crop)}
     facts = {}
     for report in reports:
         facts[report.model.name] = content = report.to_dict()
@@ -51,10 +52,4 @@ def zip_of(files: dict[str, bytes]) -> bytes:
 def _npy(heatmap: np.ndarray) -> bytes:
     buffer = BytesIO()
     np.save(buffer, heatmap)
-    return buffer.getvalue()
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, "png")
     return buffer.getvalue()

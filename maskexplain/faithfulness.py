@@ -14,12 +14,16 @@ import torch
 from PIL import Image
 
 from .answer import MaskModel
-from .blur import blur_places, heat_at, hottest, random_heat
+from .blur import blur_places, first_places, heat_at, hottest, random_heat, ranks
 from .explain import Explanation
 from .model import CLASSES
+from .regions import heat_in
 
 SHARE = 0.2  # the hottest fifth
 RANDOM_FIFTHS = 19  # a heatmap without meaning beats all of them once in 20 pictures
+# The hottest fifth must hurt more than this share of the random fifths to be called the reason; a
+# heatmap without meaning gets there once in ten pictures.
+NEEDED = 18 / 19
 LEVELS = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # of the curves, besides 0 and 1
 RANDOM_ORDERS = 10
 
@@ -38,6 +42,11 @@ class BlurTest:
     random: float
     beaten: int
     fifths: int
+
+    @property
+    def matters(self) -> bool:
+        """Whether the hottest fifth hurts more than all but a few random ones do."""
+        return self.beaten / self.fifths >= NEEDED
 
 
 def blur_test(
@@ -86,9 +95,9 @@ def margin(logits: torch.Tensor, explanation: Explanation) -> torch.Tensor:
 
 def lower_half(explanation: Explanation) -> float:
     """Share (0..1) of the positive heat that lies on the crop's lower half; 0 where none is."""
-    heat = np.clip(explanation.heatmap, 0, None)
-    total = float(heat.sum())
-    return float(heat[heat.shape[0] // 2 :].sum()) / total if total else 0.0
+    lower = np.zeros(explanation.heatmap.shape, dtype=bool)
+    lower[len(lower) // 2 :] = True
+    return heat_in(explanation.heatmap, lower).heat
 
 
 @dataclass(frozen=True)
@@ -175,8 +184,8 @@ def curves(
     inputs = model.inputs([crop])
     size = inputs.shape[-1]
     heat = heat_at([e.heatmap for e in explanations], size)
-    ordered = torch.cat([heat, random_heat(RANDOM_ORDERS, size, seed)])
-    removed = torch.stack([hottest(ordered, level) for level in LEVELS], dim=1)  # M x L x S x S
+    ranked = ranks(torch.cat([heat, random_heat(RANDOM_ORDERS, size, seed)]))
+    removed = torch.stack([first_places(ranked, level) for level in LEVELS], dim=1)  # M x L x S x S
     kept = ~removed[: len(heat)]
     ends = torch.tensor([0, 1], dtype=torch.bool).view(2, 1, 1).expand(2, size, size)
     places = torch.cat([ends, removed.flatten(0, 1), kept.flatten(0, 1)])

@@ -12,9 +12,6 @@ from .faithfulness import BlurTest, Curves, blur_test, curves, lower_half
 from .randomise import similarity
 from .regions import OUTSIDE, RegionHeat, face_regions, heat_by_region
 
-# The hottest fifth must matter more than this share of the random fifths to be called the reason;
-# a heatmap without meaning gets there once in ten pictures.
-NEEDED = 18 / 19
 # What the probability must fall by for the class to hang on the heat.
 MATERIAL = 0.1
 # Rank correlation with the heatmap of random weights from which on a heatmap is called blind.
@@ -50,7 +47,7 @@ def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
     if explanation.empty:
         return Verdict("empty", "Every place speaks against this class: there is no heat to show.")
     key = "doubtful"
-    if test.beaten / test.fifths >= NEEDED:
+    if test.matters:
         key = "holds" if test.before - test.hottest >= MATERIAL else "leads"
     return Verdict(
         key,
