@@ -155,8 +155,10 @@ def _wire(models: list[MaskModel], tab: _PhotoTab) -> None:
     }
     tab.photo.change(first, [tab.photo, *tab.asked], [tab.whole, *outputs], **progress)
     inputs = [tab.photo, tab.whole, tab.face, *tab.asked]
-    for control in (tab.whole, tab.face, *tab.asked):
-        control.input(show, inputs, outputs, **progress)
+    controls = (tab.whole, tab.face, *tab.asked)
+    asking = [control.input(show, inputs, outputs, **progress) for control in controls]
+    # A question that is still reading the photo when that is removed would begin after it.
+    tab.photo.clear(None, cancels=asking)
     tab.numbered.select(click, [tab.photo, tab.face, *tab.asked], outputs, **progress)
     saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
     tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
