@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as nnf
 
 from .blur import blur_inputs
-from .live import live_part
+from .channels import live_part
 
 IG_STEPS = 50
 MAX_IG_STEPS = 400

@@ -1,6 +1,6 @@
 """The Photo tab's handlers: a picture in, what to show out. Plain functions, without Gradio."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -33,7 +33,7 @@ class PhotoView:
 
 
 def photo_views(
-    models: list[MaskModel],
+    models: Sequence[MaskModel],
     image: Image.Image | ImageError | None,
     whole: bool = False,
     chosen: int = 0,
@@ -61,7 +61,7 @@ def photo_views(
 
 
 def _without_cards(
-    models: list[MaskModel], image: Image.Image, subjects: Subjects, chosen: int
+    models: Sequence[MaskModel], image: Image.Image, subjects: Subjects, chosen: int
 ) -> PhotoView:
     return PhotoView(
         notice=_notice(subjects) + _too_small(subjects.images[chosen]),
@@ -72,7 +72,7 @@ def _without_cards(
 
 
 def photo_zip(
-    models: list[MaskModel],
+    models: Sequence[MaskModel],
     image: Image.Image | ImageError | None,
     whole: bool = False,
     chosen: int = 0,
@@ -91,7 +91,7 @@ def photo_zip(
     return zip_of(report_files(crop, complete, "face"))
 
 
-def _lines(models: list[MaskModel], subjects: Subjects) -> tuple[str, ...]:
+def _lines(models: Sequence[MaskModel], subjects: Subjects) -> tuple[str, ...]:
     answers = {model.name: model.predict(subjects.images) for model in models}
     return tuple(
         f"{index + 1} · "

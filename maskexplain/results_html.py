@@ -1,5 +1,6 @@
 """What was measured of each version, as HTML tables for the page."""
 
+from collections.abc import Sequence
 from html import escape
 
 from .answer import MaskModel
@@ -9,7 +10,7 @@ from .tables import EXPLANATION_COLUMNS, SHIFT_TITLES, explanation_rows, shifted
 from .variants import measured_explanations
 
 
-def results_table(models: list[MaskModel]) -> str:
+def results_table(models: Sequence[MaskModel]) -> str:
     """What was measured of each version, as an HTML table."""
     rows = "".join(_results_row(m) for m in models if m.results)
     shifts = "".join(f"<th>{title}</th>" for title in SHIFT_TITLES.values())
@@ -37,7 +38,7 @@ def _recall_cell(recall: dict) -> str:
     )
 
 
-def explanations_table(models: list[MaskModel]) -> str:
+def explanations_table(models: Sequence[MaskModel]) -> str:
     """How often each way to explain was right about each version; each one's default is bold."""
     measured = [m.results for m in models if measured_explanations(m.results)]
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in EXPLANATION_COLUMNS)

@@ -7,8 +7,8 @@ from starlette.middleware import Middleware
 
 from .answer import MaskModel
 from .api import MAX_BODY, BoundedRequests, make_router
+from .assets import STYLES, scripts
 from .errors import UserError
-from .page import ASSETS
 
 # System fonts: the page asks no other server for anything.
 THEME = gr.themes.Soft(
@@ -44,7 +44,8 @@ def launch(
             share=share,
             auth=auth,
             theme=THEME,
-            css_paths=[ASSETS / "style.css"],
+            css_paths=STYLES,
+            head=scripts(),
             max_file_size=MAX_BODY,
             footer_links=["gradio"],
             run_history=False,

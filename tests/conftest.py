@@ -12,6 +12,8 @@ from maskexplain.answer import MaskModel
 from maskexplain.model import CLASSES, network
 from maskexplain.transforms import EvaluationTransform
 
+pytest_plugins = ["browser"]  # its fixtures
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 COLOURS = ((40, 30, 30), (60, 120, 210), (230, 190, 160))  # one a class, easy to tell apart
 

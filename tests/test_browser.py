@@ -1,147 +1,29 @@
-"""The page in a real browser: the real program, the shipped versions, uploads and a camera.
-
-Screenshots for people to look at are written to screenshots/.
-"""
+"""The Photo tab and the models' figures in a real browser."""
 
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from io import BytesIO
-from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from browser import (
+    PATIENCE,
+    VERSIONS,
+    close,
+    needs_browser,
+    open_page,
+    screenshot,
+    upload,
+)
 from conftest import noise
 from PIL import Image, ImageChops
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from maskexplain.checkpoints import list_versions
-from maskexplain.examples import example_pictures, write_examples
 from maskexplain.model import CLASSES
 from maskexplain.variants import VARIANTS
 
-ROOT = Path(__file__).resolve().parents[1]
-SCREENSHOTS = ROOT / "screenshots"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-VERSIONS = ("v1", "v2")
-PATIENCE = 60_000  # milliseconds; a crowded machine is slow
-
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium found: install it, or set CHROMIUM"),
-    pytest.mark.skipif(
-        not set(VERSIONS) <= set(list_versions()), reason="checkpoints/ lacks v1 or v2"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def url():
-    """The program as a user starts it; prints how long it takes to answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/"
-    began = time.monotonic()
-    command = [sys.executable, "app.py", "--models", *VERSIONS, "--port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            _wait(address, server)
-            print(f"the page answers {time.monotonic() - began:.1f} s after the start")
-            yield address
-        finally:
-            server.terminate()
-
-
-def _wait(address: str, server: subprocess.Popen) -> None:
-    for _ in range(240):
-        if server.poll() is not None:
-            pytest.fail(f"app.py ended with {server.returncode}")
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail("app.py did not answer within two minutes")
-
-
-@pytest.fixture(scope="module")
-def portraits(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("portraits")
-    names = [example.name for example in example_pictures()]
-    files = [path for path, _ in write_examples(folder, whole=True)]
-    return dict(zip(names, files, strict=True))
-
-
-@pytest.fixture(scope="module")
-def camera(tmp_path_factory) -> Path:
-    """Frames of a portrait that moves from side to side, 640 x 480."""
-    path = tmp_path_factory.mktemp("camera") / "face.mjpeg"
-    portrait = example_pictures(whole=True)[0].image.resize((410, 480))
-    with open(path, "wb") as file:
-        for x in [*range(60, 160, 5), *range(160, 60, -5)]:
-            frame = Image.new("RGB", (640, 480), (90, 90, 90))
-            frame.paste(portrait, (x, 0))
-            frame.save(file, "JPEG", quality=90)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(camera):
-    fake = [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera}",
-    ]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
-        yield chromium
-        chromium.close()
-
-
-def open_page(browser: Browser, url: str, width: int = 1400, dark: bool = False) -> Page:
-    """A visitor of their own; `close` fails the test where another server was asked."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme="dark" if dark else "light",
-        permissions=["camera"],
-    )
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.elsewhere = []
-    page.on("request", lambda r: None if _is_ours(r.url, url) else page.elsewhere.append(r.url))
-    page.goto(url + ("?__theme=dark" if dark else ""))
-    expect(page.locator("#photo")).to_be_visible(timeout=PATIENCE)
-    return page
-
-
-def close(page: Page) -> None:
-    """The visitor leaves; the page must have asked nobody but its own server."""
-    page.context.close()
-    assert not page.elsewhere
-
-
-def _is_ours(address: str, url: str) -> bool:
-    return address.startswith((url, "data:", "blob:"))
-
-
-def upload(page: Page, path: Path) -> None:
-    page.set_input_files("#photo input[type=file]", path)
+pytestmark = needs_browser
 
 
 def expect_answers(page: Page) -> None:
@@ -172,7 +54,7 @@ def test_upload_shows_both_versions(browser, url, portraits, width, dark):
     expect(page.locator("#numbered img")).to_be_visible()
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "nothing sticks out sideways"
-    _screenshot(page, f"photo-{width}-{'dark' if dark else 'light'}")
+    screenshot(page, f"photo-{width}-{'dark' if dark else 'light'}")
     close(page)
 
 
@@ -186,7 +68,7 @@ def test_snapshot_from_the_camera(browser, url):
     page.locator("button[aria-label='capture photo']").click()
     expect_answers(page)
     expect(page.locator("#notice")).to_contain_text("One face found")
-    _screenshot(page, "snapshot")
+    screenshot(page, "snapshot")
     close(page)
 
 
@@ -249,7 +131,7 @@ def test_more_ways_to_ask(browser, url, portraits):
     page.locator("details.trust summary").first.click()
     expect(page.locator("svg.curves").first).to_be_visible()
     assert "mean probability" in page.locator("svg.curves").first.get_attribute("aria-label")
-    _screenshot(page, "more-ways")
+    screenshot(page, "more-ways")
     close(page)
 
 
@@ -277,8 +159,8 @@ def test_a_heatmap_can_be_saved(browser, url, portraits):
     upload(page, portraits["bare"])
     expect_answers(page)
     with page.expect_download() as download:
-        page.get_by_role("link", name=re.compile("Save Grad-CAM of v1")).click()
-    assert download.value.suggested_filename.startswith("v1-grad_cam-")
+        page.get_by_role("link", name=re.compile("Save Grad-CAM of v2")).click()
+    assert download.value.suggested_filename.startswith("v2-grad_cam-")
     assert Image.open(download.value.path()).format == "WEBP"
     close(page)
 
@@ -305,7 +187,7 @@ def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits,
     picture.click(position={"x": left + 265 * scale, "y": top + 240 * scale})
     expect(shown).to_have_attribute("src", first, timeout=PATIENCE)
     assert second != first
-    _screenshot(page, "two-faces")
+    screenshot(page, "two-faces")
     close(page)
 
 
@@ -351,10 +233,5 @@ def test_the_models_figures_are_shown(browser, url):
     expect(table).to_be_visible()
     assert table.locator("tbody tr").count() == 2 * len(VARIANTS)
     assert table.locator("tbody b").count() == 2, "each version's best way"
-    _screenshot(page, "about")
+    screenshot(page, "about")
     close(page)
-
-
-def _screenshot(page: Page, name: str) -> None:
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

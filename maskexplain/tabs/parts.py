@@ -1,0 +1,45 @@
+"""What several tabs are made of: the photo's input with its examples, choices, sentences."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from ..draw import CLASS_TITLES
+from ..model import CLASSES
+from ..photo_input import PhotoInput
+from ..variants import BEST, VARIANTS
+
+Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
+
+TARGETS = [("What each version answers", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+AGAINST = [("no other class", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+WAYS = [("Each version’s best", BEST), *((way.title, key) for key, way in VARIANTS.items())]
+
+
+def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
+    """A photo by upload, paste or snapshot, and below it the examples to click."""
+    photo = PhotoInput(
+        label="Photo",
+        alt_text="Your photo",
+        type="pil",
+        image_mode=None,
+        height=320,
+        sources=["upload", "webcam", "clipboard"],
+        # Unmirrored: the network gets the picture as it is.
+        webcam_options=gr.WebcamOptions(mirror=False),
+        elem_id=elem_id,
+    )
+    gr.Examples(
+        examples=[[str(path)] for path, _ in examples],
+        example_labels=[caption for _, caption in examples],
+        inputs=photo,
+        label="Examples: masks painted over a public-domain portrait",
+    )
+    return photo
+
+
+def status(text: str) -> str:
+    """A sentence for people, read aloud by screen readers when it changes."""
+    return f'<p role="status">{escape(text)}</p>'
