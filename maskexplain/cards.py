@@ -10,15 +10,10 @@ from PIL import Image
 
 from .answer import Prediction
 from .crops import Crop
-from .curves_svg import curves_svg
-from .draw import CLASS_TITLES, data_url, enlarge, overlay, overlay_on_photo
-from .explain import Explanation
-from .figure import question_of
+from .draw import CLASS_TITLES, data_url, enlarge, overlay_on_photo
+from .maps_html import maps
 from .model import CLASSES
-from .regions import RegionHeat
 from .report import Report
-from .variants import Variant, measured_explanations
-from .verdicts import Trust, Verdict
 
 
 def cards(reports: Sequence[Report], photo: Image.Image, crop: Crop, signed: bool = False) -> str:
@@ -34,15 +29,14 @@ def cards(reports: Sequence[Report], photo: Image.Image, crop: Crop, signed: boo
 def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:
     label = report.answer.prediction.label
     name = escape(report.model.name)
+    face = data_url(enlarge(crop.image), "webp")
+    style = f"--face: url({face}); --aspect: {crop.image.width / crop.image.height:.3f}"
     return f"""
-<section class="card" aria-label="Version {name}">
-  <h3>{name} <span class="answer {label}">{CLASS_TITLES[label]}</span>{_unsure(report)}</h3>
+<section class="card" aria-label="Version {name}" style="{style}">
+  <h2>{name} <span class="answer {label}">{CLASS_TITLES[label]}</span>{_unsure(report)}</h2>
   <p class="measured">{_measured(report.model.results)}</p>
-  <div class="top">
-    <img src="{data_url(enlarge(crop.image), "webp")}" alt="The face as {name} is given it">
-    {bars(report.answer.prediction)}
-  </div>
-  {_maps(report, crop.image, signed)}
+  {bars(report.answer.prediction)}
+  {maps(report, crop.image, signed)}
   {_on_photo(report, photo, crop)}
 </section>"""
 
@@ -53,90 +47,6 @@ def _unsure(report: Report) -> str:
         return ""
     title = f"{escape(report.model.name)} counts as unsure below {threshold:.0%}"
     return f'<span class="unsure" title="{title}">unsure: under {threshold:.0%}</span>'
-
-
-def _maps(report: Report, crop: Image.Image, signed: bool) -> str:
-    if not report.ways:
-        return '<p class="waiting">The heatmaps are on their way.</p>'
-    explained = zip(report.ways, report.answer.explanations, report.verdicts, strict=True)
-    figures = "".join(_heatmap(report, crop, signed, *row) for row in explained)
-    tests = "".join(map(_trust, report.ways, report.trust))
-    if not report.trust:
-        tests = '<p class="waiting">More tests of them are on their way.</p>'
-    return f'<div class="maps">{figures}</div>{tests}'
-
-
-def _heatmap(
-    report: Report,
-    crop: Image.Image,
-    signed: bool,
-    way: Variant,
-    explanation: Explanation,
-    verdict: Verdict,
-) -> str:
-    version = report.model.name
-    url = data_url(overlay(crop, explanation, signed=signed), "webp")
-    alt = escape(f"{way.title} of {version}, {question_of(explanation)}, over the face")
-    file = escape(f"{version}-{way.key.replace('/', '-')}-{explanation.target}.webp")
-    return f"""
-<figure>
-  <img src="{url}" alt="{alt}">
-  <figcaption>
-    <b>{way.title}</b> {_earned(report, way)}
-    <a download="{file}" href="{url}" aria-label="Save {alt}">Save</a>
-    <p>{escape(question_of(explanation))}</p>
-    <p class="verdict {verdict.key}">{verdict.title}</p>
-    <p>{verdict.sentence}</p>
-    <p class="record">{_record(report, way)}</p>
-  </figcaption>
-</figure>"""
-
-
-def _earned(report: Report, way: Variant) -> str:
-    measured = measured_explanations(report.model.results)
-    if not measured or way.key != measured["default"]:
-        return ""
-    return f'<span class="earned">best for {escape(report.model.name)}</span>'
-
-
-def _record(report: Report, way: Variant) -> str:
-    """How often this way was right about this version."""
-    scores = measured_explanations(report.model.results)
-    if not scores:
-        return "Never measured for this version."
-    taken, dark = (scores["lights"][light][way.key] for light in ("as_taken", "dark_35"))
-    return (
-        f"On test faces, blurring by its heat beats blurring at random on {taken['beats_random']} "
-        f"of {taken['faces']}, in dim light on {dark['beats_random']} of {dark['faces']} (chance: "
-        "half)."
-    )
-
-
-def _trust(way: Variant, trust: Trust) -> str:
-    if trust.explanation.empty:
-        return ""
-    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in trust.sentences())
-    return f"""
-<details class="trust"><summary>{way.title}: how far to believe it</summary>
-  <div>{curves_svg(trust.curves, way.title)}{_regions(trust.regions)}</div>
-  <ul>{sentences}</ul>
-</details>"""
-
-
-def _regions(regions: dict[str, RegionHeat] | None) -> str:
-    if regions is None:
-        return ""
-    rows = "".join(
-        f"<tr><th scope='row'>{name}</th><td>{heat.heat:.0%}</td><td>{heat.area:.0%}</td>"
-        f"<td>{heat.ratio:.1f}</td></tr>"
-        for name, heat in regions.items()
-        if heat.ratio is not None
-    )
-    return f"""
-<table class="regions"><caption>Where the heat lies</caption>
-<thead><tr><th scope="col">region</th><th scope="col">heat</th><th scope="col">area</th>
-<th scope="col">ratio</th></tr></thead>
-<tbody>{rows}</tbody></table>"""
 
 
 def _on_photo(report: Report, photo: Image.Image, crop: Crop) -> str:

@@ -15,7 +15,10 @@ TITLE = "Mask explainer"
 
 def build_page(models: Sequence[MaskModel], examples: Examples) -> gr.Blocks:
     """The page for these versions; `examples` are pictures with their captions."""
-    with gr.Blocks(title=TITLE, delete_cache=(60, 300), analytics_enabled=False) as page:
+    uploads = (60, 300)  # seconds: how often to look for old ones, and how old is old
+    with gr.Blocks(
+        title=TITLE, delete_cache=uploads, analytics_enabled=False, fill_width=True
+    ) as page:
         gr.HTML(asset("header.html"))
         with gr.Tabs():
             with gr.Tab("Photo", id="photo"):

@@ -1,4 +1,4 @@
-"""How the page and its HTTP API are served: theme, limits, and what a stranger may not do."""
+"""How the page and its HTTP API are served: limits, and what a stranger may not do."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,7 @@ from .answer import MaskModel
 from .api import MAX_BODY, BoundedRequests, make_router
 from .assets import STYLES, scripts
 from .errors import UserError
-
-# System fonts: the page asks no other server for anything.
-THEME = gr.themes.Soft(
-    primary_hue="blue",
-    neutral_hue="slate",
-    font=["system-ui", "sans-serif"],
-    font_mono=["ui-monospace", "monospace"],
-)
+from .theme import page_theme
 
 
 def launch(
@@ -43,7 +36,7 @@ def launch(
             server_port=port,
             share=share,
             auth=auth,
-            theme=THEME,
+            theme=page_theme(),
             css_paths=STYLES,
             head=scripts(),
             max_file_size=MAX_BODY,

@@ -85,8 +85,8 @@ def test_another_class_can_be_explained(browser, url, portraits):
     expect_answers(page)
     before = page.locator("figure img").first.get_attribute("src")
     page.locator("#target").get_by_text("Mask worn incorrectly").click()
-    caption = page.locator("figcaption").first
-    expect(caption).to_contain_text("Why “Mask worn incorrectly”?", timeout=PATIENCE)
+    question = page.locator(".question").first
+    expect(question).to_have_text("Why “Mask worn incorrectly”?", timeout=PATIENCE)
     assert page.locator("figure img").first.get_attribute("src") != before
     expect_answers(page)
     close(page)
@@ -100,8 +100,8 @@ def test_the_newest_question_wins(browser, url, portraits):
     for label in ("Mask worn incorrectly", "Mask worn", "No mask"):
         page.locator("#target").get_by_text(label, exact=True).click()
         page.wait_for_timeout(200)
-    caption = page.locator("figcaption").first
-    expect(caption).to_contain_text("Why “No mask”?", timeout=PATIENCE)
+    question = page.locator(".question").first
+    expect(question).to_have_text("Why “No mask”?", timeout=PATIENCE)
     expect_answers(page)
     page.locator("#target").get_by_text("Mask worn", exact=True).click()
     page.get_by_label("Clear").or_(page.get_by_role("button", name="Remove Image")).first.click()
@@ -126,7 +126,7 @@ def test_more_ways_to_ask(browser, url, portraits):
     expect(page.locator(".ramp.signed")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("figcaption b")).to_have_text(["Occlusion"] * 2, timeout=PATIENCE)
     question = "Why “No mask”, not “Mask worn”?"
-    expect(page.locator("figcaption").first).to_contain_text(question, timeout=PATIENCE)
+    expect(page.locator(".question").first).to_have_text(question, timeout=PATIENCE)
     expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
     page.locator("details.trust summary").first.click()
     expect(page.locator("svg.curves").first).to_be_visible()
@@ -165,6 +165,22 @@ def test_a_heatmap_can_be_saved(browser, url, portraits):
     close(page)
 
 
+def test_a_slider_wipes_the_heat_off(browser, url, portraits):
+    """By keyboard; where it stands is kept while more figures arrive."""
+    page = open_page(browser, url)
+    upload(page, portraits["bare"])
+    slider = page.get_by_role("slider", name="How much heat is shown: Integrated").first
+    expect(slider).to_be_visible(timeout=PATIENCE)
+    picture = page.locator(".pictures").first
+    slider.press("Home")
+    face = picture.screenshot()
+    expect_answers(page)
+    assert slider.input_value() == "0" and picture.screenshot() == face
+    slider.press("End")
+    assert picture.screenshot() != face
+    close(page)
+
+
 def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits, tmp_path):
     bare, masked = (Image.open(portraits[name]) for name in ("bare", "worn_right"))
     both = Image.new("RGB", (900, 600))
@@ -175,17 +191,17 @@ def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits,
     upload(page, tmp_path / "both.png")
     expect_answers(page)
     expect(page.locator("#notice")).to_contain_text("2 faces found")
-    shown = page.locator(".top img").first
-    first = shown.get_attribute("src")
+    shown = page.locator(".card").first
+    first = shown.get_attribute("style")
     page.locator("#face").get_by_text("2 · ").click()
-    expect(shown).not_to_have_attribute("src", first, timeout=PATIENCE)
-    second = shown.get_attribute("src")
+    expect(shown).not_to_have_attribute("style", first, timeout=PATIENCE)
+    second = shown.get_attribute("style")
     picture = page.locator("#numbered img")
     box = picture.bounding_box()
     scale = min(box["width"] / 900, box["height"] / 600)
     left, top = (box["width"] - 900 * scale) / 2, (box["height"] - 600 * scale) / 2
     picture.click(position={"x": left + 265 * scale, "y": top + 240 * scale})
-    expect(shown).to_have_attribute("src", first, timeout=PATIENCE)
+    expect(shown).to_have_attribute("style", first, timeout=PATIENCE)
     assert second != first
     screenshot(page, "two-faces")
     close(page)
@@ -215,7 +231,10 @@ def test_two_visitors_see_their_own_photos(browser, url, portraits):
         upload(page, portraits[name])
     for page in pages:
         expect_answers(page)
-    faces = [page.locator(".top img").first.screenshot() for page in pages]
+    for page in pages:
+        slider = page.get_by_role("slider", name="How much heat is shown").first
+        slider.fill("0")  # the face alone
+    faces = [page.locator(".pictures").first.screenshot() for page in pages]
     bare, dim = (Image.open(BytesIO(face)).convert("L").resize((16, 16)) for face in faces)
     assert np.mean(bare) > 1.5 * np.mean(dim)
     assert ImageChops.difference(bare, dim).getbbox()

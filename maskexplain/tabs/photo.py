@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from ..answer import MaskModel
+from ..assets import asset
 from ..newest import Newest
 from ..photo import find_subjects
 from ..photo_view import WHOLE, PhotoView, face_at, photo_views, photo_zip
@@ -47,27 +48,30 @@ class _PhotoTab:
 
 
 def _layout(examples: Examples) -> _PhotoTab:
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
+    with gr.Row(
+        elem_classes="photo-tab"
+    ):  # placed by style.css: on a phone the result comes second
+        with gr.Column(elem_classes="give"):
             photo = photo_input("photo", examples)
-            target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="target")
-            against, ways, signed = _more_ways()
             whole = gr.Checkbox(label=WHOLE, elem_id="whole")
             numbered = gr.Image(
                 label="Faces found",
                 alt_text="The photo with a numbered box around every face",
                 interactive=False,
                 visible=False,
-                height=260,
+                height=220,
                 buttons=["fullscreen"],
                 elem_id="numbered",
             )
             face = gr.Radio([], label="Which face?", visible=False, elem_id="face")
-        with gr.Column(scale=5, min_width=320):
+        with gr.Column(elem_classes="answered"):
             notice = gr.HTML(status(START), elem_id="notice")
-            result = gr.HTML(elem_id="result")
-            save = gr.Button("Download everything (zip)", size="sm", elem_id="save")
+            result = gr.HTML(asset("start.html"), elem_id="result")
+            save = gr.Button("Download everything (zip)", elem_id="save")
             zipped = gr.HTML(elem_id="zip")
+        with gr.Column(elem_classes="ask"):
+            target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="target")
+            against, ways, signed = _more_ways()
     return _PhotoTab(
         photo, target, against, ways, signed, whole, notice, numbered, face, result, save, zipped
     )
@@ -146,6 +150,6 @@ def _updates(tab: _PhotoTab, view: PhotoView) -> dict:
         tab.notice: status(view.notice or START),
         tab.numbered: gr.Image(view.numbered, visible=found),
         tab.face: gr.Radio(numbers, value=view.chosen if numbers else None, visible=bool(numbers)),
-        tab.result: view.cards,
+        tab.result: view.cards or ("" if view.notice else asset("start.html")),
         tab.zipped: "",
     }
