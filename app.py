@@ -26,8 +26,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", help="versions side by side; default: all there are")
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask everyone for these")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for the whole network")
-    parser.add_argument("--port", type=int, default=7860)
+    # Gradio's own variables: Hugging Face Spaces and many containers set them.
+    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    parser.add_argument("--host", default=host, help="0.0.0.0 for the whole network")
+    parser.add_argument("--port", type=int, default=port)
     args = parser.parse_args(arguments)
     if not 0 < args.port < 2**16:
         parser.error("--port must lie between 1 and 65535.")

@@ -1,4 +1,4 @@
-"""The tab About the models: what was measured of each version, and what the data is."""
+"""The tab About the models: what was measured, what the data is, the API by example."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import gradio as gr
 
 from ..answer import MaskModel
 from ..assets import asset
+from ..details_html import version_details
 from ..results_html import explanations_table, results_table
 
 
@@ -13,5 +14,8 @@ def add_about_tab(models: Sequence[MaskModel]) -> None:
     """Build the tab's contents."""
     gr.HTML(asset("about.html"))
     gr.HTML(results_table(models))
+    gr.HTML(version_details(models), padding=False)
     gr.HTML(asset("explanations.html"))
     gr.HTML(explanations_table(models))
+    gr.HTML(asset("data.html"))
+    gr.HTML(asset("api.html"))

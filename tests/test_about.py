@@ -1,0 +1,84 @@
+"""What is said of the versions: failures in words, confusions, reliability; from real results."""
+
+import re
+
+import pytest
+
+from maskexplain.answer import MaskModel, open_model
+from maskexplain.checkpoints import list_versions
+from maskexplain.details_html import version_details
+from maskexplain.failures import known_failures
+from maskexplain.model import CLASSES
+from maskexplain.reliability_svg import reliability_svg
+
+SHIPPED = [v for v in ("v1", "v2", "v3") if v in list_versions()]
+
+
+@pytest.fixture(scope="module", params=SHIPPED)
+def shipped(request) -> MaskModel:
+    return open_model(request.param)
+
+
+def test_the_shortcut_is_named_where_it_was_measured(shipped):
+    sentences = known_failures(shipped.results)
+    dark = shipped.results["shifts"]["dark_35"]
+    lost = shipped.results["shifts"]["unaugmented"]["balanced_accuracy"] - dark["balanced_accuracy"]
+    named = [s for s in sentences if s.startswith("Dark (35%)")]
+    assert bool(named) == (lost >= 0.05)
+    if named:
+        wrong = sum(row[0] for row in dark["confusion_matrix"][1:])
+        assert f"{wrong} of " in named[0] and "called “Mask worn incorrectly”" in named[0]
+    assert "commonest mistake" in sentences[-1]
+
+
+def test_the_worst_shift_comes_first():
+    counts = [[10, 0, 0], [5, 5, 0], [0, 0, 10]]
+    score = {"pictures": 30, "balanced_accuracy": 0.8, "confusion_matrix": counts}
+    shifts = {
+        "unaugmented": {**score, "balanced_accuracy": 0.95},
+        "gray": score,
+        "dark_35": {**score, "balanced_accuracy": 0.5},
+        "blurred": {**score, "balanced_accuracy": 0.94},
+    }
+    sentences = known_failures({"shifts": shifts, "confusion_matrix": counts})
+    assert [s.split(":")[0] for s in sentences] == [
+        "Dark (35%)",
+        "Gray",
+        "Its commonest mistake on test",
+    ]
+    assert "falls from 0.95 to 0.50; 5 of 20 other faces are called" in sentences[0]
+    assert sentences[-1].endswith("“Mask worn” called “Mask worn incorrectly”, 5 of 10 times.")
+
+
+def test_a_version_that_was_never_measured_has_no_column(tiny, shipped):
+    assert known_failures({}) == []
+    assert version_details([tiny]).count("<section") == 0
+    page = version_details([tiny, shipped])
+    assert page.count("<section") == 1 and f"Measured of {shipped.name}" in page
+
+
+def test_the_confusion_matrices_add_up(shipped):
+    page = version_details([shipped])
+    cells = [int(n) for n in re.findall(r'<td class="(?:right|wrong)"[^>]*>(\d+)</td>', page)]
+    both = (
+        shipped.results["confusion_matrix"]
+        + shipped.results["shifts"]["dark_35"]["confusion_matrix"]
+    )
+    assert cells == [count for row in both for count in row]
+    assert len(cells) == 2 * len(CLASSES) ** 2
+
+
+def test_reliability_has_a_dot_a_bin_with_answers(shipped):
+    calibration = shipped.results["calibration"]
+    filled = [b for b in calibration["bins"] if b["answers"]]
+    svg = reliability_svg(calibration, shipped.name)
+    assert svg.count("<circle") == svg.count('class="interval"') == len(filled)
+    heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', svg)]
+    best = max(range(len(filled)), key=lambda i: filled[i]["accuracy"])
+    assert heights[best] == min(heights), "up is right"
+    assert f"of {filled[-1]['answers']}" in svg
+
+
+def test_names_from_strangers_are_escaped(shipped):
+    named = MaskModel("<b>", shipped.network, shipped.results, shipped.device)
+    assert "<b>" not in version_details([named])

@@ -1,0 +1,60 @@
+"""What every tab must keep to: WCAG AA by axe-core, nothing sticking out, one server asked."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import PATIENCE, close, needs_browser, open_page, screenshot, upload
+from playwright.sync_api import Page, expect
+
+pytestmark = needs_browser
+LOOKS = [(1400, False), (1400, True), (390, False), (390, True)]  # width, dark
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds, one line a rule, with the first places."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{v['impact']} {v['id']}: {[node['target'] for node in v['nodes'][:3]]}" for v in found
+    ]
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark):
+    page = open_page(browser, url, width, dark)
+    upload(page, portraits["striped_dim"])
+    expect(page.locator(".curves").first).to_be_attached(timeout=PATIENCE)
+    expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    for tab in page.get_by_role("tab").all():
+        name = tab.inner_text()
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+        page.wait_for_timeout(1000)
+        assert violations(page) == [], name
+        assert overflow(page) <= 0, f"{name} sticks out"
+        screenshot(page, f"{name.lower().replace(' ', '-')}-{width}-{'dark' if dark else 'light'}")
+    close(page)
+
+
+def test_the_keyboard_reaches_what_matters(browser, url, portraits):
+    """With Tab alone: the photo's input, a heatmap's slider, its save link, the details."""
+    page = open_page(browser, url)
+    upload(page, portraits["bare"])
+    expect(page.locator(".curves").first).to_be_attached(timeout=PATIENCE)
+    expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    page.locator("body").click(position={"x": 2, "y": 2})
+    reached = set()
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "(e => e.closest('.reveal') ? 'slider' : e.closest('summary') ? 'details' : "
+                "e.matches('.card a[download]') ? 'save' : e.role || e.tagName)"
+                "(document.activeElement)"
+            )
+        )
+    assert {"slider", "details", "save"} <= reached, reached
+    close(page)
