@@ -18,7 +18,7 @@ from browser import (
 )
 from conftest import noise
 from PIL import Image, ImageChops
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from maskexplain.model import CLASSES
 from maskexplain.variants import VARIANTS
@@ -166,19 +166,25 @@ def test_a_heatmap_can_be_saved(browser, url, portraits):
 
 
 def test_a_slider_wipes_the_heat_off(browser, url, portraits):
-    """By keyboard; where it stands is kept while more figures arrive."""
+    """By keyboard; where it stands, and the focus, are kept while more figures arrive."""
     page = open_page(browser, url)
     upload(page, portraits["bare"])
     slider = page.get_by_role("slider", name="How much heat is shown: Integrated").first
     expect(slider).to_be_visible(timeout=PATIENCE)
-    picture = page.locator(".pictures").first
+    heat = page.locator(".pictures img").first
     slider.press("Home")
-    face = picture.screenshot()
+    assert _clip(heat) == "inset(0px 100% 0px 0px)", "the face alone"
     expect_answers(page)
-    assert slider.input_value() == "0" and picture.screenshot() == face
-    slider.press("End")
-    assert picture.screenshot() != face
+    assert slider.input_value() == "0" and _clip(heat) == "inset(0px 100% 0px 0px)"
+    assert slider.evaluate("slider => slider === document.activeElement")
+    page.keyboard.press("End")
+    expect(slider).to_have_value("100")
+    assert _clip(heat) == "inset(0px 0% 0px 0px)"
     close(page)
+
+
+def _clip(picture: Locator) -> str:
+    return picture.evaluate("img => getComputedStyle(img).clipPath")
 
 
 def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits, tmp_path):
