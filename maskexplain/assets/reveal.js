@@ -1,5 +1,6 @@
 // A slider wipes a heatmap off its face. The cards are written anew whenever more is known: where
 // a slider stood, which details were open and what had the keyboard is kept by name and put back.
+// Gradio patches what is there, so attributes are lost as well as elements.
 (() => {
   const KEPT = ".card .reveal input, .card summary, .card a[download]";
   const values = new Map();
@@ -10,8 +11,11 @@
     element.ariaLabel ??
     (element.closest("figure")?.querySelector("img")?.alt ?? "") +
       (element.closest("section")?.ariaLabel ?? "") + element.textContent;
-  const wipe = (slider) =>
-    slider.closest(".reveal").style.setProperty("--shown", slider.value + "%");
+  const wipe = (slider) => {
+    const style = slider.closest(".reveal").style;
+    const shown = slider.value + "%";
+    if (style.getPropertyValue("--shown") !== shown) style.setProperty("--shown", shown);
+  };
 
   const putBack = (element) => {
     const name = nameOf(element);
@@ -19,7 +23,7 @@
       element.value = values.get(name);
       wipe(element);
     }
-    if (opened.has(name)) element.parentElement.open = true;
+    if (opened.has(name) && !element.parentElement.open) element.parentElement.open = true;
     if (focused === name && document.activeElement === document.body)
       element.focus({ preventScroll: true });
   };
@@ -40,7 +44,12 @@
   });
   document.addEventListener("pointerdown", () => (focused = null));
   new MutationObserver((changes) => {
-    for (const { addedNodes } of changes)
-      for (const node of addedNodes) node.querySelectorAll?.(KEPT).forEach(putBack);
-  }).observe(document, { childList: true, subtree: true });
+    for (const { type, target, addedNodes } of changes)
+      for (const node of type === "attributes" ? [target] : addedNodes)
+        node.querySelectorAll?.(KEPT).forEach(putBack);
+  }).observe(document, {
+    childList: true,
+    subtree: true,
+    attributeFilter: ["style", "open"],
+  });
 })();
