@@ -36,7 +36,11 @@ def compared(crop: Image.Image, comparison: Comparison, reports: Sequence[Report
         _Row("Is that map true?", "tested on this face", lambda i: _verdict(reports[i])),
         _other_light(comparison),
         _Row("In dim light", "measured on test faces", lambda i: _dim(reports[i].model.results)),
-        _Row("This way to explain", "on how many test faces it beats chance", lambda i: _record(reports[i])),
+        _Row(
+            "This way to explain",
+            "on how many test faces it beats chance",
+            lambda i: _record(reports[i]),
+        ),
     ]
     names = [escape(report.model.name) for report in reports]
     head = "".join(f'<div role="columnheader">{name}</div>' for name in names)

@@ -75,10 +75,7 @@ def _layout(examples: Examples) -> _CompareTab:
         with gr.Column(scale=2, min_width=300):
             photo = photo_input("compare-photo", examples)
             faces = face_controls("compare")
-            way = gr.Radio(WAYS, value=BEST, label="Explain in which way?", elem_id="compare-way")
-            target = gr.Radio(
-                TARGETS, value="", label="Explain which class?", elem_id="compare-target"
-            )
+            way, target = _questions()
         with gr.Column(scale=5, min_width=320):
             notice = gr.HTML(status(START), elem_id="compare-notice")
             said = gr.HTML(elem_id="compare-said")
@@ -86,6 +83,13 @@ def _layout(examples: Examples) -> _CompareTab:
             save = gr.Button("Download the comparison (zip)", size="sm", elem_id="compare-save")
             zipped = gr.HTML(elem_id="compare-zip")
     return _CompareTab(photo, visit, faces, way, target, notice, said, table, save, zipped)
+
+
+def _questions() -> tuple[gr.Radio, gr.Radio]:
+    with gr.Accordion("Explain in another way, or another class", open=False, elem_id="other"):
+        way = gr.Radio(WAYS, value=BEST, label="Explain in which way?", elem_id="compare-way")
+        target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="compare-target")
+    return way, target
 
 
 def _example(examples: Examples) -> Path | None:
