@@ -54,7 +54,7 @@ def compared(crop: Image.Image, comparison: Comparison, reports: Sequence[Report
 
 
 def _row(row: _Row, names: Sequence[str]) -> str:
-    hint = f"<small>{row.hint}</small>" if row.hint else ""
+    hint = f" <small>{row.hint}</small>" if row.hint else ""
     cells = "".join(f'<div role="cell">{row.cell(i)}</div>' for i in range(len(names)))
     return f'<div role="row"><div role="rowheader">{row.title}{hint}</div>{cells}</div>'
 
