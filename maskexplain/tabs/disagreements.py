@@ -20,7 +20,9 @@ WITHOUT = (
     "To see them, start the program with the data folder: python app.py --data DIR (an image "
     "folder of face crops, with its CSV beside it)."
 )
-FIRST = "Every version answers every test picture once; that takes a minute, on a busy machine some more."
+FIRST = (
+    "Every version answers every test picture once; that takes a minute, on a busy machine more."
+)
 UNREADABLE = (
     "A picture of the data folder cannot be read: whoever serves this page finds its name in the "
     "terminal."
