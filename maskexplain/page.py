@@ -6,15 +6,22 @@ import gradio as gr
 
 from .answer import MaskModel
 from .assets import asset
+from .disagreements import SplitAnswers
 from .tabs.about import add_about_tab
+from .tabs.compare import add_compare_tab
 from .tabs.parts import Examples
 from .tabs.photo import add_photo_tab
 
 TITLE = "Mask explainer"
 
 
-def build_page(models: Sequence[MaskModel], examples: Examples) -> gr.Blocks:
-    """The page for these versions; `examples` are pictures with their captions."""
+def build_page(
+    models: Sequence[MaskModel], examples: Examples, split: SplitAnswers | None = None
+) -> gr.Blocks:
+    """The page for these versions; `examples` are pictures with their captions.
+
+    `split`: the test pictures of a data folder, whose disagreements the page then shows.
+    """
     uploads = (60, 300)  # seconds: how often to look for old ones, and how old is old
     with gr.Blocks(
         title=TITLE, delete_cache=uploads, analytics_enabled=False, fill_width=True
@@ -22,7 +29,9 @@ def build_page(models: Sequence[MaskModel], examples: Examples) -> gr.Blocks:
         gr.HTML(asset("header.html"))
         with gr.Tabs():
             with gr.Tab("Photo", id="photo"):
-                add_photo_tab(models, examples)
+                photo = add_photo_tab(models, examples)
+            with gr.Tab("Compare", id="compare") as compare:
+                add_compare_tab(models, examples, compare, photo, split)
             with gr.Tab("About the models", id="about"):
                 add_about_tab(models)
     return page

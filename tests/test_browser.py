@@ -51,7 +51,7 @@ def test_upload_shows_both_versions(browser, url, portraits, width, dark):
     upload(page, portraits["worn_right"])
     expect_answers(page)
     expect(page.locator("#notice")).to_contain_text("One face found")
-    expect(page.locator("#numbered img")).to_be_visible()
+    expect(page.locator("#photo-numbered img")).to_be_visible()
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "nothing sticks out sideways"
     screenshot(page, f"photo-{width}-{'dark' if dark else 'light'}")
@@ -199,10 +199,10 @@ def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits,
     expect(page.locator("#notice")).to_contain_text("2 faces found")
     shown = page.locator(".card").first
     first = shown.get_attribute("style")
-    page.locator("#face").get_by_text("2 · ").click()
+    page.locator("#photo-face").get_by_text("2 · ").click()
     expect(shown).not_to_have_attribute("style", first, timeout=PATIENCE)
     second = shown.get_attribute("style")
-    picture = page.locator("#numbered img")
+    picture = page.locator("#photo-numbered img")
     box = picture.bounding_box()
     scale = min(box["width"] / 900, box["height"] / 600)
     left, top = (box["width"] - 900 * scale) / 2, (box["height"] - 600 * scale) / 2
