@@ -1,0 +1,142 @@
+"""The smallest change of one slider that changes a version's answer."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .answer import MaskModel
+from .changes import SLIDERS, Changes, Sitter
+from .draw import CLASS_TITLES
+from .sweep import Sweep, sweep
+
+# What has happened to the face where a slider went down, and where it went up.
+MOVED = {
+    "light": ("the light falls to {}", "the light rises to {}"),
+    "blur": ("only {} across the face are left", "there are {} across the face"),
+    "gray": ("only {} of the colour is taken away", "{} of the colour is taken away"),
+    "turn": ("the face is turned to {}", "the face is turned to {}"),
+    "size": ("the face shrinks to {}", "the face grows to {}"),
+}
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A version's answer changes from `before` to `after` when `slider` goes from `start` to
+    `value`, and one step earlier it does not.
+
+    `share`: how far that is, as a part (0..1) of the slider's whole way.
+    """
+
+    version: str
+    slider: str
+    start: int
+    value: int
+    before: str
+    after: str
+
+    @property
+    def share(self) -> float:
+        return SLIDERS[self.slider].share(self.start, self.value)
+
+    def sentence(self) -> str:
+        """For people."""
+        moved = MOVED[self.slider][self.value > self.start]
+        where = moved.format(SLIDERS[self.slider].text(self.value))
+        return f"{self.version} says “{CLASS_TITLES[self.after]}” as soon as {where}"
+
+
+@dataclass(frozen=True)
+class FlipSearch:
+    """What was found so far.
+
+    `changes`: the setting that it starts from. `flips`: smallest share first. `kept`: pairs of a
+    version and a slider along which its answer stays the same. `done` of `total` pairs are
+    searched, `now` being the next.
+    """
+
+    changes: Changes
+    flips: tuple[Flip, ...]
+    kept: tuple[tuple[str, str], ...]
+    done: int
+    total: int
+    now: tuple[str, str] | None
+
+
+def find_flips(
+    models: Sequence[MaskModel], sitter: Sitter, changes: Changes
+) -> Iterator[FlipSearch]:
+    """Search every version along every slider, from `changes`; yields before each and at the end.
+
+    Raises ChangeError for a mask on a face without landmarks.
+    """
+    pairs = [(model, key) for model in models for key in SLIDERS]
+    flips: list[Flip] = []
+    kept: list[tuple[str, str]] = []
+    for done, (model, key) in enumerate(pairs):
+        yield _so_far(changes, flips, kept, done, len(pairs), (model.name, key))
+        flip = find_flip(model, sitter, changes, key)
+        if flip is None:
+            kept.append((model.name, key))
+        else:
+            flips.append(flip)
+    yield _so_far(changes, flips, kept, len(pairs), len(pairs), None)
+
+
+def _so_far(changes, flips, kept, done, total, now) -> FlipSearch:
+    nearest_first = tuple(sorted(flips, key=lambda flip: flip.share))
+    return FlipSearch(changes, nearest_first, tuple(kept), done, total, now)
+
+
+def find_flip(model: MaskModel, sitter: Sitter, changes: Changes, slider: str) -> Flip | None:
+    """The nearest value of one slider at which a version's answer differs from that at `changes`.
+
+    24 values from end to end are looked at first; between the nearest that differs, on either
+    side, and the one before it the change is found to the step by halving. An answer that comes
+    and goes between two of the 24 is missed. None where all of them agree.
+    """
+    start = getattr(changes, slider)
+    coarse = sweep(model, sitter, changes, slider)
+    brackets = [b for b in (_bracket(coarse, start, way) for way in (-1, 1)) if b is not None]
+    found = [_halved(model, sitter, changes, slider, same, other) for same, other in brackets]
+    if not found:
+        return None
+    value, after = min(found, key=lambda pair: SLIDERS[slider].share(start, pair[0]))
+    before = coarse.labels[coarse.values.index(start)]
+    return Flip(model.name, slider, start, value, before, after)
+
+
+Answered = tuple[int, str]  # a value and the class answered there
+
+
+def _bracket(coarse: Sweep, start: int, way: int) -> tuple[Answered, Answered] | None:
+    """Going one way (-1 or 1): the last value with the present answer, the first with another."""
+    answers = list(zip(coarse.values, coarse.labels, strict=True))[::way]
+    answers = answers[[value for value, _ in answers].index(start) :]
+    for same, other in zip(answers, answers[1:], strict=False):
+        if other[1] != answers[0][1]:
+            return same, other
+    return None
+
+
+def _halved(
+    model: MaskModel,
+    sitter: Sitter,
+    changes: Changes,
+    slider: str,
+    same: Answered,
+    other: Answered,
+) -> Answered:
+    """The value next to one with the answer of `same` that has another; the answer there."""
+    while abs(same[0] - other[0]) > 1:
+        middle = (same[0] + other[0]) // 2
+        label = sweep(model, sitter, changes, slider, (middle,)).labels[0]
+        if label == same[1]:
+            same = (middle, label)
+        else:
+            other = (middle, label)
+    return other
+
+
+def setting_of(search: FlipSearch, index: int) -> Changes:
+    """The setting at which a found flip (by its place in the list) has happened."""
+    flip = search.flips[index]
+    return replace(search.changes, **{flip.slider: flip.value})
