@@ -43,7 +43,7 @@ class ChangeError(UserError):
 
 @dataclass(frozen=True)
 class Slider:
-    """A change that comes by degrees: whole numbers from `low` to `high`; `neutral` changes nothing.
+    """A change that comes by degrees: whole numbers, `low` to `high`; `neutral` changes nothing.
 
     `text` writes a value with its unit.
     """

@@ -49,16 +49,14 @@ class FlipSearch:
     """What was found so far.
 
     `changes`: the setting that it starts from. `flips`: smallest share first. `kept`: pairs of a
-    version and a slider along which its answer stays the same. `done` of `total` pairs are
-    searched, `now` being the next.
+    version and a slider along which its answer stays the same. `waiting`: such pairs that are not
+    searched yet.
     """
 
     changes: Changes
-    flips: tuple[Flip, ...]
-    kept: tuple[tuple[str, str], ...]
-    done: int
-    total: int
-    now: tuple[str, str] | None
+    flips: tuple[Flip, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    waiting: tuple[tuple[str, str], ...] = ()
 
 
 def find_flips(
@@ -69,21 +67,15 @@ def find_flips(
     Raises ChangeError for a mask on a face without landmarks.
     """
     pairs = [(model, key) for model in models for key in SLIDERS]
-    flips: list[Flip] = []
-    kept: list[tuple[str, str]] = []
-    for done, (model, key) in enumerate(pairs):
-        yield _so_far(changes, flips, kept, done, len(pairs), (model.name, key))
+    search = FlipSearch(changes, waiting=tuple((model.name, key) for model, key in pairs))
+    for model, key in pairs:
+        yield search
         flip = find_flip(model, sitter, changes, key)
-        if flip is None:
-            kept.append((model.name, key))
-        else:
-            flips.append(flip)
-    yield _so_far(changes, flips, kept, len(pairs), len(pairs), None)
-
-
-def _so_far(changes, flips, kept, done, total, now) -> FlipSearch:
-    nearest_first = tuple(sorted(flips, key=lambda flip: flip.share))
-    return FlipSearch(changes, nearest_first, tuple(kept), done, total, now)
+        found = (*search.flips, flip) if flip else search.flips
+        kept = search.kept if flip else (*search.kept, (model.name, key))
+        nearest_first = tuple(sorted(found, key=lambda flip: flip.share))
+        search = FlipSearch(changes, nearest_first, kept, search.waiting[1:])
+    yield search
 
 
 def find_flip(model: MaskModel, sitter: Sitter, changes: Changes, slider: str) -> Flip | None:

@@ -9,6 +9,7 @@ from .assets import asset
 from .tabs.about import add_about_tab
 from .tabs.parts import Examples
 from .tabs.photo import add_photo_tab
+from .tabs.what_if import add_what_if_tab
 
 TITLE = "Mask explainer"
 
@@ -19,7 +20,9 @@ def build_page(models: Sequence[MaskModel], examples: Examples) -> gr.Blocks:
         gr.HTML(asset("header.html"))
         with gr.Tabs():
             with gr.Tab("Photo", id="photo"):
-                add_photo_tab(models, examples)
+                photo = add_photo_tab(models, examples)
+            with gr.Tab("What if", id="whatif") as whatif:
+                add_what_if_tab(models, examples, photo, whatif)
             with gr.Tab("About the models", id="about"):
                 add_about_tab(models)
     return page
