@@ -7,7 +7,7 @@ from .draw import CLASS_TITLES
 from .model import CLASSES
 from .sweep import Sweep
 
-WIDTH, HEIGHT = 320, 136
+WIDTH, HEIGHT = 260, 140
 LEFT, RIGHT, TOP, BOTTOM = 34, 8, 8, 36
 BAND = 6  # height of the strip that shows the answer
 
