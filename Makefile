@@ -19,8 +19,8 @@ test: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
-	$(BIN)/python -m benchmarks.what_if
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
+	$(BIN)/python -m benchmarks.what_if
 
 lint: $(READY)
 	$(BIN)/ruff check .

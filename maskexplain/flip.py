@@ -70,30 +70,30 @@ def find_flips(
     search = FlipSearch(changes, waiting=tuple((model.name, key) for model, key in pairs))
     for model, key in pairs:
         yield search
-        flip = find_flip(model, sitter, changes, key)
-        found = (*search.flips, flip) if flip else search.flips
-        kept = search.kept if flip else (*search.kept, (model.name, key))
-        nearest_first = tuple(sorted(found, key=lambda flip: flip.share))
-        search = FlipSearch(changes, nearest_first, kept, search.waiting[1:])
+        found = flips_along(model, sitter, changes, key)
+        kept = search.kept if found else (*search.kept, (model.name, key))
+        nearest_first = sorted((*search.flips, *found), key=lambda flip: flip.share)
+        search = FlipSearch(changes, tuple(nearest_first), kept, search.waiting[1:])
     yield search
 
 
-def find_flip(model: MaskModel, sitter: Sitter, changes: Changes, slider: str) -> Flip | None:
-    """The nearest value of one slider at which a version's answer differs from that at `changes`.
+def flips_along(
+    model: MaskModel, sitter: Sitter, changes: Changes, slider: str
+) -> tuple[Flip, ...]:
+    """Going down and going up one slider, where a version's answer first differs from that at
+    `changes`; the nearer one first, none where it never does.
 
-    24 values from end to end are looked at first; between the nearest that differs, on either
-    side, and the one before it the change is found to the step by halving. An answer that comes
-    and goes between two of the 24 is missed. None where all of them agree.
+    24 values from end to end are looked at; between the first that differs and the one before it
+    the change is found to the step by halving. An answer that comes and goes between two of the 24
+    is missed.
     """
     start = getattr(changes, slider)
     coarse = sweep(model, sitter, changes, slider)
+    before = coarse.labels[coarse.values.index(start)]
     brackets = [b for b in (_bracket(coarse, start, way) for way in (-1, 1)) if b is not None]
     found = [_halved(model, sitter, changes, slider, same, other) for same, other in brackets]
-    if not found:
-        return None
-    value, after = min(found, key=lambda pair: SLIDERS[slider].share(start, pair[0]))
-    before = coarse.labels[coarse.values.index(start)]
-    return Flip(model.name, slider, start, value, before, after)
+    flips = [Flip(model.name, slider, start, value, before, after) for value, after in found]
+    return tuple(sorted(flips, key=lambda flip: flip.share))
 
 
 Answered = tuple[int, str]  # a value and the class answered there

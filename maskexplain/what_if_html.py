@@ -144,8 +144,8 @@ def flips_html(search: FlipSearch) -> str:
     """What the search found: the smallest change, and where answers stay."""
     if search.waiting:
         version, key = search.waiting[0]
-        total = len(search.waiting) + len(search.flips) + len(search.kept)
-        done = total - len(search.waiting)
+        searched = {(flip.version, flip.slider) for flip in search.flips} | set(search.kept)
+        done, total = len(searched), len(searched) + len(search.waiting)
         progress = f"Searching {escape(version)} along {SLIDERS[key].title.lower()}"
         return (
             f'<p role="status">{progress}: {done} of {total} done.</p>'

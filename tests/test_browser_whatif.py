@@ -101,7 +101,7 @@ def test_find_the_flip_says_it_and_goes_there(browser, url):
     found = page.locator("#whatif-found")
     expect(found).to_contain_text("the smallest change of all", timeout=PATIENCE)
     flips = page.locator("#whatif-flips label")
-    sentence = flips.filter(has_text="v2 says “Mask worn incorrectly”").filter(has_text="the light")
+    sentence = flips.filter(has_text="v2 says “Mask worn incorrectly” as soon as the light falls")
     expect(sentence).to_have_count(1)
     value = sentence.inner_text().split("%")[0].split()[-1]
     sentence.click()
