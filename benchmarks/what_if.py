@@ -183,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         read = measure(pages, args.steps)
         chromium.close()
     print(table(read), verdict(read), sep="\n")
+    print(f"load average of the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
 if __name__ == "__main__":
