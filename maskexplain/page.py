@@ -25,4 +25,10 @@ def build_page(models: Sequence[MaskModel], examples: Examples) -> gr.Blocks:
                 add_what_if_tab(models, examples, photo, whatif)
             with gr.Tab("About the models", id="about"):
                 add_about_tab(models)
+
+        def forget(request: gr.Request) -> None:
+            """What the tabs remember of a visitor's photos leaves the memory with the visitor."""
+            page.state_holder.delete_state(request.session_hash)
+
+        page.unload(forget)
     return page
