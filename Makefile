@@ -1,5 +1,6 @@
 # make demo: serve the page.  make test: run the tests.
-# make bench: the speed of explanations; with DATA=DIR of training, too.
+# make bench: the speed of explanations and of the What if tab (with Chromium); with DATA=DIR of
+# training, too.
 # Each makes the environment in .venv first, where it is missing or requirements.txt has changed.
 
 PYTHON ?= python3
@@ -19,6 +20,7 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
+	$(BIN)/python -m benchmarks.what_if
 
 lint: $(READY)
 	$(BIN)/ruff check .

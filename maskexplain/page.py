@@ -11,6 +11,7 @@ from .tabs.about import add_about_tab
 from .tabs.compare import add_compare_tab
 from .tabs.parts import Examples
 from .tabs.photo import add_photo_tab
+from .tabs.what_if import add_what_if_tab
 
 TITLE = "Mask explainer"
 
@@ -32,6 +33,14 @@ def build_page(
                 photo = add_photo_tab(models, examples)
             with gr.Tab("Compare", id="compare") as compare:
                 add_compare_tab(models, examples, compare, photo, split)
+            with gr.Tab("What if", id="whatif") as whatif:
+                add_what_if_tab(models, examples, whatif, photo)
             with gr.Tab("About the models", id="about"):
                 add_about_tab(models)
+
+        def forget(request: gr.Request) -> None:
+            """What the tabs remember of a visitor's photos leaves the memory with the visitor."""
+            page.state_holder.delete_state(request.session_hash)
+
+        page.unload(forget)
     return page
