@@ -35,7 +35,7 @@ def build_page(
                 add_compare_tab(models, examples, compare, photo, split)
             with gr.Tab("What if", id="whatif") as whatif:
                 add_what_if_tab(models, examples, whatif, photo)
-            with gr.Tab("About the models", id="about"):
+            with gr.Tab("About", id="about"):
                 add_about_tab(models)
 
         def forget(request: gr.Request) -> None:

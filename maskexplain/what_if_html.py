@@ -93,7 +93,7 @@ def _card(model: MaskModel, answer: Answer, crop: Image.Image) -> str:
     empty = "No place speaks for the answer: the map is empty." if explanation.empty else ""
     return f"""
 <section class="card" aria-label="Version {name}, what if">
-  <h3>{name} {_pill(answer)}{_unsure(model, answer)}</h3>
+  <h2>{name} {_pill(answer)}{_unsure(model, answer)}</h2>
   <div class="top">
     {bars(answer.prediction)}
     <img src="{url}" alt="{alt}">

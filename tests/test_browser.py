@@ -250,7 +250,7 @@ def test_two_visitors_see_their_own_photos(browser, url, portraits):
 
 def test_the_models_figures_are_shown(browser, url):
     page = open_page(browser, url)
-    page.get_by_role("tab", name="About the models").click()
+    page.get_by_role("tab", name="About").click()
     table = page.get_by_role("region", name="Measured results")
     expect(table).to_be_visible()
     assert table.locator("tbody tr").count() == 2

@@ -36,11 +36,11 @@ QUIET = {"show_progress": "hidden", "concurrency_id": "what-if", "concurrency_li
 
 
 def add_what_if_tab(
-    models: Sequence[MaskModel], examples: Examples, photo: gr.Image, opened: gr.Tab
+    models: Sequence[MaskModel], examples: Examples, opened: gr.Tab, photo: gr.Image
 ) -> None:
     """Build and wire the tab's contents.
 
-    `photo`: the Photo tab's input, whose picture is taken over; `opened`: the tab itself. The
+    `opened`: the tab itself; `photo`: the Photo tab's input, whose picture is taken over then. The
     first of `examples` is the bare face to begin with.
     """
     gr.HTML(lessons(models), elem_id="whatif-lessons")
