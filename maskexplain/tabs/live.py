@@ -29,7 +29,7 @@ def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) ->
     newest = max(by_name, key=by_number)
     with gr.Row(elem_id="live"):
         with gr.Column(scale=2, min_width=280, elem_id="live-controls"):
-            camera = _camera()
+            camera = make_camera()
             gr.HTML(asset("camera_trouble.html"), elem_id="camera-trouble")
             freeze = gr.Button("Freeze: explain this picture in full", elem_id="freeze")
             version = gr.Radio(
@@ -68,7 +68,8 @@ def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) ->
     )
 
 
-def _camera() -> LiveInput:
+def make_camera() -> LiveInput:
+    """The camera as a stream of frames."""
     return LiveInput(
         label="Camera",
         sources=["webcam"],
