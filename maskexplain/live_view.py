@@ -12,6 +12,7 @@ from .answer import MaskModel
 from .cards import bars
 from .crops import Crop, crop_face
 from .draw import CLASS_TITLES, relative_heat
+from .errors import UserError
 from .explain import Question, answer_and_explain
 from .images import ImageError, read_image
 from .live_picture import heat_url, live_picture
@@ -40,17 +41,20 @@ def live_view(model: MaskModel, frame: bytes | ImageError, scene: Scene, now: fl
     """Answer one frame (a JPEG's bytes) at `now` (seconds, of a clock that only goes forward).
 
     The main face is explained, for the class that is shown; the others are answered. Nothing is
-    raised for a bad frame: the view says what is wrong with it.
+    raised for a bad frame, which would be a toast a frame: the view says what is wrong.
     """
+    if scene.version != model.name:
+        scene = Scene(model.name)  # another version's answers are no part of this one's
     try:
         if isinstance(frame, ImageError):
             raise frame
         image = read_image(frame, max_side=MAX_FRAME)
-    except ImageError as error:
+        return _seen(model, frame, image, advance(scene, image, now), now)
+    except UserError as error:
         return LiveView(str(error), "", scene)
-    if scene.version != model.name:
-        scene = Scene(model.name)  # another version's answers are no part of this one's
-    scene = advance(scene, image, now)
+
+
+def _seen(model: MaskModel, frame: bytes, image: Image.Image, scene: Scene, now: float) -> LiveView:
     tracks = scene.visible(now)
     crops = [crop_face(image, track.face) for track in tracks]
     tracks = _answer(model, tracks, crops, now)
