@@ -132,15 +132,18 @@ def test_two_viewers_are_both_answered(browser, url):
         close(page)
 
 
-NEW_TAB = {"denied": [], "missing": ["camera"]}  # what is permitted
+TROUBLES = {  # the browser's flags, and what is permitted
+    "denied": (["--use-fake-device-for-media-stream", "--deny-permission-prompts"], []),
+    "missing": ([], ["camera"]),
+}
 
 
-@pytest.mark.parametrize("trouble", NEW_TAB)
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_camera_that_does_not_start_is_said_in_the_page(browser, url, trouble):
     """Not permitted, and none there."""
-    fake = ["--use-fake-device-for-media-stream"] if trouble == "denied" else []
-    own = browser.browser_type.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
-    page = own.new_context(permissions=NEW_TAB[trouble]).new_page()
+    flags, permitted = TROUBLES[trouble]
+    own = browser.browser_type.launch(executable_path=CHROMIUM, args=[*QUIET, *flags])
+    page = own.new_context(permissions=permitted).new_page()
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
