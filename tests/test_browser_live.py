@@ -152,7 +152,7 @@ def test_a_camera_that_does_not_start_is_said_in_the_page(browser, url, trouble)
     expect(page.locator(f"#camera-trouble .{trouble}")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#camera-trouble p:visible")).to_have_count(1)
     assert not errors, "said in the page, not in the console"
-    expect(page.get_by_text("Click to Access Webcam").locator("visible=true")).to_be_visible()
+    expect(page.get_by_role("button", name="Click to Access Webcam")).to_be_visible()
     screenshot(page, f"live-{trouble}")
     own.close()
 
