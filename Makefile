@@ -1,6 +1,6 @@
 # make demo: serve the page.  make test: run the tests.
-# make bench: the speed of explanations and of the What if tab (with Chromium); with DATA=DIR of
-# training, too.
+# make bench: the speed of explanations, of Live and of What if (these two need Chromium); with
+# DATA=DIR of training, too.
 # Each makes the environment in .venv first, where it is missing or requirements.txt has changed.
 
 PYTHON ?= python3
@@ -19,8 +19,9 @@ test: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
-	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
+	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.what_if
+	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from .assets import asset
 from .disagreements import SplitAnswers
 from .tabs.about import add_about_tab
 from .tabs.compare import add_compare_tab
+from .tabs.live import add_live_tab
 from .tabs.parts import Examples
 from .tabs.photo import add_photo_tab
 from .tabs.what_if import add_what_if_tab
@@ -28,9 +29,11 @@ def build_page(
         title=TITLE, delete_cache=uploads, analytics_enabled=False, fill_width=True
     ) as page:
         gr.HTML(asset("header.html"))
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab("Photo", id="photo"):
                 photo = add_photo_tab(models, examples)
+            with gr.Tab("Live", id="live"):
+                add_live_tab(models, photo, tabs)
             with gr.Tab("Compare", id="compare") as compare:
                 add_compare_tab(models, examples, compare, photo, split)
             with gr.Tab("What if", id="whatif") as whatif:
