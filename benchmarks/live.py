@@ -9,7 +9,6 @@ python -m benchmarks.live [--model v3] [--seconds 10] [--turns 3]
 """
 
 import argparse
-import base64
 import os
 import shutil
 import socket
@@ -33,6 +32,7 @@ from maskexplain.answer import open_model
 from maskexplain.checkpoints import by_number, list_versions
 from maskexplain.errors import UserError
 from maskexplain.examples import example_pictures
+from maskexplain.live_picture import frame_name
 from maskexplain.serve import launch
 from maskexplain.tabs.live import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
 
@@ -41,12 +41,16 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 MIN_SHARE, MIN_ROUNDS = 0.7, 20.0  # of the empty handler's rounds; a second
 WARM_UP = 3.0  # seconds
 
-# Notes when each frame is taken and when its answer is drawn; a frame is known by its length and
-# its end. The picture's address is the frame itself; the empty handler names the frame it got.
+# Notes when each frame is taken and when its answer is drawn; both handlers name the frame they got
+# (live_picture.frame_name).
 WATCH = """
 (() => {
   const taken = new Map();
-  const name = (url) => `${url.length}:${url.slice(-80)}`;
+  const name = (url) => {
+    const body = url.slice(url.indexOf(",") + 1);
+    const bytes = (body.length / 4) * 3 - (body.match(/=*$/)[0].length);
+    return `${bytes}:${body.slice(-(76 + (bytes % 3 ? 4 : 0)))}`;
+  };
   const read = HTMLCanvasElement.prototype.toDataURL;
   HTMLCanvasElement.prototype.toDataURL = function (...args) {
     const now = performance.now();
@@ -57,9 +61,7 @@ WATCH = """
   window.delays = [];
   let last;
   new MutationObserver(() => {
-    const picture = document.querySelector("#live-shown img.frame");
-    const empty = document.querySelector("#live-shown [data-frame]");
-    const shown = picture ? name(picture.src) : empty?.dataset.frame;
+    const shown = document.querySelector("#live-shown [data-frame]")?.dataset.frame;
     if (!shown || shown === last) return;
     last = shown;
     const began = taken.get(shown);
@@ -94,9 +96,8 @@ def empty_page() -> gr.Blocks:
 
 
 def named(frame: bytes) -> str:
-    """The name by which the browser knows a frame: its address's length and end."""
-    url = f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}"
-    return f'<i data-frame="{len(url)}:{url[-80:]}"></i>'
+    """All that the empty handler answers: which frame it got."""
+    return f'<i data-frame="{frame_name(frame)}"></i>'
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The live picture as HTML: the frame, mirrored, with the heat, boxes and readable texts on it."""
+"""What lies over the live picture, as HTML: heat, boxes and readable texts on its mirror."""
 
 import base64
 from collections.abc import Sequence
@@ -16,24 +16,33 @@ from .tracks import Track
 SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the frame
 
 
-def live_picture(
-    jpeg_url: str, size: tuple[int, int], tracks: Sequence[Track], heat_url: str | None
+def live_marks(
+    frame: bytes, size: tuple[int, int], tracks: Sequence[Track], heat_url: str | None
 ) -> str:
-    """HTML of a frame of a size (width, height) with its faces, the main one first.
+    """HTML to lay over the mirrored camera picture: the faces of a frame (a JPEG's bytes) of a
+    size (width, height), the main one first.
 
-    The frame and the heat over it are mirrored by the style sheet, as a person knows themselves
-    from a mirror; boxes and texts are placed mirrored, so that texts can be read.
+    The frame itself is not sent back, which took half of the time: the camera's picture is there.
+    The heat is mirrored by the style sheet; boxes and texts are placed mirrored, so that texts can
+    be read. `data-frame` names the frame that was answered.
     """
     hidden = "" if heat_url else " hidden"
     names = ", ".join(CLASS_TITLES[track.label] for track in tracks)
-    alt = f"You, live: {names}" if names else "You, live: no face found"
+    said = f"You, live: {names}" if names else "You, live: no face found"
     return (
-        f'<div class="live-picture" style="aspect-ratio:{size[0]}/{size[1]}">'
-        f'<img class="frame" src="{jpeg_url}" alt="{alt}" decoding="sync">'
+        f'<div class="live-marks" role="img" aria-label="{said}" data-frame="{frame_name(frame)}" '
+        f'style="aspect-ratio:{size[0]}/{size[1]}">'
         f'<img class="heat" src="{heat_url or _nothing()}" alt="" decoding="sync"{hidden}>'
         + "".join(_marks(track, size, main=i == 0) for i, track in enumerate(tracks))
         + "</div>"
     )
+
+
+def frame_name(frame: bytes) -> str:
+    """Tells a frame from others: its length, and the last 76 characters or more of its base64."""
+    # From a multiple of three on, so that they are the same as in the whole.
+    tail = frame[-(57 + len(frame) % 3) :]
+    return f"{len(frame)}:{base64.b64encode(tail).decode()}"
 
 
 def _marks(track: Track, size: tuple[int, int], main: bool) -> str:

@@ -1,6 +1,5 @@
 """The Live tab's handlers: a frame in, what to show out. Plain functions, without Gradio."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -15,7 +14,7 @@ from .draw import CLASS_TITLES, relative_heat
 from .errors import UserError
 from .explain import Question, answer_and_explain
 from .images import ImageError, read_image
-from .live_picture import heat_url, live_picture
+from .live_picture import heat_url, live_marks
 from .tracks import Heat, Scene, Track, advance, answered
 from .variants import measured_explanations
 
@@ -28,12 +27,13 @@ NO_FREEZE = "There is nothing to freeze yet: start the camera first."
 
 @dataclass(frozen=True)
 class LiveView:
-    """What the Live tab shows: a sentence, the picture with its boxes and heat and the main
-    face's bars (HTML); `scene` is remembered for the visitor's next frame.
+    """What the Live tab shows: a sentence, what lies over the camera's picture and the main face's
+    bars (HTML); `scene` is remembered for the visitor's next frame.
     """
 
     notice: str
-    html: str
+    marks: str
+    panel: str
     scene: Scene
 
 
@@ -51,15 +51,15 @@ def live_view(model: MaskModel, frame: bytes | ImageError, scene: Scene, now: fl
         image = read_image(frame, max_side=MAX_FRAME)
         return _seen(model, frame, image, advance(scene, image, now), now)
     except UserError as error:
-        return LiveView(str(error), "", scene)
+        return LiveView(str(error), "", "", scene)
 
 
 def _seen(model: MaskModel, frame: bytes, image: Image.Image, scene: Scene, now: float) -> LiveView:
     tracks = scene.visible(now)
     crops = [crop_face(image, track.face) for track in tracks]
     tracks = _answer(model, tracks, crops, now)
-    html = _html(model, frame, image, tracks, crops)
-    return LiveView(_notice(tracks), html, _remember(scene, tracks))
+    marks = _marks(frame, image.size, tracks, crops)
+    return LiveView(_notice(tracks), marks, _panel(model, tracks), _remember(scene, tracks))
 
 
 def _answer(
@@ -79,29 +79,22 @@ def _answer(
     ]
 
 
-def _html(
-    model: MaskModel,
-    frame: bytes,
-    image: Image.Image,
-    tracks: Sequence[Track],
-    crops: Sequence[Crop],
+def _marks(
+    frame: bytes, size: tuple[int, int], tracks: Sequence[Track], crops: Sequence[Crop]
 ) -> str:
-    # The bytes were read as a picture; coded anew, they are nothing else in the page.
-    url = f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}"
     heat = tracks[0].heat if tracks else None
-    warm = heat_url(heat.map, crops[0], image.size) if heat and heat.map.any() else None
-    picture = live_picture(url, image.size, tracks, warm)
-    return f'<div class="live">{picture}{_panel(model, tracks)}</div>'
+    warm = heat_url(heat.map, crops[0], size) if heat and heat.map.any() else None
+    return live_marks(frame, size, tracks, warm)
 
 
 def _panel(model: MaskModel, tracks: Sequence[Track]) -> str:
     """The main face's answer; empty bars would be an answer without a face."""
     if not tracks:
-        return '<div class="live-panel"></div>'
+        return ""
     main = tracks[0].prediction
     which = "Your answer" if len(tracks) == 1 else "The main face’s answer (thick box)"
     return f"""<div class="live-panel">
-<h3>{which} <span class="answer {main.label}">{CLASS_TITLES[main.label]}</span></h3>
+<h2>{which} <span class="answer {main.label}">{CLASS_TITLES[main.label]}</span></h2>
 {bars(main)}
 <p>{_sureness(model, main.confidence)}</p>
 <p>{_heat_words(tracks[0])}</p>

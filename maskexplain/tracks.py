@@ -13,8 +13,8 @@ from .answer import Prediction
 from .faces import Box, Face, area, find_faces, follow_face
 from .smoothing import mixed_heat, mixed_probabilities, steady_label
 
-SEARCH_EVERY = 0.5  # seconds between looks for new faces over the whole frame
-HOLD = 1.2  # seconds without being found, after which a face is given up
+SEARCH_EVERY = 1.0  # seconds between looks for new faces over the whole frame
+HOLD = 2.2  # seconds without being found, after which a face is given up
 MIN_OVERLAP = 0.3  # intersection over union
 MAX_TRACKS = 5  # faces answered at once; bounds the work and the memory
 LARGER = 1.3  # another face's area over the main one's, before it becomes the main one
@@ -75,7 +75,7 @@ class Scene:
 def advance(scene: Scene, frame: Image.Image, now: float) -> Scene:
     """The scene with its faces found in the next RGB frame; `now` in seconds.
 
-    Known faces are followed; the whole frame is searched every half second, and whenever a face
+    Known faces are followed; the whole frame is searched every second, and whenever a face
     is lost or none is known.
     """
     followed = replace(scene, tracks=tuple(_followed(t, frame, now) for t in scene.tracks))

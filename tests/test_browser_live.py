@@ -21,14 +21,14 @@ pytestmark = needs_browser
 
 ROUNDS = """() => {
   window.rounds = 0;
-  window.blank = 0;
-  const look = new MutationObserver(() => window.rounds++);
-  look.observe(document.querySelector("#live-shown img.frame"), { attributeFilter: ["src"] });
-  const check = () => {
-    if (!document.querySelector("#live-shown img.frame")?.naturalWidth) window.blank++;
-    requestAnimationFrame(check);
+  let last;
+  const look = () => {
+    const shown = document.querySelector("#live-shown [data-frame]")?.dataset.frame;
+    if (shown && shown !== last) window.rounds++;
+    last = shown;
+    requestAnimationFrame(look);
   };
-  check();
+  look();
 }"""
 
 
@@ -40,10 +40,10 @@ def open_camera(page: Page) -> None:
 def expect_live(page: Page) -> None:
     """The person's picture with a box, heat and the three bars."""
     open_camera(page)
-    expect(page.locator(".live-picture .box.main")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".live-picture img.heat")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".live-marks .box.main")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".live-marks img.heat")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#live-notice")).to_contain_text("One face: ", timeout=PATIENCE)
-    assert page.locator("#live-shown .bar code").all_inner_texts() == list(CLASSES)
+    assert page.locator("#live-panel .bar code").all_inner_texts() == list(CLASSES)
 
 
 def wait_for_rounds(page: Page, count: int = 5) -> None:
@@ -56,7 +56,9 @@ def test_the_camera_is_answered_frame_by_frame(browser, url, width, dark):
     page = open_page(browser, url, width, dark)
     expect_live(page)
     wait_for_rounds(page)
-    assert page.evaluate("window.blank") == 0, "the picture is never empty between two frames"
+    over = page.locator(".live-marks").bounding_box()
+    video = page.locator("#camera video").bounding_box()
+    assert over == pytest.approx(video, abs=1), "the marks lie on the picture"
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "nothing sticks out sideways"
     screenshot(page, f"live-{width}-{'dark' if dark else 'light'}")
@@ -66,12 +68,12 @@ def test_the_camera_is_answered_frame_by_frame(browser, url, width, dark):
 def test_the_person_sees_a_mirror_and_the_network_does_not(browser, url):
     page = open_page(browser, url)
     expect_live(page)
-    for picture in ("#camera video", ".live-picture img.frame", ".live-picture img.heat"):
+    for picture in ("#camera video", ".live-marks img.heat"):
         style = page.locator(picture).evaluate("e => getComputedStyle(e).transform")
         assert style == "matrix(-1, 0, 0, 1, 0, 0)"
     # The fake camera's face moves between 60 and 160 of 640: left of the middle, so in a mirror
-    # right of it. In the frame that was sent, blue sky (left) comes before the red flag (right).
-    box = page.locator(".live-picture .box.main").evaluate("e => parseFloat(e.style.left)")
+    # right of it.
+    box = page.locator(".live-marks .box.main").evaluate("e => parseFloat(e.style.left)")
     assert box > 40
     close(page)
 
@@ -118,7 +120,7 @@ def test_another_version_can_answer(browser, url):
         f"on test faces of {VERSIONS[0]}", timeout=PATIENCE
     )
     wait_for_rounds(page)
-    expect(page.locator(".live-picture .box.main")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".live-marks .box.main")).to_be_visible(timeout=PATIENCE)
     close(page)
 
 

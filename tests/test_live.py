@@ -16,7 +16,7 @@ from maskexplain.examples import example_pictures
 from maskexplain.faces import Face, find_faces, follow_face
 from maskexplain.images import ImageError
 from maskexplain.live_input import MAX_URL, LiveInput
-from maskexplain.live_picture import SHRINK, heat_url, live_picture
+from maskexplain.live_picture import SHRINK, frame_name, heat_url, live_marks
 from maskexplain.live_view import NO_FACE, live_record, live_view
 from maskexplain.model import CLASSES
 from maskexplain.smoothing import (
@@ -203,11 +203,10 @@ def test_frames_are_answered_and_explained(tiny, frames):
         scene = view.scene
         notices.append(view.notice)
     assert all(notice.startswith("One face: ") for notice in notices)
-    positions = [view.html.index(f"<code>{name}") for name in CLASSES]
+    positions = [view.panel.index(f"<code>{name}") for name in CLASSES]
     assert positions == sorted(positions), "the bars keep the class order"
-    assert view.html.count('class="box') == view.html.count('class="tag') == 1
-    sent = base64.b64decode(view.html.split('src="data:image/jpeg;base64,')[1].split('"')[0])
-    assert sent == jpeg(frames[3]), "the frame that was sent, its pixels untouched"
+    assert view.marks.count('class="box') == view.marks.count('class="tag') == 1
+    assert f'data-frame="{frame_name(jpeg(frames[3]))}"' in view.marks
     (track,) = scene.tracks
     assert sum(track.probabilities.values()) == pytest.approx(1)
     assert not any(isinstance(part, (bytes, Image.Image)) for part in vars(track).values())
@@ -218,7 +217,7 @@ def test_all_faces_are_answered_and_one_is_explained(tiny, frames):
     pair.paste(frame_at(0).resize((320, 240)), (380, 100))
     view = live_view(tiny, jpeg(pair), Scene(), 0.0)
     assert view.notice.startswith("2 faces")
-    assert view.html.count('class="tag') == 2 and view.html.count('class="heat"') == 1
+    assert view.marks.count('class="tag') == 2 and view.marks.count('class="heat"') == 1
     assert [track.heat is not None for track in view.scene.visible(0.0)] == [True, False]
 
 
@@ -240,18 +239,18 @@ def test_another_version_begins_anew(tiny, seed_model, frames):
 def test_no_face_is_a_sentence(tiny):
     view = live_view(tiny, jpeg(noise(5, (640, 480))), Scene(), 0.0)
     assert view.notice == NO_FACE
-    assert "live-picture" in view.html and 'class="bar' not in view.html
+    assert "no face found" in view.marks and not view.panel
 
 
 @pytest.mark.parametrize("frame", [b"", b"no picture", ImageError("What is wrong.")])
 def test_bad_frames_get_a_sentence(tiny, frame):
     view = live_view(tiny, frame, Scene(), 0.0)
-    assert view.notice.endswith(".") and not view.html
+    assert view.notice.endswith(".") and not view.marks and not view.panel
 
 
 def test_a_large_frame_is_shrunk(tiny, frames):
     view = live_view(tiny, jpeg(frames[0].resize((1920, 1440))), Scene(), 0.0)
-    assert "aspect-ratio:640/480" in view.html and view.notice.startswith("One face")
+    assert "aspect-ratio:640/480" in view.marks and view.notice.startswith("One face")
 
 
 # The picture
@@ -259,7 +258,7 @@ def test_a_large_frame_is_shrunk(tiny, frames):
 
 def test_boxes_lie_mirrored_and_heat_does_not():
     track = answered(Track(1, face(0), 0.0, 0.0), prediction(0, 0.9, 0.1), 0.0)
-    html = live_picture("data:,", (400, 200), [track], None)
+    html = live_marks(b"jpeg", (400, 200), [track], None)
     assert "left:75.0%;top:0.0%;width:25.0%;height:50.0%" in html
     assert "Mask worn 90%" in html and 'class="heat"' in html and " hidden>" in html
 

@@ -26,6 +26,8 @@
     say(); // Gradio builds the tab after this script has run, and may build it anew
     const seen = isShown(camera()) && !document.hidden;
     const video = camera()?.querySelector("video");
+    if (video?.videoWidth)
+      document.getElementById("live-stage").style.setProperty("--ratio", video.videoWidth / video.videoHeight);
     video?.srcObject?.getVideoTracks().forEach((track) => { track.enabled = seen; });
     if (!seen && isStreaming()) {
       resting = true;

@@ -28,24 +28,25 @@ def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) ->
     by_name = {model.name: model for model in models}
     newest = max(by_name, key=by_number)
     with gr.Row(elem_id="live"):
-        with gr.Column(scale=2, min_width=280, elem_id="live-controls"):
+        with gr.Column(scale=5, min_width=320, elem_id="live-stage"):
             camera = make_camera()
+            shown = gr.HTML(elem_id="live-shown", padding=False)  # laid over the camera's picture
             gr.HTML(asset("camera_trouble.html"), elem_id="camera-trouble")
+        with gr.Column(scale=2, min_width=280, elem_id="live-side"):
+            notice = gr.HTML(status(START), elem_id="live-notice")
+            panel = gr.HTML(elem_id="live-panel")
             freeze = gr.Button("Freeze: explain this picture in full", elem_id="freeze")
             version = gr.Radio(
                 list(by_name), value=newest, label="Which version answers?", elem_id="live-version"
             )
             record = gr.HTML(_record(by_name[newest]), elem_id="live-record")
-        with gr.Column(scale=5, min_width=320, elem_id="live-result"):
-            notice = gr.HTML(status(START), elem_id="live-notice")
-            shown = gr.HTML(elem_id="live-shown")
     scene, said = gr.State(Scene()), gr.State(START)
 
     def answer(frame, name, last, sentence):
         if frame is None:
             return {said: sentence}
         view = live_view(by_name[name], frame, last, time.monotonic())
-        updates = {shown: view.html, scene: view.scene}
+        updates = {shown: view.marks, panel: view.panel, scene: view.scene}
         if view.notice != sentence:
             updates |= {notice: status(view.notice), said: view.notice}
         return updates
@@ -53,7 +54,7 @@ def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) ->
     camera.stream(
         answer,
         [camera, version, scene, said],
-        [notice, shown, scene, said],
+        [notice, shown, panel, scene, said],
         stream_every=STREAM_EVERY,
         time_limit=TIME_LIMIT,
         concurrency_limit=VIEWERS,
@@ -79,7 +80,6 @@ def make_camera() -> LiveInput:
             mirror=False, constraints={"video": {"width": 640, "height": 480}}
         ),
         buttons=[],
-        height=240,
         elem_id="camera",
     )
 
