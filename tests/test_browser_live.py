@@ -65,16 +65,13 @@ def test_the_camera_is_answered_frame_by_frame(browser, url, width, dark):
     close(page)
 
 
-def test_the_person_sees_a_mirror_and_the_network_does_not(browser, url):
+def test_the_person_sees_a_mirror(browser, url):
+    """Its boxes lie mirrored, too: see test_live.py. What is frozen is no mirror."""
     page = open_page(browser, url)
     expect_live(page)
     for picture in ("#camera video", ".live-marks img.heat"):
         style = page.locator(picture).evaluate("e => getComputedStyle(e).transform")
         assert style == "matrix(-1, 0, 0, 1, 0, 0)"
-    # The fake camera's face moves between 60 and 160 of 640: left of the middle, so in a mirror
-    # right of it.
-    box = page.locator(".live-marks .box.main").evaluate("e => parseFloat(e.style.left)")
-    assert box > 40
     close(page)
 
 
