@@ -1,6 +1,5 @@
 """The Compare tab's handlers: a picture in, what to show out. Plain functions, without Gradio."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,6 +9,7 @@ from PIL import Image
 
 from .answer import MaskModel
 from .compare_html import compared, said
+from .digest import digest_of
 from .disagree import compare
 from .explain import ExplainError
 from .face_choice import WHOLE, FaceChoice, choose_face
@@ -71,13 +71,6 @@ def on_opening(
         return None
     shown = read_image(example)
     return shown, Visit(Given(digest_of(shown), EXAMPLE), "")
-
-
-def digest_of(image: Image.Image) -> str:
-    """What tells an RGB picture from others, and shows nothing of it."""
-    content = hashlib.sha256(repr(image.size).encode())
-    content.update(image.tobytes())
-    return content.hexdigest()
 
 
 def given_of(given: Given | None, image: Image.Image | ImageError | None) -> Given | None:

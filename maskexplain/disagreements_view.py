@@ -6,8 +6,9 @@ from html import escape
 
 from PIL import Image
 
-from .compare_view import Given, digest_of
+from .compare_view import Given
 from .data import Picture, read_crop
+from .digest import digest_of
 from .disagreements import Disagreement, SplitAnswers, kind_key, kinds, tally_sentences
 from .draw import CLASS_TITLES, data_url
 from .model import CLASSES

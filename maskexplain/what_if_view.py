@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from html import escape
 
 from PIL import Image
@@ -10,6 +9,7 @@ from PIL import Image
 from .answer import MaskModel
 from .changes import SLIDERS, ChangeError, Changes, Sitter, apply, seat
 from .checkpoints import by_number
+from .digest import digest_of
 from .explain import answer_and_explain
 from .images import ImageError
 from .model import CLASSES
@@ -31,7 +31,7 @@ class Taken:
     """What the tab plays with: a face of a picture, or the sentence why there is none.
 
     `faces`: how many there are; `chosen`: which of them (from 0, the largest first) was taken.
-    `masked`: whether the newest version sees a mask on it as it is; `mark`: its fingerprint.
+    `masked`: whether the newest version sees a mask on it as it is; `mark`: its digest.
     """
 
     notice: str
@@ -64,13 +64,6 @@ class Charted:
     sweeps: tuple[Sweep, ...] = ()
 
 
-def fingerprint(image: Image.Image | ImageError | None) -> str:
-    """Tells whether a picture is another one than before; "" for none."""
-    if image is None or isinstance(image, ImageError):
-        return ""
-    return sha256(image.tobytes()).hexdigest()
-
-
 def take(
     models: Sequence[MaskModel],
     image: Image.Image | ImageError,
@@ -93,7 +86,7 @@ def take(
     masked = newest.predict([sitter.crop.image])[0].label != CLASSES[-1]
     notice = ORIGINS[origin] + _found(subjects, chosen)
     notice += "" if sitter.landmarks else NO_LANDMARKS
-    return Taken(notice, sitter, count, chosen, masked, fingerprint(sitter.crop.image))
+    return Taken(notice, sitter, count, chosen, masked, digest_of(sitter.crop.image))
 
 
 def _found(subjects: Subjects, chosen: int) -> str:

@@ -7,6 +7,7 @@ import gradio as gr
 
 from ..answer import MaskModel
 from ..changes import COLOURS, MASKS, SLIDERS, UNCHANGED, ChangeError, Changes
+from ..digest import digest_of
 from ..flip import FlipSearch, find_flips, setting_of
 from ..images import read_image
 from ..lessons import lessons
@@ -18,7 +19,6 @@ from ..what_if_view import (
     Taken,
     chart,
     curves_key,
-    fingerprint,
     show,
     take,
 )
@@ -182,7 +182,7 @@ class _Wiring:
 
     def open(self, request: gr.Request, taken, seen, own, given, *state):
         """The tab is opened: a picture that the Photo tab has got meanwhile is taken over."""
-        digest = fingerprint(given)
+        digest = digest_of(given)
         fresh = bool(digest) and digest != seen
         if taken is not None and not fresh:
             return {self.tab.seen: seen}
