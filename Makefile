@@ -1,5 +1,5 @@
 # make demo: serve the page.  make test: run the tests.
-# make bench: the speed of explanations; with DATA=DIR of training, too.
+# make bench: the speed of explanations and of the HTTP API; with DATA=DIR of training, too.
 # Each makes the environment in .venv first, where it is missing or requirements.txt has changed.
 
 PYTHON ?= python3
@@ -18,6 +18,7 @@ test: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
+	$(BIN)/python -m benchmarks.http
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
 
 lint: $(READY)

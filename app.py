@@ -31,9 +31,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     parser.add_argument("--host", default=host, help="0.0.0.0 for the whole network")
     parser.add_argument("--port", type=int, default=port)
+    # Measured under one and under four callers: one thread an answer gives the most answers.
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch, for each answer")
+    parser.add_argument("--root-path", default="", help="the path that a proxy puts before ours")
+    parser.add_argument("--mcp", action="store_true", help="tools for assistants (gradio[mcp])")
     args = parser.parse_args(arguments)
     if not 0 < args.port < 2**16:
         parser.error("--port must lie between 1 and 65535.")
+    if args.threads < 1:
+        parser.error("--threads must be 1 or more.")
     return args
 
 
@@ -49,8 +55,7 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
 
 def main(args: argparse.Namespace) -> None:
     auth = credentials(args.auth)
-    # Measured under one and under four callers: one thread an answer gives the most answers.
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     keep_memory()
     models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.

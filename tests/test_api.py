@@ -56,7 +56,7 @@ def version(name: str, seed: int, results: dict | None = None) -> MaskModel:
 
 
 class HeldModel(MaskModel):
-    """Answers as soon as `released` is set; `asked` counts the calls, one `release` for each."""
+    """Answers as soon as `released` is set; `asked` counts crops, a `begun` comes for each call."""
 
     def __init__(self) -> None:
         super().__init__("held", TinyCNN(), {}, torch.device("cpu"))
@@ -64,11 +64,11 @@ class HeldModel(MaskModel):
         self.begun = threading.Semaphore(0)
         self.released = threading.Event()
 
-    def predict(self, crops):
-        self.asked += 1
+    def logits_of(self, inputs):
+        self.asked += len(inputs)
         self.begun.release()
         assert self.released.wait(20)
-        return super().predict(crops)
+        return super().logits_of(inputs)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from fastapi.security.http import HTTPBase
 from pydantic.json_schema import SkipJsonSchema
 
 from ..answer import MaskModel
+from .batches import Batches
 from .docs import add_docs
 from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard
 from .schemas import (
@@ -21,7 +22,7 @@ from .schemas import (
     PredictReply,
     Problem,
 )
-from .work import explain_picture, list_models, predict_picture
+from .work import explain_picture, list_models, prepare_picture, to_reply
 
 PROBLEMS = {
     400: "Not a picture that can be read.",
@@ -90,6 +91,7 @@ def _add_work(
     router: APIRouter, guard: Guard, served: dict[str, MaskModel], shown: list[Any]
 ) -> None:
     newest = list(served)[-1]
+    batches = {name: Batches(model, guard) for name, model in served.items()}
     version = Annotated[
         Literal[tuple(served)], Form(description="The version to ask; the newest by default.")
     ]
@@ -103,7 +105,9 @@ def _add_work(
 
         curl -F file=@photo.jpg http://127.0.0.1:7860/predict
         """
-        return await guard.work(request, predict_picture, served[model], file.file, whole)
+        asked = served[model]
+        prepared = await guard.work(request, prepare_picture, asked, file.file, whole)
+        return to_reply(asked, prepared, await batches[model].logits(request, prepared.inputs))
 
     @router.post("/explain", summary="Explain", dependencies=shown, responses=problems)
     async def post_explain(
