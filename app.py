@@ -1,6 +1,7 @@
 """The page and its HTTP API on one port.
 
 python app.py [--models v1 v2] [--share] [--auth USER:PASSWORD] [--host] [--port]
+              [--threads N] [--root-path /PATH] [--mcp]
 """
 
 import argparse
@@ -64,7 +65,8 @@ def main(args: argparse.Namespace) -> None:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
         page = build_page(models, write_examples(Path(folder) / "examples", whole=True))
         newest_last = sorted(models, key=lambda model: by_number(model.name))
-        launch(page, newest_last, args.host, args.port, args.share, auth)
+        more = {"root_path": args.root_path.rstrip("/"), "mcp": args.mcp}
+        launch(page, newest_last, args.host, args.port, args.share, auth, **more)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import gradio as gr
 from .answer import MaskModel
 from .assets import asset
 from .tabs.about import add_about_tab
+from .tabs.endpoints import add_endpoints
 from .tabs.parts import Examples
 from .tabs.photo import add_photo_tab
 
@@ -25,4 +26,5 @@ def build_page(models: Sequence[MaskModel], examples: Examples) -> gr.Blocks:
                 add_photo_tab(models, examples)
             with gr.Tab("About the models", id="about"):
                 add_about_tab(models)
+        add_endpoints(page, models)  # last: it hides the tabs' own events from clients
     return page

@@ -10,13 +10,15 @@ nameless temporary file until its request ends.
 
 from .guard import MAX_BODY, BoundedRequests
 from .routes import make_router
-from .work import explain_picture, list_models, predict_picture
+from .work import explain_image, explain_picture, list_models, predict_image, predict_picture
 
 __all__ = [
     "MAX_BODY",
     "BoundedRequests",
+    "explain_image",
     "explain_picture",
     "list_models",
     "make_router",
+    "predict_image",
     "predict_picture",
 ]

@@ -58,13 +58,17 @@ Target = Annotated[
 
 
 def make_router(
-    models: Sequence[MaskModel], auth: tuple[str, str] | None = None, limit: int = LIMIT
+    models: Sequence[MaskModel],
+    auth: tuple[str, str] | None = None,
+    limit: int = LIMIT,
+    root_path: str = "",
 ) -> APIRouter:
     """The routes for these versions (at least one, the newest last).
 
     `auth` (user, password) covers all of them, /docs and /openapi.json too, but for /healthz:
     whoever watches a server over has no password. `limit`: how many requests may be in the house
-    (arriving, waiting or worked on) before the next one gets 503.
+    (arriving, waiting or worked on) before the next one gets 503. `root_path` ("/mask"): what a
+    proxy puts before the routes' paths; the description says so.
     """
     guard = Guard(auth, limit)
     router = APIRouter(route_class=guard.route_class())
@@ -83,7 +87,7 @@ def make_router(
         return Health()
 
     router.add_api_route("/healthz", get_health, summary="Health", route_class_override=APIRoute)
-    add_docs(router)
+    add_docs(router, root_path)
     return router
 
 

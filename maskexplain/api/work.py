@@ -21,7 +21,7 @@ from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, Pre
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture that is ready for the network: size (width, height), crops, inputs N x 3 x S x S."""
+    """A picture ready for the network: (width, height), crops, inputs N x 3 x S x S."""
 
     size: tuple[int, int]
     subjects: Subjects
@@ -33,13 +33,21 @@ def predict_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> Pr
 
     Raises ImageError and NoFaceError.
     """
-    prepared = prepare_picture(model, file, whole)
+    return predict_image(model, read_image(file), whole)
+
+
+def predict_image(model: MaskModel, image: Image.Image, whole: bool = False) -> PredictReply:
+    """The same for an RGB picture. Raises NoFaceError."""
+    prepared = _prepared(model, image, whole)
     return to_reply(model, prepared, model.logits_of(prepared.inputs))
 
 
 def prepare_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> Prepared:
     """All of `predict_picture` that comes before the network. Raises ImageError and NoFaceError."""
-    image = read_image(file)
+    return _prepared(model, read_image(file), whole)
+
+
+def _prepared(model: MaskModel, image: Image.Image, whole: bool) -> Prepared:
     subjects = find_subjects(image, whole, landmarks=False)
     return Prepared(image.size, subjects, model.inputs(subjects.images))
 
@@ -64,7 +72,20 @@ def explain_picture(
     None is the predicted class, and as method the version's best. Raises ImageError, NoFaceError
     and ExplainError.
     """
-    image = read_image(file)
+    asked = (method, target, against, baseline, whole)
+    return explain_image(model, read_image(file), *asked)
+
+
+def explain_image(
+    model: MaskModel,
+    image: Image.Image,
+    method: str | None = None,
+    target: str | None = None,
+    against: str | None = None,
+    baseline: str | None = None,
+    whole: bool = False,
+) -> ExplainReply:
+    """The same for an RGB picture. Raises NoFaceError and ExplainError."""
     subjects = find_subjects(image, whole)
     predictions = model.predict(subjects.images)
     crop = subjects.images[0]
