@@ -7,7 +7,8 @@ take turns within every round, so that what else the machine does hits all alike
 second is not counted. The client is asynchronous and shares the machine's cores with the server.
 `crop` is a face's crop (186 x 186, JPEG), for which ours is asked not to look for a face
 (whole=true); `photo` a portrait of 512 x 600, in which ours finds the face, which the Flask app
-never does. Figures are medians over the rounds.
+never does. Figures are medians over the rounds. Besides the rate a request's cost is printed,
+the server's processor time: what a busy machine takes from the one and not from the other.
 """
 
 import argparse
@@ -52,11 +53,14 @@ class Server:
 
 @dataclass(frozen=True)
 class Load:
-    """One reading: requests a second, and milliseconds that 50% and 95% of them took at most."""
+    """One reading: requests a second, milliseconds that 50% and 95% of them took at most, and
+    milliseconds of processor time that one cost the server (nan where that cannot be read).
+    """
 
     rate: float
     p50: float
     p95: float
+    cpu: float
 
 
 def servers(scripted: Path, port: int, threads: Sequence[int]) -> list[Server]:
@@ -69,8 +73,8 @@ def servers(scripted: Path, port: int, threads: Sequence[int]) -> list[Server]:
 
 
 @contextmanager
-def running(server: Server, url: str) -> Iterator[None]:
-    """The server, once it takes requests; ended afterwards."""
+def running(server: Server, url: str) -> Iterator[int]:
+    """The server's process id, once it takes requests; ended afterwards."""
     with subprocess.Popen(
         [sys.executable, *server.command],
         cwd=ROOT,
@@ -80,7 +84,7 @@ def running(server: Server, url: str) -> Iterator[None]:
     ) as process:
         try:
             _wait(process, url)
-            yield
+            yield process.pid
         finally:
             process.terminate()
 
@@ -98,13 +102,26 @@ def _wait(process: subprocess.Popen, url: str) -> None:
     raise SystemExit("benchmarks.http: a server did not start.")
 
 
-async def load(url: str, picture: bytes, whole: bool, clients: int, seconds: float) -> Load:
+def processor_seconds(pid: int) -> float:
+    """What a process has used, all its threads together; nan elsewhere than on Linux."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.is_file():
+        return float("nan")
+    fields = stat.read_text().rpartition(")")[2].split()  # from the third field on
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def load(
+    url: str, pid: int, picture: bytes, whole: bool, clients: int, seconds: float
+) -> Load:
     """Keep `clients` requests in the house; each client sends its next when it has its answer."""
     begin = time.perf_counter() + WARM_SECONDS
     end = begin + seconds
     taken: list[float] = []
+    answered, used = 0, processor_seconds(pid)
 
     async def client(session: aiohttp.ClientSession) -> None:
+        nonlocal answered
         while (sent := time.perf_counter()) < end:
             form = aiohttp.FormData()
             form.add_field("file", picture, filename="a.jpg", content_type="image/jpeg")
@@ -113,6 +130,7 @@ async def load(url: str, picture: bytes, whole: bool, clients: int, seconds: flo
             async with session.post(f"{url}/predict", data=form) as reply:
                 reply.raise_for_status()
                 await reply.read()
+            answered += 1
             if begin <= time.perf_counter() < end:
                 taken.append(1000 * (time.perf_counter() - sent))
 
@@ -120,7 +138,8 @@ async def load(url: str, picture: bytes, whole: bool, clients: int, seconds: flo
     async with aiohttp.ClientSession(connector=connector) as session:
         await asyncio.gather(*(client(session) for _ in range(clients)))
     cuts = statistics.quantiles(taken, n=20) if len(taken) > 1 else [float("nan")] * 19
-    return Load(len(taken) / seconds, cuts[9], cuts[18])
+    cost = 1000 * (processor_seconds(pid) - used) / max(answered, 1)
+    return Load(len(taken) / seconds, cuts[9], cuts[18], cost)
 
 
 def jpeg(image) -> bytes:
@@ -140,30 +159,35 @@ def measure(
     found: dict[tuple[str, str, int], list[Load]] = {}
     for _ in range(rounds):
         for server in candidates:
-            with running(server, url):
+            with running(server, url) as pid:
                 for kind, picture in pictures.items():
                     whole = server.finds_faces and kind == "crop"
                     for count in clients:
-                        one = asyncio.run(load(url, picture, whole, count, seconds))
+                        one = asyncio.run(load(url, pid, picture, whole, count, seconds))
                         found.setdefault((kind, server.name, count), []).append(one)
     return found
 
 
 def report(found: dict[tuple[str, str, int], list[Load]], clients: Sequence[int]) -> list[str]:
     head = "".join(f"{f'{n} clients':>30}" for n in clients)
-    lines = [f"{'requests/s, p50 ms, p95 ms':<36}{head}"]
+    lines = [f"{'requests/s, p50, p95, cost (ms)':<36}{head}"]
     for kind in ("crop", "photo"):
         lines.append({"crop": "crop, no face finding", "photo": "photo, ours finds the face"}[kind])
         for name in dict.fromkeys(name for k, name, _ in found if k == kind):
             cells = (_medians(found[kind, name, n]) for n in clients)
-            texts = (f"{one.rate:.1f}, {one.p50:.1f}, {one.p95:.1f}" for one in cells)
+            texts = (
+                f"{one.rate:.1f}, {one.p50:.0f}, {one.p95:.0f}, {one.cpu:.1f}" for one in cells
+            )
             lines.append(f"  {name:<34}" + "".join(f"{text:>30}" for text in texts))
     return [*lines, *_goals(found)]
 
 
 def _medians(loads: Sequence[Load]) -> Load:
     return Load(
-        *(statistics.median(getattr(one, k) for one in loads) for k in ("rate", "p50", "p95"))
+        *(
+            statistics.median(getattr(one, k) for one in loads)
+            for k in ("rate", "p50", "p95", "cpu")
+        )
     )
 
 
