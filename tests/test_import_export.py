@@ -18,6 +18,7 @@ from maskexplain.errors import UserError
 from maskexplain.export_version import FORMATS, export_version, notes_of
 from maskexplain.import_version import import_version
 from maskexplain.model import CLASSES
+from maskexplain.onnx_engine import open_session
 from maskexplain.some_faces import painted_faces
 from maskexplain.torch_files import FileError, read_tensor_file
 
@@ -305,9 +306,7 @@ def test_an_exported_file_answers_as_the_version(kind, cold, tmp_path):
         outputs = torch.jit.load(str(done.path), _extra_files=extra)(inputs)
         found = json.loads(extra["maskexplain.json"])
     else:
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(done.path))
+        session = open_session(str(done.path))
         outputs = torch.from_numpy(session.run(["logits"], {"faces": inputs.numpy()})[0])
         metadata = session.get_modelmeta().custom_metadata_map
         found = {key: json.loads(value) for key, value in metadata.items()}
