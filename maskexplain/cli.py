@@ -139,8 +139,10 @@ def _evaluate_scenes(args: argparse.Namespace) -> int:
 
 
 def results_command(args: argparse.Namespace) -> None:
-    """Print the stored results of versions as a Markdown table."""
+    """Print the stored results of versions as a Markdown table; of all that have any by default."""
     results = {model.name: model.results for model in _open_models(args.model or list_versions())}
+    if not args.model:  # an imported version has none
+        results = {name: content for name, content in results.items() if content}
     unmeasured = [name for name, content in results.items() if not content]
     if unmeasured:
         raise UserError(f"There are no results beside {', '.join(unmeasured)}: train it again.")

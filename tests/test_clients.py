@@ -86,6 +86,10 @@ def test_only_the_named_endpoints_are_offered_and_described(server):
     kinds = {one["parameter_name"]: one["python_type"]["type"] for one in explain["parameters"]}
     assert list(kinds) == ["picture", "model", "whole", "method", "target", "against", "baseline"]
     assert kinds["whole"] == "bool" and "'v1'" in kinds["model"]
+    required = [
+        one["parameter_name"] for one in explain["parameters"] if not one["parameter_has_default"]
+    ]
+    assert required == ["picture"]
     assert all(f"'{name}'" in kinds["method"] for name in METHODS)
 
 

@@ -45,7 +45,8 @@ class _Inputs:
 
     def __init__(self, names: list[str]) -> None:
         def choice(label: str, choices: Sequence[str]) -> gr.Dropdown:
-            return gr.Dropdown(list(choices), value=None, label=label)
+            # gradio_client asks for every field whose default is None.
+            return gr.Dropdown(["", *choices], value="", label=label)
 
         self.photo = PhotoInput(label="Picture", type="pil", image_mode=None)
         self.model = gr.Dropdown(names, value=names[-1], label="Version")
@@ -70,9 +71,10 @@ def _wire(
     def predict(picture, model, whole):
         return _told(predict_image, served[model], picture, whole)
 
+    # The clients' names for the fields.
     def explain(picture, model, whole, method, target, against, baseline):
-        asked = (method, target, against, baseline, whole)
-        return _told(explain_image, served[model], picture, *asked)
+        chosen = (one or None for one in (method, target, against, baseline))
+        return _told(explain_image, served[model], picture, *chosen, whole)
 
     shared = {"outputs": reply, "concurrency_id": "answers"}
     ask.click(predict, inputs.asked, api_name="predict", api_description=PREDICT, **shared)
