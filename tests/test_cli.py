@@ -174,6 +174,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
         (["app.py", "--models", "v99"], "There is no checkpoint"),
         (["app.py", "--auth", "me"], "--auth needs USER:PASSWORD"),
         (["app.py", "--port", "99999"], "--port must lie between"),
+        (["app.py", "--threads", "0"], "--threads must be 1 or more"),
         (["train.py", "v1", "--data", "nowhere"], "There is no folder nowhere"),
         (["train.py", "v1", "--data", ".", "--epochs", "0"], "--epochs must be 1 or more"),
         (["-m", "maskexplain", "predict", "nowhere.png", "--model", "v99"], "no checkpoint"),
