@@ -3,8 +3,8 @@
 POST /predict, POST /explain, GET /models, GET /healthz, and their description at GET /docs and
 GET /openapi.json. Credentials, the declared size and the number of requests in the house are
 checked before a body is read. Predictions that wait for the same version are made in one batch,
-and a client that leaves ends its explanation. Pictures are neither logged nor kept: an upload over 1 MB lies in a
-nameless temporary file until its request ends.
+and a client that leaves ends its explanation. Pictures are neither logged nor kept: an upload over
+1 MB lies in a nameless temporary file until its request ends.
 
 /docs is a page of our own, because FastAPI's loads its script from another server.
 """
