@@ -1,6 +1,6 @@
 """The page and its HTTP API on one port.
 
-python app.py [--models v1 v2] [--share] [--auth USER:PASSWORD] [--host] [--port]
+python app.py [--models v1 v2] [--data DIR] [--share] [--auth USER:PASSWORD] [--host] [--port]
               [--threads N] [--root-path /PATH] [--mcp]
 """
 
@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from maskexplain.answer import open_model
+from maskexplain.answer import MaskModel, open_model
 from maskexplain.checkpoints import by_number, list_versions
+from maskexplain.data import csv_beside, list_pictures, select
+from maskexplain.disagreements import SplitAnswers
 from maskexplain.errors import UserError
 from maskexplain.examples import write_examples
 from maskexplain.memory import keep_memory
@@ -25,6 +28,9 @@ from maskexplain.serve import launch
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Serve the mask explainer: page and HTTP API.")
     parser.add_argument("--models", nargs="+", help="versions side by side; default: all there are")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="crops: show disagreements on them"
+    )
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask everyone for these")
     # Gradio's own variables: Hugging Face Spaces and many containers set them.
@@ -54,16 +60,25 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
     return user, password
 
 
+def test_pictures(folder: Path | None, models: Sequence[MaskModel]) -> SplitAnswers | None:
+    """The test split of a data folder, not answered yet. Raises DataError."""
+    if folder is None:
+        return None
+    pictures = list_pictures(folder, csv_beside(folder))
+    return SplitAnswers(models, select(pictures, "test"))
+
+
 def main(args: argparse.Namespace) -> None:
     auth = credentials(args.auth)
     torch.set_num_threads(args.threads)
     keep_memory()
     models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
+    split = test_pictures(args.data, models)
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory(prefix="maskexplain-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
-        page = build_page(models, write_examples(Path(folder) / "examples", whole=True))
+        page = build_page(models, write_examples(Path(folder) / "examples", whole=True), split)
         newest_last = sorted(models, key=lambda model: by_number(model.name))
         more = {"root_path": args.root_path.rstrip("/"), "mcp": args.mcp}
         launch(page, newest_last, args.host, args.port, args.share, auth, **more)

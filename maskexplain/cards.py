@@ -14,6 +14,7 @@ from .draw import CLASS_TITLES, data_url, enlarge, overlay_on_photo
 from .maps_html import maps
 from .model import CLASSES
 from .report import Report
+from .words import says
 
 
 def cards(reports: Sequence[Report], photo: Image.Image, crop: Crop, signed: bool = False) -> str:
@@ -23,7 +24,18 @@ def cards(reports: Sequence[Report], photo: Image.Image, crop: Crop, signed: boo
     too.
     """
     inner = "".join(_card(report, photo, crop, signed) for report in reports)
-    return f'<div class="cards">{inner}</div>{_legend(signed)}'
+    return f'{_agreement(reports)}<div class="cards">{inner}</div>{_legend(signed)}'
+
+
+def _agreement(reports: Sequence[Report]) -> str:
+    """Who says what, where there are several versions."""
+    if len(reports) < 2:
+        return ""
+    labels = [report.answer.prediction.label for report in reports]
+    said = escape(says([report.model.name for report in reports], labels))
+    if len(set(labels)) == 1:
+        return f'<p class="said-short">They agree: {said}.</p>'
+    return f'<p class="said-short">They disagree: {said}. The tab Compare says why.</p>'
 
 
 def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:

@@ -83,6 +83,26 @@ def find_faces(image: Image.Image) -> list[Face]:
     return sorted((face for face in found if area(face.box) >= 1), key=_largest_first)
 
 
+def follow_face(image: Image.Image, face: Face) -> Face | None:
+    """A known face in the next picture (RGB) of a video; None where it is lost.
+
+    One closer look at its surroundings, in a fifth of the time of `find_faces`: it may have moved
+    by half its size and turned by some 30 degrees. `score` is the one it was found with.
+    """
+    pixels = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
+    x0, y0, x1, y1 = face.box
+    turn = face.tilt if abs(face.tilt) > MIN_TILT else 0.0
+    size = (round(CLOSER_SIDE * CLOSER_MARGIN),) * 2
+    scale = sqrt(area(face.box)) / CLOSER_SIDE
+    matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, turn, scale)
+    near = _central(detect(cut_patch(pixels, matrix, size)), size)
+    if near is None:
+        return None
+    landmarks = tuple((x, y) for x, y in mapped(matrix, _points(near)).tolist())
+    box = _clip(_box_on_picture(near, matrix), image.size)
+    return Face(box, face.score, landmarks, turn + _eye_tilt(near)) if area(box) >= 1 else None
+
+
 def _look(pixels: np.ndarray, scale: float) -> np.ndarray:
     """What YuNet finds at one scale, N x 16, in the picture's pixels.
 
@@ -148,7 +168,7 @@ def _turn_level(row: np.ndarray, pixels: np.ndarray) -> _Turned | None:
 def _central(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     """The face in the middle of a closer look, if there is one."""
     away = np.hypot(*(rows[:, :2] + rows[:, 2:4] / 2 - np.array(size) / 2).T)
-    if not len(rows) or away.min() > CLOSER_SIDE / 2:
+    if not len(rows) or away.min() > size[0] / CLOSER_MARGIN / 2:
         return None
     return rows[away.argmin()]
 

@@ -53,14 +53,15 @@ def url():
     command = [sys.executable, "app.py", "--models", *VERSIONS, "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
-            _wait(address, server)
+            wait_for(address, server)
             print(f"the page answers {time.monotonic() - began:.1f} s after the start")
             yield address
         finally:
             server.terminate()
 
 
-def _wait(address: str, server: subprocess.Popen) -> None:
+def wait_for(address: str, server: subprocess.Popen) -> None:
+    """Until the server answers; fails the test where it ends before, or takes too long."""
     for _ in range(240):
         if server.poll() is not None:
             pytest.fail(f"app.py ended with {server.returncode}")

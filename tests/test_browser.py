@@ -18,7 +18,7 @@ from browser import (
 )
 from conftest import noise
 from PIL import Image, ImageChops
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from maskexplain.model import CLASSES
 from maskexplain.variants import VARIANTS
@@ -51,7 +51,7 @@ def test_upload_shows_both_versions(browser, url, portraits, width, dark):
     upload(page, portraits["worn_right"])
     expect_answers(page)
     expect(page.locator("#notice")).to_contain_text("One face found")
-    expect(page.locator("#numbered img")).to_be_visible()
+    expect(page.locator("#photo-numbered img")).to_be_visible()
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "nothing sticks out sideways"
     screenshot(page, f"photo-{width}-{'dark' if dark else 'light'}")
@@ -166,19 +166,25 @@ def test_a_heatmap_can_be_saved(browser, url, portraits):
 
 
 def test_a_slider_wipes_the_heat_off(browser, url, portraits):
-    """By keyboard; where it stands is kept while more figures arrive."""
+    """By keyboard; where it stands, and the focus, are kept while more figures arrive."""
     page = open_page(browser, url)
     upload(page, portraits["bare"])
     slider = page.get_by_role("slider", name="How much heat is shown: Integrated").first
     expect(slider).to_be_visible(timeout=PATIENCE)
-    picture = page.locator(".pictures").first
+    heat = page.locator(".pictures img").first
     slider.press("Home")
-    face = picture.screenshot()
+    assert _clip(heat) == "inset(0px 100% 0px 0px)", "the face alone"
     expect_answers(page)
-    assert slider.input_value() == "0" and picture.screenshot() == face
-    slider.press("End")
-    assert picture.screenshot() != face
+    assert slider.input_value() == "0" and _clip(heat) == "inset(0px 100% 0px 0px)"
+    assert slider.evaluate("slider => slider === document.activeElement")
+    page.keyboard.press("End")
+    expect(slider).to_have_value("100")
+    assert _clip(heat) == "inset(0px 0% 0px 0px)"
     close(page)
+
+
+def _clip(picture: Locator) -> str:
+    return picture.evaluate("img => getComputedStyle(img).clipPath")
 
 
 def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits, tmp_path):
@@ -193,10 +199,10 @@ def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits,
     expect(page.locator("#notice")).to_contain_text("2 faces found")
     shown = page.locator(".card").first
     first = shown.get_attribute("style")
-    page.locator("#face").get_by_text("2 · ").click()
+    page.locator("#photo-face").get_by_text("2 · ").click()
     expect(shown).not_to_have_attribute("style", first, timeout=PATIENCE)
     second = shown.get_attribute("style")
-    picture = page.locator("#numbered img")
+    picture = page.locator("#photo-numbered img")
     box = picture.bounding_box()
     scale = min(box["width"] / 900, box["height"] / 600)
     left, top = (box["width"] - 900 * scale) / 2, (box["height"] - 600 * scale) / 2
@@ -244,7 +250,7 @@ def test_two_visitors_see_their_own_photos(browser, url, portraits):
 
 def test_the_models_figures_are_shown(browser, url):
     page = open_page(browser, url)
-    page.get_by_role("tab", name="About the models").click()
+    page.get_by_role("tab", name="About").click()
     table = page.get_by_role("region", name="Measured results")
     expect(table).to_be_visible()
     assert table.locator("tbody tr").count() == 2

@@ -14,12 +14,13 @@ from gradio.data_classes import ImageData
 from PIL import Image
 
 from maskexplain.examples import example_pictures
+from maskexplain.face_choice import FaceChoice, face_at
 from maskexplain.images import ImageError
 from maskexplain.model import CLASSES
 from maskexplain.newest import VISITORS, Newest
 from maskexplain.photo import find_subjects
 from maskexplain.photo_input import PhotoInput
-from maskexplain.photo_view import PhotoView, face_at, photo_views, photo_zip
+from maskexplain.photo_view import PhotoView, photo_views, photo_zip
 from maskexplain.report import Asked
 from maskexplain.variants import VARIANTS
 
@@ -48,8 +49,8 @@ def pair(portrait) -> Image.Image:
 
 def test_a_photo_is_answered_by_every_version(tiny, seed_model, portrait):
     view = answer_photo([tiny, seed_model], portrait)
-    assert view.notice == "One face found."
-    assert view.numbered.size == portrait.size and view.numbered != portrait
+    assert view.choice.notice == "One face found."
+    assert view.choice.numbered.size == portrait.size and view.choice.numbered != portrait
     for version in ("tiny", "random"):
         assert f'aria-label="Version {version}"' in view.cards
     assert view.cards.count("<figure>") == view.cards.count("How far to believe it") == 4
@@ -60,10 +61,10 @@ def test_a_photo_is_answered_by_every_version(tiny, seed_model, portrait):
 
 def test_every_face_gets_its_line_and_the_chosen_one_its_cards(tiny, pair):
     first, second = (answer_photo([tiny], pair, False, index, GRAD_CAM) for index in (0, 1))
-    assert len(first.lines) == 2 and first.lines[0].startswith("1 · tiny: ")
-    assert first.notice.startswith("2 faces found")
-    assert (first.chosen, second.chosen) == (0, 1) and first.cards != second.cards
-    assert answer_photo([tiny], pair, False, 9, GRAD_CAM).chosen == 1
+    assert len(first.choice.lines) == 2 and first.choice.lines[0].startswith("1 · tiny: ")
+    assert first.choice.notice.startswith("2 faces found")
+    assert (first.choice.chosen, second.choice.chosen) == (0, 1) and first.cards != second.cards
+    assert answer_photo([tiny], pair, False, 9, GRAD_CAM).choice.chosen == 1
 
 
 def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
@@ -74,7 +75,7 @@ def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
     batches, logits = [], tiny.logits
     monkeypatch.setattr(tiny, "logits", lambda crops: batches.append(len(crops)) or logits(crops))
     view = next(photo_views([tiny], sheet))
-    assert len(view.lines) == 40
+    assert len(view.choice.lines) == 40
     assert batches[0] == 40 and batches[1:] == [1], "one for the faces, one for the chosen one"
 
 
@@ -98,7 +99,7 @@ def test_a_class_held_against_itself_gets_a_sentence(tiny, portrait):
         for name in CLASSES:
             yield answer_photo([tiny], portrait, asked=Asked("with_mask", name, ("grad_cam",)))
 
-    found = {view.notice for view in views() if not view.cards}
+    found = {view.choice.notice for view in views() if not view.cards}
     assert found == {"A class cannot be held against itself: give two different ones."}
 
 
@@ -176,24 +177,29 @@ def test_without_a_face_there_is_no_zip(tiny):
 def test_no_face_is_said_and_the_whole_picture_offered(tiny):
     empty = noise(3, (640, 480))
     view = answer_photo([tiny], empty)
-    assert view.notice.startswith("No face was found") and "whole picture" in view.notice
-    assert not view.cards and view.numbered is None
+    assert (
+        view.choice.notice.startswith("No face was found") and "whole picture" in view.choice.notice
+    )
+    assert not view.cards and view.choice.numbered is None
     whole = answer_photo([tiny], empty, whole=True)
-    assert whole.notice == "The whole picture is taken as the face." and "<figure>" in whole.cards
+    assert (
+        whole.choice.notice == "The whole picture is taken as the face."
+        and "<figure>" in whole.cards
+    )
 
 
 def test_a_tight_crop_is_taken_whole(tiny):
     view = answer_photo([tiny], noise(4, (100, 100)))
-    assert view.notice.startswith("The picture looks like a face crop")
-    assert view.cards and view.numbered is None
+    assert view.choice.notice.startswith("The picture looks like a face crop")
+    assert view.cards and view.choice.numbered is None
 
 
 def test_a_tiny_face_is_said_to_be_too_small(tiny, portrait):
     small = Image.new("RGB", (640, 480), (90, 90, 90))
     small.paste(portrait.resize((70, 82)), (300, 200))
     view = answer_photo([tiny], small)
-    assert view.notice.startswith("One face found. The chosen face has only ")
-    assert "too few to believe" in view.notice
+    assert view.choice.notice.startswith("One face found. The chosen face has only ")
+    assert "too few to believe" in view.choice.notice
 
 
 def test_nothing_given_shows_nothing(tiny):
@@ -229,7 +235,7 @@ def test_a_bad_file_gets_a_sentence(tiny, tmp_path, content):
     error = photo_input(tmp_path).preprocess(ImageData(path=str(path)))
     assert isinstance(error, ImageError)
     view = answer_photo([tiny], error)
-    assert view == PhotoView(str(error)) and "picture" in view.notice
+    assert view == PhotoView(FaceChoice(str(error))) and "picture" in view.choice.notice
 
 
 def test_a_stranger_cannot_name_a_path_or_an_address(tmp_path):

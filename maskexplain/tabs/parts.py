@@ -1,5 +1,6 @@
 """What several tabs are made of: the photo's input with its examples, choices, sentences."""
 
+import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -29,6 +30,8 @@ def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
         sources=["upload", "webcam", "clipboard"],
         # Unmirrored: the network gets the picture as it is.
         webcam_options=gr.WebcamOptions(mirror=False),
+        # A picture that another tab gives arrives as it is: Gradio's usual WebP alters pixels.
+        format="png",
         elem_id=elem_id,
     )
     gr.Examples(
@@ -43,3 +46,9 @@ def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
 def status(text: str) -> str:
     """A sentence for people, read aloud by screen readers when it changes."""
     return f'<p role="status">{escape(text)}</p>'
+
+
+def zip_link(content: bytes, name: str) -> str:
+    """A link to a zip as a `data:` URL, so that it is not written to disk."""
+    url = f"data:application/zip;base64,{base64.b64encode(content).decode()}"
+    return f'<a download="{escape(name)}" href="{url}">Save {escape(name)} again</a>'

@@ -1,6 +1,5 @@
 """The Photo tab: every version's answer to one photo, why, and how far to believe it."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,11 +7,13 @@ import gradio as gr
 
 from ..answer import MaskModel
 from ..assets import asset
+from ..face_choice import face_at
 from ..newest import Newest
 from ..photo import find_subjects
-from ..photo_view import WHOLE, PhotoView, face_at, photo_views, photo_zip
+from ..photo_view import PhotoView, photo_views, photo_zip
 from ..report import FIRST_WAYS, Asked
-from .parts import AGAINST, TARGETS, WAYS, Examples, photo_input, status
+from .faces import FaceControls, face_controls, face_updates
+from .parts import AGAINST, TARGETS, WAYS, Examples, photo_input, status, zip_link
 
 START = "Give a photo, or click an example: each version answers and shows why."
 NO_ZIP = "There is nothing to download yet: give a photo with a face first."
@@ -29,14 +30,12 @@ def add_photo_tab(models: Sequence[MaskModel], examples: Examples) -> gr.Image:
 @dataclass(frozen=True)
 class _PhotoTab:
     photo: gr.Image
+    faces: FaceControls
     target: gr.Radio
     against: gr.Radio
     ways: gr.CheckboxGroup
     signed: gr.Checkbox
-    whole: gr.Checkbox
     notice: gr.HTML
-    numbered: gr.Image
-    face: gr.Radio
     result: gr.HTML
     save: gr.Button
     zipped: gr.HTML
@@ -48,22 +47,10 @@ class _PhotoTab:
 
 
 def _layout(examples: Examples) -> _PhotoTab:
-    with gr.Row(
-        elem_classes="photo-tab"
-    ):  # placed by style.css: on a phone the result comes second
+    with gr.Row(elem_classes="asked-and-answered"):
         with gr.Column(elem_classes="give"):
             photo = photo_input("photo", examples)
-            whole = gr.Checkbox(label=WHOLE, elem_id="whole")
-            numbered = gr.Image(
-                label="Faces found",
-                alt_text="The photo with a numbered box around every face",
-                interactive=False,
-                visible=False,
-                height=220,
-                buttons=["fullscreen"],
-                elem_id="numbered",
-            )
-            face = gr.Radio([], label="Which face?", visible=False, elem_id="face")
+            faces = face_controls("photo")
         with gr.Column(elem_classes="answered"):
             notice = gr.HTML(status(START), elem_id="notice")
             result = gr.HTML(asset("start.html"), elem_id="result")
@@ -72,9 +59,7 @@ def _layout(examples: Examples) -> _PhotoTab:
         with gr.Column(elem_classes="ask"):
             target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="target")
             against, ways, signed = _more_ways()
-    return _PhotoTab(
-        photo, target, against, ways, signed, whole, notice, numbered, face, result, save, zipped
-    )
+    return _PhotoTab(photo, faces, target, against, ways, signed, notice, result, save, zipped)
 
 
 def _more_ways() -> tuple[gr.Radio, gr.CheckboxGroup, gr.Checkbox]:
@@ -88,7 +73,8 @@ def _more_ways() -> tuple[gr.Radio, gr.CheckboxGroup, gr.Checkbox]:
 
 
 def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
-    outputs = [tab.notice, tab.numbered, tab.face, tab.result, tab.zipped]
+    whole, numbered, face = tab.faces.whole, tab.faces.numbered, tab.faces.face
+    outputs = [tab.notice, numbered, face, tab.result, tab.zipped]
 
     newest = Newest()
 
@@ -102,14 +88,15 @@ def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
 
     def first(request: gr.Request, image, *asked):
         for updates in show(request, image, False, 0, *asked):
-            yield {tab.whole: False, **updates}
+            yield {tab.faces.whole: False, **updates}
 
     def click(request: gr.Request, event: gr.SelectData, image, chosen, *asked):
         hit = face_at(find_subjects(image), *event.index)
         yield from show(request, image, False, chosen if hit is None else hit, *asked)
 
     def save(image, whole, chosen, *asked):
-        return _zip_link(photo_zip(models, image, whole, chosen or 0, _asked(*asked)[0]))
+        content = photo_zip(models, image, whole, chosen or 0, _asked(*asked)[0])
+        return zip_link(content, "explanation.zip") if content else status(NO_ZIP)
 
     # One id: the limit on concurrent work then counts all of them together.
     progress = {
@@ -119,13 +106,13 @@ def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
         # Each question starts at once, and the newest one silences those before it.
         "trigger_mode": "multiple",
     }
-    tab.photo.change(first, [tab.photo, *tab.asked], [tab.whole, *outputs], **progress)
-    inputs = [tab.photo, tab.whole, tab.face, *tab.asked]
-    controls = (tab.whole, tab.face, *tab.asked)
+    tab.photo.change(first, [tab.photo, *tab.asked], [whole, *outputs], **progress)
+    inputs = [tab.photo, whole, face, *tab.asked]
+    controls = (whole, face, *tab.asked)
     asking = [control.input(show, inputs, outputs, **progress) for control in controls]
     # A question that is still reading the photo when that is removed would begin after it.
     tab.photo.clear(None, cancels=asking)
-    tab.numbered.select(click, [tab.photo, tab.face, *tab.asked], outputs, **progress)
+    numbered.select(click, [tab.photo, face, *tab.asked], outputs, **progress)
     saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
     tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
 
@@ -135,21 +122,11 @@ def _asked(target: str, against: str, ways: Sequence[str], signed: bool) -> tupl
     return Asked(target or None, against or None, tuple(ways) or FIRST_WAYS), signed
 
 
-def _zip_link(content: bytes | None) -> str:
-    """A link to the zip as a `data:` URL, so that it is not written to disk."""
-    if content is None:
-        return status(NO_ZIP)
-    url = f"data:application/zip;base64,{base64.b64encode(content).decode()}"
-    return f'<a download="explanation.zip" href="{url}">Save explanation.zip again</a>'
-
-
 def _updates(tab: _PhotoTab, view: PhotoView) -> dict:
-    found = view.numbered is not None
-    numbers = [(line, index) for index, line in enumerate(view.lines)]
+    started = view.cards or view.choice.notice
     return {
-        tab.notice: status(view.notice or START),
-        tab.numbered: gr.Image(view.numbered, visible=found),
-        tab.face: gr.Radio(numbers, value=view.chosen if numbers else None, visible=bool(numbers)),
-        tab.result: view.cards or ("" if view.notice else asset("start.html")),
+        tab.notice: status(view.choice.notice or START),
+        tab.result: view.cards if started else asset("start.html"),
         tab.zipped: "",
+        **face_updates(tab.faces, view.choice),
     }

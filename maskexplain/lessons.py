@@ -1,0 +1,52 @@
+"""What there is to see in the versions' answers, in a sentence, from what was measured of them."""
+
+from collections.abc import Sequence
+from html import escape
+
+from .answer import MaskModel
+from .draw import CLASS_TITLES
+from .model import CLASSES
+
+LOSS = 0.1  # of balanced accuracy under a shift, from which on it is worth a sentence
+# What under a measured shift makes networks go wrong, and what to do to see it.
+LESSONS = {
+    "dark_35": ("in dim light", "pull the light down and watch"),
+    "gray": ("without colour", "push the gray up and watch"),
+    "blurred": ("without fine detail", "take detail away and watch"),
+    "turned_15": ("turned by 15°", "turn it and watch"),
+}
+
+
+def lessons(models: Sequence[MaskModel]) -> str:
+    """What there is to see, as HTML, from what was measured of each version."""
+    found = [_lesson(models, shift) for shift in LESSONS]
+    lines = "".join(f"<p>{line}</p>" for line in found if line)
+    return lines or "<p>Move a slider and watch which version changes its answer.</p>"
+
+
+def _lesson(models: Sequence[MaskModel], shift: str) -> str:
+    """A sentence for the versions that lose much under a shift, by the answer they fall for."""
+    where, do = LESSONS[shift]
+    fooled: dict[str, list[str]] = {}
+    for model in models:
+        label = _falls_for(model.results, shift)
+        if label is not None:
+            fooled.setdefault(label, []).append(escape(model.name))
+    return " ".join(
+        f"<b>{' and '.join(names)}</b>: many faces {where} are taken for “{CLASS_TITLES[label]}”, "
+        f"whatever they wear; {do}."
+        for label, names in fooled.items()
+    )
+
+
+def _falls_for(results: dict, shift: str) -> str | None:
+    """The class that wrong answers under a shift mostly are; None where little is lost."""
+    scores = results.get("shifts", {}).get(shift)
+    if scores is None:
+        return None
+    plain = results["shifts"]["unaugmented"]["balanced_accuracy"]
+    if plain - scores["balanced_accuracy"] < LOSS:
+        return None
+    matrix = scores["confusion_matrix"]  # rows true, columns answered
+    wrong = [sum(row[i] for j, row in enumerate(matrix) if j != i) for i in range(len(CLASSES))]
+    return CLASSES[wrong.index(max(wrong))]

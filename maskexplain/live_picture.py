@@ -1,0 +1,93 @@
+"""The live picture as HTML: the frame, mirrored, with the heat, boxes and readable texts on it."""
+
+import base64
+from collections.abc import Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+
+from .affine import between_centres
+from .crops import Crop
+from .draw import CLASS_TITLES, HEAT
+from .faces import MIN_TILT
+from .tracks import Track
+
+SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the frame
+
+
+def live_picture(
+    jpeg_url: str, size: tuple[int, int], tracks: Sequence[Track], heat_url: str | None
+) -> str:
+    """HTML of a frame of a size (width, height) with its faces, the main one first.
+
+    The frame and the heat over it are mirrored by the style sheet, as a person knows themselves
+    from a mirror; boxes and texts are placed mirrored, so that texts can be read.
+    """
+    hidden = "" if heat_url else " hidden"
+    names = ", ".join(CLASS_TITLES[track.label] for track in tracks)
+    alt = f"You, live: {names}" if names else "You, live: no face found"
+    return (
+        f'<div class="live-picture" style="aspect-ratio:{size[0]}/{size[1]}">'
+        f'<img class="frame" src="{jpeg_url}" alt="{alt}" decoding="sync">'
+        f'<img class="heat" src="{heat_url or _nothing()}" alt="" decoding="sync"{hidden}>'
+        + "".join(_marks(track, size, main=i == 0) for i, track in enumerate(tracks))
+        + "</div>"
+    )
+
+
+def _marks(track: Track, size: tuple[int, int], main: bool) -> str:
+    """A face's box, turned with its head, and its answer above it; for a mirrored picture."""
+    x0, y0, x1, y1 = track.face.box
+    left, width = 1 - x1 / size[0], (x1 - x0) / size[0]
+    top, height = y0 / size[1], (y1 - y0) / size[1]
+    place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
+    kind = f"{track.label} main" if main else track.label
+    text = f"{CLASS_TITLES[track.label]} {track.prediction.confidence:.0%}"
+    # The text keeps to the side where there is room for it, and above the box where it fits.
+    side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
+    above = top > 0.08
+    across = f"bottom:{1 - top:.1%}" if above else f"top:{top:.1%}"
+    turn = -track.face.tilt if abs(track.face.tilt) > MIN_TILT else 0.0
+    return (
+        f'<span class="box {kind}" style="{place};rotate:{turn:.0f}deg"></span>'
+        f'<span class="tag {kind}" style="{side};{across}">{text}</span>'
+    )
+
+
+def heat_url(heat: np.ndarray, crop: Crop, size: tuple[int, int]) -> str:
+    """A heatmap (float32 h x w, 0..1, standing for the whole crop) at its true place on the frame
+    of a size (width, height): a small PNG `data:` URL, clear where there is no heat.
+    """
+    place = _from_map(heat, crop) / SHRINK
+    small = size[0] // SHRINK, size[1] // SHRINK
+    levels = np.round(heat * 255).astype(np.uint8)
+    placed = cv2.warpAffine(levels, between_centres(place), small, flags=cv2.INTER_LINEAR)
+    return _png_url(_colours()[placed])
+
+
+def _from_map(heat: np.ndarray, crop: Crop) -> np.ndarray:
+    """The 2 x 3 matrix from the heatmap's points to the frame's."""
+    matrix = np.array(crop.transform)
+    matrix[:, 0] *= crop.image.width / heat.shape[1]
+    matrix[:, 1] *= crop.image.height / heat.shape[0]
+    return matrix
+
+
+@cache
+def _colours() -> np.ndarray:
+    """BGRA of 256 levels of heat, as `draw.overlay` mixes them: clearer where it is cold."""
+    levels = np.arange(256) / 255
+    rgb = HEAT(levels)[:, :3]
+    alpha = 0.85 * np.sqrt(levels)
+    return np.round(np.column_stack([rgb[:, ::-1], alpha]) * 255).astype(np.uint8)
+
+
+@cache
+def _nothing() -> str:
+    return _png_url(np.zeros((1, 1, 4), np.uint8))
+
+
+def _png_url(bgra: np.ndarray) -> str:
+    content = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,157 @@
+"""The Live tab's handlers: a frame in, what to show out. Plain functions, without Gradio."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from html import escape
+
+import cv2
+from PIL import Image
+
+from .answer import MaskModel
+from .cards import bars
+from .crops import Crop, crop_face
+from .draw import CLASS_TITLES, relative_heat
+from .errors import UserError
+from .explain import Question, answer_and_explain
+from .images import ImageError, read_image
+from .live_picture import heat_url, live_picture
+from .tracks import Heat, Scene, Track, advance, answered
+from .variants import measured_explanations
+
+METHOD = "grad_cam"  # the fast way: one walk back through the head
+HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
+MAX_FRAME = 640  # pixels of the long side; a larger frame is shrunk
+NO_FACE = "No face in view: come closer, face the camera, and let light fall on your face."
+NO_FREEZE = "There is nothing to freeze yet: start the camera first."
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """What the Live tab shows: a sentence, the picture with its boxes and heat and the main
+    face's bars (HTML); `scene` is remembered for the visitor's next frame.
+    """
+
+    notice: str
+    html: str
+    scene: Scene
+
+
+def live_view(model: MaskModel, frame: bytes | ImageError, scene: Scene, now: float) -> LiveView:
+    """Answer one frame (a JPEG's bytes) at `now` (seconds, of a clock that only goes forward).
+
+    The main face is explained, for the class that is shown; the others are answered. Nothing is
+    raised for a bad frame, which would be a toast a frame: the view says what is wrong.
+    """
+    if scene.version != model.name:
+        scene = Scene(model.name)  # another version's answers are no part of this one's
+    try:
+        if isinstance(frame, ImageError):
+            raise frame
+        image = read_image(frame, max_side=MAX_FRAME)
+        return _seen(model, frame, image, advance(scene, image, now), now)
+    except UserError as error:
+        return LiveView(str(error), "", scene)
+
+
+def _seen(model: MaskModel, frame: bytes, image: Image.Image, scene: Scene, now: float) -> LiveView:
+    tracks = scene.visible(now)
+    crops = [crop_face(image, track.face) for track in tracks]
+    tracks = _answer(model, tracks, crops, now)
+    html = _html(model, frame, image, tracks, crops)
+    return LiveView(_notice(tracks), html, _remember(scene, tracks))
+
+
+def _answer(
+    model: MaskModel, tracks: Sequence[Track], crops: Sequence[Crop], now: float
+) -> list[Track]:
+    if not tracks:
+        return []
+    question = Question(target=tracks[0].label)
+    answer = answer_and_explain(model, crops[0].image, [METHOD], question)
+    explanation = answer.explanations[0]
+    small = cv2.resize(explanation.heatmap, (HEAT_SIDE, HEAT_SIDE), interpolation=cv2.INTER_AREA)
+    heat = Heat(relative_heat(small), explanation.target)
+    others = model.predict([crop.image for crop in crops[1:]])
+    return [
+        answered(tracks[0], answer.prediction, now, heat),
+        *(answered(track, p, now) for track, p in zip(tracks[1:], others, strict=True)),
+    ]
+
+
+def _html(
+    model: MaskModel,
+    frame: bytes,
+    image: Image.Image,
+    tracks: Sequence[Track],
+    crops: Sequence[Crop],
+) -> str:
+    # The bytes were read as a picture; coded anew, they are nothing else in the page.
+    url = f"data:image/jpeg;base64,{base64.b64encode(frame).decode()}"
+    heat = tracks[0].heat if tracks else None
+    warm = heat_url(heat.map, crops[0], image.size) if heat and heat.map.any() else None
+    picture = live_picture(url, image.size, tracks, warm)
+    return f'<div class="live">{picture}{_panel(model, tracks)}</div>'
+
+
+def _panel(model: MaskModel, tracks: Sequence[Track]) -> str:
+    """The main face's answer; empty bars would be an answer without a face."""
+    if not tracks:
+        return '<div class="live-panel"></div>'
+    main = tracks[0].prediction
+    which = "Your answer" if len(tracks) == 1 else "The main face’s answer (thick box)"
+    return f"""<div class="live-panel">
+<h3>{which} <span class="answer {main.label}">{CLASS_TITLES[main.label]}</span></h3>
+{bars(main)}
+<p>{_sureness(model, main.confidence)}</p>
+<p>{_heat_words(tracks[0])}</p>
+</div>"""
+
+
+def _sureness(model: MaskModel, confidence: float) -> str:
+    if confidence >= model.unsure_below:
+        return ""
+    return f"{escape(model.name)} is unsure: under {model.unsure_below:.0%}."
+
+
+def _heat_words(track: Track) -> str:
+    if track.heat is None or not track.heat.map.any():
+        return "Grad-CAM finds no place that speaks for this class."
+    return f"Bright: what speaks most for “{CLASS_TITLES[track.heat.target]}”."
+
+
+def _notice(tracks: Sequence[Track]) -> str:
+    """A sentence that changes only when an answer does, for screen readers' sake."""
+    if not tracks:
+        return NO_FACE
+    if len(tracks) == 1:
+        return f"One face: {CLASS_TITLES[tracks[0].label]}."
+    return f"{len(tracks)} faces; the main one: {CLASS_TITLES[tracks[0].label]}."
+
+
+def _remember(scene: Scene, tracks: Sequence[Track]) -> Scene:
+    new = {track.number: track for track in tracks}
+    return replace(scene, tracks=tuple(new.get(t.number, t) for t in scene.tracks))
+
+
+def live_record(model: MaskModel) -> str:
+    """How far Grad-CAM, the live method, was right about this version when it was measured."""
+    name = escape(model.name)
+    scores = measured_explanations(model.results)
+    if not scores:
+        return f"Grad-CAM, the fast way that runs live, was never measured for {name}."
+    taken = scores["lights"]["as_taken"][METHOD]
+    right, faces = taken["beats_random"], taken["faces"]
+    measured = (
+        f"Grad-CAM, the fast way that runs live: on test faces of {name}, blurring by its heat "
+        f"beats blurring at random on {right} of {faces} (chance: half)."
+    )
+    if scores["default"] == METHOD:
+        return f"{measured} No other way was right more often."
+    return f"{measured} {_believe(right / faces)} Freeze the picture for {name}’s best way."
+
+
+def _believe(share: float) -> str:
+    if share < 0.5:
+        return "So it mostly misleads here."
+    return "So it is hardly better than chance." if share < 0.7 else "So it is mostly right here."

@@ -1,0 +1,167 @@
+"""The Live tab in a real browser, with a fake camera that shows a moving face."""
+
+import re
+
+import pytest
+from browser import (
+    CHROMIUM,
+    PATIENCE,
+    QUIET,
+    VERSIONS,
+    close,
+    needs_browser,
+    open_page,
+    screenshot,
+)
+from playwright.sync_api import Page, expect
+
+from maskexplain.model import CLASSES
+
+pytestmark = needs_browser
+
+ROUNDS = """() => {
+  window.rounds = 0;
+  window.blank = 0;
+  const look = new MutationObserver(() => window.rounds++);
+  look.observe(document.querySelector("#live-shown img.frame"), { attributeFilter: ["src"] });
+  const check = () => {
+    if (!document.querySelector("#live-shown img.frame")?.naturalWidth) window.blank++;
+    requestAnimationFrame(check);
+  };
+  check();
+}"""
+
+
+def open_camera(page: Page) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_text("Click to Access Webcam").locator("visible=true").click()
+
+
+def expect_live(page: Page) -> None:
+    """The person's picture with a box, heat and the three bars."""
+    open_camera(page)
+    expect(page.locator(".live-picture .box.main")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".live-picture img.heat")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#live-notice")).to_contain_text("One face: ", timeout=PATIENCE)
+    assert page.locator("#live-shown .bar code").all_inner_texts() == list(CLASSES)
+
+
+def wait_for_rounds(page: Page, count: int = 5) -> None:
+    page.evaluate(ROUNDS)
+    page.wait_for_function(f"window.rounds >= {count}", timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])
+def test_the_camera_is_answered_frame_by_frame(browser, url, width, dark):
+    page = open_page(browser, url, width, dark)
+    expect_live(page)
+    wait_for_rounds(page)
+    assert page.evaluate("window.blank") == 0, "the picture is never empty between two frames"
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, "nothing sticks out sideways"
+    screenshot(page, f"live-{width}-{'dark' if dark else 'light'}")
+    close(page)
+
+
+def test_the_person_sees_a_mirror_and_the_network_does_not(browser, url):
+    page = open_page(browser, url)
+    expect_live(page)
+    for picture in ("#camera video", ".live-picture img.frame", ".live-picture img.heat"):
+        style = page.locator(picture).evaluate("e => getComputedStyle(e).transform")
+        assert style == "matrix(-1, 0, 0, 1, 0, 0)"
+    # The fake camera's face moves between 60 and 160 of 640: left of the middle, so in a mirror
+    # right of it. In the frame that was sent, blue sky (left) comes before the red flag (right).
+    box = page.locator(".live-picture .box.main").evaluate("e => parseFloat(e.style.left)")
+    assert box > 40
+    close(page)
+
+
+def test_a_frozen_frame_is_answered_in_photo(browser, url):
+    page = open_page(browser, url)
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Freeze").click()
+    expect(page.locator("#live-notice")).to_contain_text("nothing to freeze", timeout=PATIENCE)
+    expect_live(page)
+    page.get_by_role("button", name="Freeze").click()
+    expect(page.locator("#photo img")).to_be_visible(timeout=PATIENCE)
+    for version in VERSIONS:
+        expect(page.get_by_role("region", name=f"Version {version}")).to_be_visible(
+            timeout=PATIENCE
+        )
+    expect(page.locator("#notice")).to_contain_text("One face found")
+    size = page.locator("#photo img").evaluate("img => [img.naturalWidth, img.naturalHeight]")
+    assert size == [640, 480]
+    close(page)
+
+
+def test_a_hidden_tab_costs_nothing_and_goes_on_when_seen(browser, url):
+    page = open_page(browser, url)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if "/stream/" in request.url else 0)
+    expect_live(page)
+    assert sent
+    page.get_by_role("tab", name="Photo").click()
+    page.wait_for_timeout(2000)  # the stream ends within
+    sent.clear()
+    page.wait_for_timeout(2000)
+    assert not sent, "nobody looks, so nothing is sent"
+    page.get_by_role("tab", name="Live").click()
+    wait_for_rounds(page)
+    close(page)
+
+
+def test_another_version_can_answer(browser, url):
+    page = open_page(browser, url)
+    expect_live(page)
+    page.locator("#live-version").get_by_text(VERSIONS[0]).click()
+    expect(page.locator("#live-record")).to_contain_text(
+        f"on test faces of {VERSIONS[0]}", timeout=PATIENCE
+    )
+    wait_for_rounds(page)
+    expect(page.locator(".live-picture .box.main")).to_be_visible(timeout=PATIENCE)
+    close(page)
+
+
+def test_two_viewers_are_both_answered(browser, url):
+    pages = [open_page(browser, url) for _ in range(2)]
+    for page in pages:
+        expect_live(page)
+    for page in pages:
+        wait_for_rounds(page)
+    for page in pages:
+        close(page)
+
+
+TROUBLES = {  # the browser's flags, and what is permitted
+    "denied": (["--use-fake-device-for-media-stream", "--deny-permission-prompts"], []),
+    "missing": ([], ["camera"]),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_camera_that_does_not_start_is_said_in_the_page(browser, url, trouble):
+    """Not permitted, and none there."""
+    flags, permitted = TROUBLES[trouble]
+    own = browser.browser_type.launch(executable_path=CHROMIUM, args=[*QUIET, *flags])
+    page = own.new_context(permissions=permitted).new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    page.get_by_role("tab", name="Live").click(timeout=PATIENCE)
+    page.get_by_text("Click to Access Webcam").locator("visible=true").click()
+    expect(page.locator(f"#camera-trouble .{trouble}")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#camera-trouble p:visible")).to_have_count(1)
+    assert not errors, "said in the page, not in the console"
+    expect(page.get_by_role("button", name="Click to Access Webcam")).to_be_visible()
+    screenshot(page, f"live-{trouble}")
+    own.close()
+
+
+def test_a_page_without_https_says_why_there_is_no_camera(browser, url):
+    rule = "--host-resolver-rules=MAP camera.test 127.0.0.1"
+    own = browser.browser_type.launch(executable_path=CHROMIUM, args=[*QUIET, rule])
+    page = own.new_page()
+    page.goto(re.sub(r"127\.0\.0\.1", "camera.test", url))
+    page.get_by_role("tab", name="Live").click(timeout=PATIENCE)
+    expect(page.locator("#camera-trouble .insecure")).to_be_visible(timeout=PATIENCE)
+    own.close()

@@ -1,0 +1,353 @@
+"""The Compare tab's handlers without Gradio: the table, the sentences, the test set's pictures."""
+
+import json
+from io import BytesIO
+from zipfile import ZipFile
+
+import pytest
+import torch
+from conftest import TinyCNN, noise
+from PIL import Image, ImageEnhance
+
+import app
+from maskexplain.answer import MaskModel, to_prediction
+from maskexplain.compare_view import (
+    EXAMPLE,
+    FROM_PHOTO,
+    CompareView,
+    Visit,
+    compare_views,
+    given_of,
+    on_opening,
+)
+from maskexplain.data import DataError, csv_beside, list_pictures, read_crop, select
+from maskexplain.disagree import Comparison, compare, drawn_to, headline, why_it_matters
+from maskexplain.disagreements import SplitAnswers, kind_key, tally, tally_sentences
+from maskexplain.disagreements_view import PAGE, Wanted, disagreements_of, picked
+from maskexplain.examples import example_pictures, write_examples
+from maskexplain.images import ImageError
+from maskexplain.light import brightness, in_other_light, is_dark, is_gray
+from maskexplain.model import CLASSES
+from maskexplain.photo_view import photo_zip
+from maskexplain.report import Asked
+from maskexplain.words import listed, says
+
+GRAD_CAM = Asked(ways=("grad_cam",))
+INCORRECT, WORN, BARE = CLASSES
+
+
+def version(name: str, seed: int = 0, results: dict | None = None) -> MaskModel:
+    torch.manual_seed(seed)
+    return MaskModel(name, TinyCNN(), results or {}, torch.device("cpu"))
+
+
+def always(name: str, label: str, results: dict | None = None) -> MaskModel:
+    """A version that answers one class to every picture."""
+    model = version(name, results=results)
+    with torch.no_grad():
+        model.network.network[6].bias[CLASSES.index(label)] += 100
+    return model
+
+
+def shift(balanced: float, columns: tuple[int, int, int]) -> dict:
+    """Scores as a version's JSON has them, with so many answers of each class."""
+    matrix = [list(columns), [0, 0, 0], [0, 0, 0]]
+    return {
+        "pictures": sum(columns),
+        "balanced_accuracy": balanced,
+        "confusion_matrix": matrix,
+    }
+
+
+FOOLED = {"shifts": {"unaugmented": shift(0.96, (10, 50, 40)), "dark_35": shift(0.44, (80, 15, 5))}}
+ROBUST = {
+    "shifts": {"unaugmented": shift(0.98, (10, 50, 40)), "dark_35": shift(0.97, (11, 49, 40))}
+}
+
+
+def comparison(models, here, there, dark=False, gray=False) -> Comparison:
+    """As if the versions had answered these classes, as it is and in the other light."""
+    answers = [[_surely(label) for label in labels] for labels in (here, there)]
+    return Comparison(tuple(models), *map(tuple, answers), 40.0 if dark else 120.0, dark, gray)
+
+
+def _surely(label: str):
+    return to_prediction(torch.tensor([9.0 if name == label else 0.0 for name in CLASSES]))
+
+
+@pytest.fixture(scope="module")
+def portraits() -> dict[str, Image.Image]:
+    return {example.name: example.image for example in example_pictures(whole=True)}
+
+
+def last(*args, **kwargs) -> CompareView:
+    """What is shown in the end."""
+    *_, view = compare_views(*args, **kwargs)
+    return view
+
+
+# --- the table
+
+
+def test_every_version_has_a_column_and_the_rows_are_aligned(tiny, seed_model, portraits):
+    view = last([tiny, seed_model], portraits["bare"], asked=GRAD_CAM)
+    assert view.choice.notice == "One face found."
+    rows = view.table.split('<div role="row"')[1:]
+    assert len(rows) == 9
+    assert all(row.count('role="cell"') == 2 for row in rows[1:])
+    assert rows[0].count('role="columnheader"') == 3
+    assert "on its way" not in view.table and "nan" not in view.table
+    assert "16 x 16 pixels" in view.table and "64 x 64 pixels" in view.table
+    assert view.table.count("Grad-CAM of") == 2
+
+
+def test_answers_come_first_then_a_heatmap_a_version(tiny, seed_model, portraits):
+    views = list(compare_views([tiny, seed_model], portraits["bare"], asked=GRAD_CAM))
+    assert [view.table.count("Grad-CAM of") for view in views] == [0, 1, 2]
+    assert all(view.table.count('class="bar') >= 6 for view in views)
+    assert len({view.said for view in views}) == 1 and views[0].said
+
+
+def test_each_versions_best_way_is_the_first_one_shown(tiny, portraits):
+    assert "Integrated gradients" in last([tiny], portraits["bare"]).table
+
+
+def test_an_asked_class_is_explained_by_all(tiny, seed_model, portraits):
+    asked = Asked("with_mask", ways=("grad_cam",))
+    view = last([tiny, seed_model], portraits["bare"], asked=asked)
+    assert "<small>Why “Mask worn”?</small>" in view.table
+
+
+def test_a_second_face_can_be_chosen(tiny, portraits):
+    both = Image.new("RGB", (900, 600))
+    both.paste(portraits["bare"], (0, 0))
+    both.paste(portraits["worn_right"].resize((340, 400)), (540, 100))
+    first, second = (last([tiny], both, False, n, GRAD_CAM) for n in (0, 1))
+    assert first.choice.notice.startswith("2 faces found") and len(first.choice.lines) == 2
+    assert first.table != second.table
+    assert last([tiny], both, False, 9, GRAD_CAM).choice.chosen == 1
+    assert last([tiny], both, False, -3, GRAD_CAM).choice.chosen == 0
+
+
+def test_what_cannot_be_answered_gets_a_sentence(tiny):
+    assert last([tiny], None) == CompareView()
+    assert last([tiny], ImageError("No picture.")).choice.notice == "No picture."
+    empty = noise(3, (640, 480))
+    view = last([tiny], empty)
+    assert view.choice.notice.startswith("No face was found") and not view.table
+    assert "whole picture" in view.choice.notice
+    assert last([tiny], empty, whole=True).table
+    odd = last([tiny], empty, True, asked=Asked(ways=("lime",)))
+    assert odd.choice.notice.startswith("There is no way to explain 'lime'") and not odd.table
+
+
+def test_the_download_holds_every_version(portraits):
+    models = [version("v1"), version("v2", 1)]
+    with ZipFile(BytesIO(photo_zip(models, portraits["bare"], asked=GRAD_CAM))) as archive:
+        assert list(json.loads(archive.read("face.json"))) == ["v1", "v2"]
+
+
+# --- what the tab takes when it is opened
+
+
+def test_the_first_opening_shows_an_example(tmp_path):
+    example = write_examples(tmp_path, whole=True)[5][0]
+    image, visit = on_opening(None, Visit(), example)
+    assert given_of(visit.given, image).caption == EXAMPLE
+    assert on_opening(None, visit, example) is None, "only once"
+    assert on_opening(None, Visit(), None) is None
+    assert given_of(visit.given, noise(1, (64, 64))) is None, "another picture is no example"
+
+
+def test_the_photo_tabs_picture_is_taken_once(tmp_path):
+    photo = noise(1, (64, 64))
+    image, visit = on_opening(photo, Visit(), None)
+    assert image is photo and given_of(visit.given, photo).caption == FROM_PHOTO
+    assert on_opening(photo, visit, None) is None
+    assert on_opening(noise(2, (64, 64)), visit, None) is not None
+    assert on_opening(None, visit, None) is None
+    assert on_opening(ImageError("no"), Visit(taken=""), None) is None
+    assert "noise" not in repr(visit) and len(visit.taken) == 64, "a digest, and no picture"
+
+
+# --- light
+
+
+def test_the_light_is_measured_and_turned(portraits):
+    bright, dim = portraits["striped"], portraits["striped_dim"]
+    assert not is_dark(bright) and is_dark(dim)
+    assert 100 < brightness(in_other_light(dim)) <= 122, "bright places are cut off"
+    assert brightness(in_other_light(bright)) == pytest.approx(0.35 * brightness(bright), abs=1)
+    assert brightness(in_other_light(Image.new("RGB", (20, 20)))) == 0
+    assert is_gray(bright.convert("L").convert("RGB")) and not is_gray(bright)
+
+
+def test_each_version_is_asked_in_both_lights(tiny, portraits):
+    found = compare([tiny], portraits["bare"])
+    assert not found.dark and found.agree
+    dark = ImageEnhance.Brightness(portraits["bare"]).enhance(0.35)
+    assert found.in_other_light == (tiny.predict([dark])[0],)
+
+
+# --- the sentences
+
+
+def test_words():
+    assert [listed(["a", "b", "c"][:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+    said = says(["v1", "v2", "v3"], [INCORRECT, INCORRECT, WORN])
+    assert said == "v1 and v2 say “Mask worn incorrectly”, v3 says “Mask worn”"
+
+
+def test_a_shortcut_is_told_from_the_measurements():
+    assert drawn_to(version("a", results=FOOLED), "dark_35") == INCORRECT
+    assert drawn_to(version("a", results=ROBUST), "dark_35") is None
+    assert drawn_to(version("a"), "dark_35") is None
+    assert drawn_to(version("a", results=FOOLED), "gray") is None, "never measured"
+
+
+def test_a_dark_face_and_versions_that_learned_that_dark_means_incorrect():
+    models = [version("v1", results=FOOLED), version("v3", results=ROBUST)]
+    found = comparison(models, [INCORRECT, WORN], [WORN, WORN], dark=True)
+    says_so = "They disagree: v1 says “Mask worn incorrectly”, v3 says “Mask worn”."
+    assert headline(found) == says_so
+    text = " ".join(why_it_matters(found))
+    assert "its mean brightness is 40 of 255" in text
+    assert "v1 learned that dark means “Mask worn incorrectly”" in text
+    assert "v1 falls from 0.96 to 0.44" in text and "80 of 100 faces" in text
+    turned = "With the light turned up, v1 says “Mask worn”; v3 stays with its answer."
+    assert turned in text
+    assert "the light that decides what v1 answers here" in text
+    assert "v3 learned" not in text
+
+
+def test_nothing_is_said_of_darkness_where_the_measurements_do_not_support_it():
+    models = [version("v1", results=FOOLED), version("v3", results=ROBUST)]
+    other_class = comparison(models, [BARE, WORN], [BARE, WORN], dark=True)
+    text = " ".join(why_it_matters(other_class))
+    assert "learned" not in text.replace("training", "") and "light is not what decides" in text
+    usual = comparison(models, [INCORRECT, WORN], [INCORRECT, WORN])
+    assert "dark means" not in " ".join(why_it_matters(usual))
+
+
+def test_agreement_is_worth_what_it_is():
+    models = [version("v1", results=FOOLED), version("v3", results=ROBUST)]
+    firm = comparison(models, [WORN, WORN], [WORN, WORN])
+    assert headline(firm) == "Both versions say “Mask worn”."
+    assert "no proof" in why_it_matters(firm)[-1]
+    loose = comparison(models, [WORN, WORN], [INCORRECT, WORN])
+    text = " ".join(why_it_matters(loose))
+    assert "With the light turned down to 35%, v1 says “Mask worn incorrectly”" in text
+    assert "v1 learned that dark means" in text and "worth little" in text
+    three = comparison([version(n) for n in "abc"], [BARE] * 3, [BARE] * 3)
+    assert headline(three) == "All three versions say “No mask”."
+
+
+def test_masks_painted_on_faces_tell_where_light_does_not():
+    painted = {"painted": {"pictures": 20, "confusion_matrix": [[8, 1, 1], [2, 8, 0], [0, 0, 0]]}}
+    models = [version("a", results=painted), version("b", results=painted)]
+    found = comparison(models, [INCORRECT, WORN], [INCORRECT, WORN])
+    assert "a is right on 16 of 20 and b is right on 16 of 20" in " ".join(why_it_matters(found))
+    one = comparison([models[0], version("b")], [INCORRECT, WORN], [INCORRECT, WORN])
+    assert "painted" not in " ".join(why_it_matters(one))
+
+
+def test_no_colour_and_an_unsure_answer_are_said():
+    gray = {"shifts": {**FOOLED["shifts"], "gray": shift(0.6, (10, 85, 5))}}
+    model = version("v2", results={**gray, "unsure": {"threshold": 1.1}})
+    text = " ".join(why_it_matters(comparison([model], [WORN], [WORN], gray=True)))
+    assert "no colour" in text and "v2 learned that without colour means “Mask worn”" in text
+    assert "counts itself as unsure" in text
+    assert "second version" in headline(comparison([model], [WORN], [WORN]))
+
+
+# --- the test set's disagreements
+
+
+@pytest.fixture
+def split(toy_folder) -> SplitAnswers:
+    """The toy test pictures (4 a class, one of them a made copy), two stubborn versions."""
+    pictures = select(list_pictures(toy_folder, csv_beside(toy_folder)), "test")
+    return SplitAnswers([always("v1", INCORRECT), always("v2", WORN)], pictures)
+
+
+def answered(split: SplitAnswers) -> SplitAnswers:
+    list(split.advance())
+    assert split.complete
+    return split
+
+
+def test_pictures_are_answered_once_for_all(split):
+    assert not split.complete
+    answered(split)
+    assert split.complete and list(split.advance()) == []
+    crops = [read_crop(picture.file) for picture in split.pictures]
+    for model in split.models:
+        expected = [p.label for p in model.predict(crops)]
+        assert [split.answers_to(n)[model.name] for n in range(len(crops))] == expected
+
+
+def test_disagreements_are_counted_by_class(split):
+    found = answered(split).between("v1", "v2")
+    assert len(found) == 12
+    everything = tally(found)
+    assert (everything.first, everything.second, everything.neither) == (4, 4, 4)
+    sentences = tally_sentences(found, "v1", "v2")
+    assert sentences[0] == "Of all 12: v1 right 4, v2 right 4, neither 4."
+    assert sentences[3] == "No mask in truth 4: v1 right 0, v2 right 0, neither 4."
+    assert len(split.between("v1", "v2", unaugmented=True)) == 9
+    assert split.between("v1", "v1") == []
+
+
+def test_a_page_of_disagreements(split):
+    view = disagreements_of(answered(split), Wanted("v1", "v2"))
+    assert view.notice == "v1 and v2 disagree on 12 of 12 test pictures."
+    assert view.pictures.count("<button") == 12 and "✓ right" in view.pictures
+    assert "made copy" in view.pictures and "toy" not in view.pictures, "no file is named"
+    assert view.kinds[0] == ("All of them (12)", "") and len(view.kinds) == 4
+    some = disagreements_of(split, Wanted("v1", "v2", kind_key((0, 0, 1)), unaugmented=True))
+    assert some.pictures.count("<button") == 3 and "made copy" not in some.pictures
+    assert "In truth: Mask worn incorrectly" in some.pictures
+    odd = disagreements_of(split, Wanted("v1", "v2", "9-9-9", page=77))
+    assert odd.kind == "" and odd.page == 0 and odd.pictures.count("<button") == 12
+    assert disagreements_of(split, Wanted("v1", "v1")).notice == "Choose two different versions."
+
+
+def test_pages_stay_light(split):
+    many = SplitAnswers(split.models, split.pictures * 9)
+    views = [disagreements_of(answered(many), Wanted("v1", "v2", page=n)) for n in (0, 2)]
+    assert views[0].pages == ("1–48", "49–96", "97–108")
+    assert [view.pictures.count("<button") for view in views] == [PAGE, 12]
+
+
+def test_versions_that_agree_have_no_pictures_to_show(toy_folder):
+    pictures = select(list_pictures(toy_folder, csv_beside(toy_folder)), "test")
+    split = answered(SplitAnswers([always("v1", WORN), always("v2", WORN)], pictures))
+    view = disagreements_of(split, Wanted("v1", "v2"))
+    assert view.notice == "v1 and v2 disagree on 0 of 12 test pictures."
+    assert not view.pictures and not split.disagreed(0)
+
+
+@pytest.mark.parametrize("number", [None, -1, 12, 10**9, "1", 1.5, {"a": 1}])
+def test_a_stranger_gets_no_other_picture(split, number):
+    assert picked(answered(split), number) is None
+
+
+def test_a_picked_picture_says_where_it_comes_from(split):
+    assert picked(split, 0) is None, "not answered yet"
+    image, given = picked(answered(split), 0)
+    assert given.whole and given_of(given, image) is given
+    says_so = "Test picture 1, in truth “Mask worn incorrectly”: v1 says “Mask worn incorrectly”"
+    assert given.caption.startswith(says_so)
+
+
+def test_an_unreadable_picture_is_an_error(split):
+    split.pictures[3].file.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="unreadable"):
+        list(split.advance())
+
+
+def test_the_program_reads_the_data_folder(toy_folder, tmp_path, tiny):
+    assert app.test_pictures(None, [tiny]) is None
+    assert len(app.test_pictures(toy_folder, [tiny]).pictures) == 12
+    with pytest.raises(DataError, match="There is no folder"):
+        app.test_pictures(tmp_path / "nowhere", [tiny])
