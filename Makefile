@@ -1,6 +1,6 @@
 # make demo: serve the page.  make test: run the tests.
-# make bench: the speed of explanations, of Live and of What if (these two need Chromium); with
-# DATA=DIR of training, too.
+# make bench: the speed of explanations, of the HTTP API, of Live and of What if (these two need
+# Chromium); with DATA=DIR of training, too.
 # Each makes the environment in .venv first, where it is missing or requirements.txt has changed.
 
 PYTHON ?= python3
@@ -19,6 +19,7 @@ test: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
+	$(BIN)/python -m benchmarks.http
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.what_if
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))

@@ -1,6 +1,7 @@
 """The page and its HTTP API on one port.
 
 python app.py [--models v1 v2] [--data DIR] [--share] [--auth USER:PASSWORD] [--host] [--port]
+              [--threads N] [--root-path /PATH] [--mcp]
 """
 
 import argparse
@@ -37,9 +38,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     port = os.environ.get("GRADIO_SERVER_PORT", "7860")
     parser.add_argument("--host", default=host, help="0.0.0.0 for the whole network")
     parser.add_argument("--port", type=int, default=port)
+    # Measured under one and under four callers: one thread an answer gives the most answers.
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch, for each answer")
+    parser.add_argument("--root-path", default="", help="the path that a proxy puts before ours")
+    parser.add_argument("--mcp", action="store_true", help="tools for assistants (gradio[mcp])")
     args = parser.parse_args(arguments)
     if not 0 < args.port < 2**16:
         parser.error("--port must lie between 1 and 65535.")
+    if args.threads < 1:
+        parser.error("--threads must be 1 or more.")
     return args
 
 
@@ -63,8 +70,7 @@ def test_pictures(folder: Path | None, models: Sequence[MaskModel]) -> SplitAnsw
 
 def main(args: argparse.Namespace) -> None:
     auth = credentials(args.auth)
-    # Measured under one and under four callers: one thread an answer gives the most answers.
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     keep_memory()
     models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
     split = test_pictures(args.data, models)
@@ -74,7 +80,8 @@ def main(args: argparse.Namespace) -> None:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
         page = build_page(models, write_examples(Path(folder) / "examples", whole=True), split)
         newest_last = sorted(models, key=lambda model: by_number(model.name))
-        launch(page, newest_last, args.host, args.port, args.share, auth)
+        more = {"root_path": args.root_path.rstrip("/"), "mcp": args.mcp}
+        launch(page, newest_last, args.host, args.port, args.share, auth, **more)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch import nn
 from .checkpoints import FOLDER, read_checkpoint
 from .errors import UserError
 from .model import CLASSES
+from .wanted import check
 
 BATCH = 32  # bounds the memory; larger ones are not faster
 
@@ -63,7 +64,11 @@ class MaskModel:
     @torch.inference_mode()
     def logits_of(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits N x 3, on the CPU, of inputs N x 3 x S x S; at most 32 go through at a time."""
-        return torch.cat([self.network(part) for part in inputs.split(BATCH)]).cpu()
+        return torch.cat([self._part(part) for part in inputs.split(BATCH)]).cpu()
+
+    def _part(self, inputs: torch.Tensor) -> torch.Tensor:
+        check()
+        return self.network(inputs)
 
     def logits(self, crops: Sequence[Image.Image]) -> torch.Tensor:
         """Logits N x 3 of RGB crops of any size, on the CPU."""

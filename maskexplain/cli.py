@@ -1,50 +1,59 @@
-"""The command line: python -m maskexplain predict | explain | evaluate | results.
+"""The command line: python -m maskexplain predict | explain | evaluate | results | import | export.
 
-Bad input is one line on stderr and exit code 2.
+Wrong use is one line on stderr and exit code 2. A picture that fails is told of on its own line
+among the results; the others go on, and the exit code is 1.
 """
 
 import argparse
-import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from .answer import MaskModel, open_model
-from .checkpoints import add_results, list_versions
-from .data import Picture, Progress, csv_beside, list_pictures, select
+from .checkpoints import FOLDER, add_results, list_versions
+from .data import Picture, Progress, csv_beside, list_pictures, read_crop, select
 from .errors import UserError
 from .evaluate import evaluate
 from .explanation_scores import score_explanations
 from .export import report_files, write_report
+from .export_version import FORMATS, export_version
 from .files import write_json
-from .images import ImageError, read_image
+from .images import read_image
+from .import_version import import_version
 from .model import CLASSES
+from .one_by_one import Told, one_by_one
 from .photo import NoFaceError, Subjects, find_subjects
+from .picture_files import PictureFile, picture_files
 from .report import FIRST_WAYS, Asked, reports
 from .scenes import evaluate_scenes
+from .some_faces import evenly, painted_faces
 from .tables import evaluation_text, explanations_markdown, results_markdown, scenes_text
 from .variants import BEST, VARIANTS, measured_explanations
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
+FACES = 200  # to compare an exported network on, and to try an imported one with
 SPLIT_HELP = "default: test with a CSV, all without"
 
 
-def predict_command(args: argparse.Namespace) -> None:
+def predict_command(args: argparse.Namespace) -> int:
     """Answer every face of every picture by every version, largest face first."""
     models = _open_models(args.model)
-    for path in args.images:
-        size, subjects = _subjects(path, args.whole)
+
+    def answered(file: PictureFile) -> Told:
+        size, subjects = _subjects(file.path, args.whole, landmarks=False)
         answers = {m.name: m.predict(subjects.images) for m in models}
-        if args.json:
-            line = {"file": str(path), "size": size, **_as_dict(subjects, answers)}
-            print(json.dumps(line), flush=True)
-            continue
-        for name, predictions in answers.items():
-            for number, p in enumerate(predictions, start=1):
-                print(f"{path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}", flush=True)
+        lines = [
+            f"{file.path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
+            for name, predictions in answers.items()
+            for number, p in enumerate(predictions, start=1)
+        ]
+        return Told(lines, {"size": size, **_as_dict(subjects, answers)})
+
+    return _all_of(args, picture_files(args.images), answered)
 
 
 def _as_dict(subjects: Subjects, answers: dict) -> dict:
@@ -54,18 +63,35 @@ def _as_dict(subjects: Subjects, answers: dict) -> dict:
     }
 
 
-def explain_command(args: argparse.Namespace) -> None:
+def explain_command(args: argparse.Namespace) -> int:
     """Explain the largest face: a figure as PNG, the heatmaps as .npy, all figures as JSON."""
     models = _open_models(args.model)
-    if len({path.stem for path in args.images}) < len(args.images):
+    files = picture_files(args.images)
+    if len({file.place for file in files}) < len(files):
         raise UserError("Two pictures have the same name: explain them into different folders.")
+    if args.target and args.target == args.against:
+        raise UserError("A class cannot be held against itself: name another after --against.")
     asked = Asked(args.target, args.against, tuple(args.method or FIRST_WAYS))
-    for path in args.images:
-        subjects = _subjects(path, args.whole)[1]
+
+    def explained(file: PictureFile) -> Told:
+        subjects = _subjects(file.path, args.whole)[1]
         crop = subjects.images[0]
         *_, complete = reports(models, crop, subjects.landmarks[0], asked)
-        write_report(args.out, report_files(crop, complete, path.stem))
-        print(f"{path}: {args.out / path.stem}.png, .json and the heatmaps as .npy", flush=True)
+        base = args.out / file.place
+        write_report(base.parent, report_files(crop, complete, base.name))
+        line = f"{file.path}: {base}.png, .json and the heatmaps as .npy"
+        return Told([line], {"figure": f"{base}.png", "report": f"{base}.json"})
+
+    return _all_of(args, files, explained)
+
+
+def _all_of(
+    args: argparse.Namespace, files: Sequence[PictureFile], work: Callable[[PictureFile], Told]
+) -> int:
+    failed = one_by_one(files, work, args.json)
+    if failed:
+        print(f"maskexplain: {failed} of {len(files)} pictures failed.", file=sys.stderr)
+    return int(failed > 0)
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
@@ -113,8 +139,10 @@ def _evaluate_scenes(args: argparse.Namespace) -> int:
 
 
 def results_command(args: argparse.Namespace) -> None:
-    """Print the stored results of versions as a Markdown table."""
+    """Print the stored results of versions as a Markdown table; of all that have any by default."""
     results = {model.name: model.results for model in _open_models(args.model or list_versions())}
+    if not args.model:  # an imported version has none
+        results = {name: content for name, content in results.items() if content}
     unmeasured = [name for name, content in results.items() if not content]
     if unmeasured:
         raise UserError(f"There are no results beside {', '.join(unmeasured)}: train it again.")
@@ -130,6 +158,36 @@ def results_command(args: argparse.Namespace) -> None:
     print(explanations_markdown(list(results.values())))
 
 
+def import_command(args: argparse.Namespace) -> None:
+    """Make a version of somebody else's file, and say what could be checked."""
+    labelled = _labelled(args.data, FACES) if args.data else []
+    done = import_version(args.file, args.name, args.classes, args.replace, labelled, args.folder)
+    print(f"{done.path}: network {done.network}, classes {', '.join(done.classes)}")
+    if done.fit:
+        print(f"{done.fit.balanced_accuracy:.1%} balanced accuracy on {len(labelled)} faces")
+    elif not done.told:
+        print(
+            "The file does not say the order of its classes; the alphabetical one is assumed. "
+            "--data DIR finds out with labelled faces, --classes A B C gives another."
+        )
+
+
+def _labelled(folder: Path, count: int) -> list[Picture]:
+    """Labelled faces of a data folder, evenly from its test split (without a CSV: from all)."""
+    csv_file = csv_beside(folder)
+    return evenly(select(list_pictures(folder, csv_file), "test" if csv_file else "all"), count)
+
+
+def export_command(args: argparse.Namespace) -> None:
+    """Write a version as TorchScript or ONNX, compared with the version on 200 faces."""
+    if args.data:
+        crops, what = [read_crop(p.file) for p in _labelled(args.data, FACES)], "real faces"
+    else:
+        crops, what = painted_faces(FACES), "painted faces (--data DIR takes real ones)"
+    done = export_version(args.name, args.format, args.out, crops)
+    print(f"{done.path}: largest logit difference {done.difference:.2g} on {done.faces} {what}")
+
+
 def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
     models = [open_model(name) for name in names or list_versions()[-1:] or ["v1"]]
     if len({model.name for model in models}) < len(models):
@@ -137,15 +195,13 @@ def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
     return models
 
 
-def _subjects(path: Path, whole: bool) -> tuple[tuple[int, int], Subjects]:
-    """The size that a picture is read at, and its faces; what is wrong names the file."""
+def _subjects(path: Path, whole: bool, landmarks: bool = True) -> tuple[tuple[int, int], Subjects]:
+    """The size that a picture is read at, and its faces. Raises ImageError and NoFaceError."""
     try:
         image = read_image(path)
-        return image.size, find_subjects(image, whole)
+        return image.size, find_subjects(image, whole, landmarks)
     except NoFaceError as error:
-        raise UserError(f"{path}: {error} (--whole)") from error
-    except ImageError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise NoFaceError(f"{error} (--whole)") from error
 
 
 def _positive(text: str) -> int:
@@ -159,12 +215,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
 
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    shared.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="file or folder")
     shared.add_argument("--model", action="append", help="default: the newest; may be repeated")
     shared.add_argument("--whole", action="store_true", help="the picture is a face crop already")
+    shared.add_argument("--json", action="store_true", help="one JSON line a picture")
 
     predict = commands.add_parser("predict", parents=[shared], help="answer pictures")
-    predict.add_argument("--json", action="store_true", help="one JSON line a picture")
     predict.set_defaults(run=predict_command)
 
     explain = commands.add_parser("explain", parents=[shared], help="figures and heatmaps")
@@ -192,7 +248,28 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--model", action="append", help="default: all; may be repeated")
     results.add_argument("--explanations", action="store_true", help="of the heatmaps instead")
     results.set_defaults(run=results_command)
+    _add_exchange(commands)
     return parser
+
+
+def _add_exchange(commands: argparse._SubParsersAction) -> None:
+    into = commands.add_parser("import", help="somebody else's weights as a version")
+    into.add_argument("file", type=Path, help="TorchScript, state dict or safetensors")
+    into.add_argument("--as", dest="name", required=True, metavar="NAME")
+    into.add_argument("--classes", nargs=3, metavar="CLASS", help="the order of its outputs")
+    into.add_argument(
+        "--data", type=Path, help="image folder that tells whether the order is right"
+    )
+    into.add_argument("--replace", action="store_true", help="in place of a version of that name")
+    into.add_argument("--folder", type=Path, default=FOLDER, help="default: checkpoints/")
+    into.set_defaults(run=import_command)
+
+    out = commands.add_parser("export", help="a version as TorchScript or ONNX")
+    out.add_argument("name", metavar="NAME")
+    out.add_argument("--format", required=True, choices=FORMATS)
+    out.add_argument("--out", type=Path, required=True, metavar="FILE")
+    out.add_argument("--data", type=Path, help="image folder to compare on; default: painted faces")
+    out.set_defaults(run=export_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -203,3 +280,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"maskexplain: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read the results has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -9,6 +9,7 @@ from .assets import asset
 from .disagreements import SplitAnswers
 from .tabs.about import add_about_tab
 from .tabs.compare import add_compare_tab
+from .tabs.endpoints import add_endpoints
 from .tabs.live import add_live_tab
 from .tabs.parts import Examples
 from .tabs.photo import add_photo_tab
@@ -46,4 +47,5 @@ def build_page(
             page.state_holder.delete_state(request.session_hash)
 
         page.unload(forget)
+        add_endpoints(page, models)  # last: it hides the tabs' own events from clients
     return page

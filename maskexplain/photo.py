@@ -33,22 +33,25 @@ class Subjects:
         return [crop.image for crop in self.crops]
 
 
-def find_subjects(image: Image.Image, whole: bool = False) -> Subjects:
+def find_subjects(image: Image.Image, whole: bool = False, landmarks: bool = True) -> Subjects:
     """The faces of an RGB picture, or the picture itself where `whole` is asked for.
 
+    Without `landmarks` nothing is looked for in a picture that is asked for whole: faster.
     Raises NoFaceError where there is no face and the picture is no tight crop either.
     """
+    if whole and not landmarks:
+        return Subjects((whole_crop(image),), (None,))
     faces = tuple(find_faces(image))
     tight = not whole and looks_like_crop(image, faces)
     if whole or tight:
         # Of several faces none is the picture's own.
-        landmarks = faces[0].landmarks if len(faces) == 1 else None
-        return Subjects((whole_crop(image),), (landmarks,), tight=tight)
+        own = faces[0].landmarks if len(faces) == 1 else None
+        return Subjects((whole_crop(image),), (own,), tight=tight)
     if not faces:
         raise NoFaceError(
             "No face was found in the picture: try one where a face is larger and in view, "
             "or ask for the whole picture as the face."
         )
     crops = tuple(crop_face(image, face) for face in faces)
-    landmarks = tuple(c.on_crop(f.landmarks) for c, f in zip(crops, faces, strict=True))
-    return Subjects(crops, landmarks, faces)
+    points = tuple(c.on_crop(f.landmarks) for c, f in zip(crops, faces, strict=True))
+    return Subjects(crops, points, faces)

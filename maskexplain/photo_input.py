@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import gradio as gr
+from gradio_client.utils import is_http_url_like
 from PIL import Image
 
 from .images import ImageError, read_image
+
+NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
 
 
 class PhotoInput(gr.Image):
@@ -16,6 +19,12 @@ class PhotoInput(gr.Image):
     """
 
     is_template = True  # the browser side is gr.Image's own
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None):
+        """Gradio would fetch what an address names; here nothing is fetched for a stranger."""
+        if url_or_file_path and is_http_url_like(str(url_or_file_path)):
+            raise gr.Error(NO_ADDRESS, print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload) -> Image.Image | ImageError | None:
         """The payload is a file of the upload cache, or a data URL."""

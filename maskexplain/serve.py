@@ -1,6 +1,7 @@
 """How the page and its HTTP API are served: limits, and what a stranger may not do."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -20,14 +21,19 @@ def launch(
     share: bool = False,
     auth: tuple[str, str] | None = None,
     block: bool = True,
+    root_path: str = "",
+    mcp: bool = False,
 ) -> None:
     """Serve the page and, on its port, the HTTP API of these versions (the newest last).
 
-    `auth` (user, password) covers both; `block` False returns at once. Raises UserError where the
-    port is taken.
+    `auth` (user, password) covers both; `block` False returns at once. `root_path` ("/mask") is
+    what a proxy puts before every path and takes away again. `mcp` offers the page's named
+    endpoints as tools to assistants. Raises UserError where the port is taken, or MCP cannot be.
 
     Visitors cannot pass the queue, read files, see errors' insides or send bodies without bound.
     """
+    if mcp:
+        _check_mcp(auth)
     # Two at once: a second visitor waits for no first, and two cores are busy.
     page.queue(default_concurrency_limit=2, max_size=32, api_open=False)
     try:
@@ -47,9 +53,11 @@ def launch(
             strict_cors=True,
             ssr_mode=False,
             prevent_thread_lock=not block,
+            root_path=root_path,
+            mcp_server=mcp,
             # Gradio's openapi.json would list its own routes, and to everyone.
             app_kwargs={
-                "routes": list(make_router(models, auth).routes),
+                "routes": list(make_router(models, auth, root_path=root_path).routes),
                 "openapi_url": None,
                 "middleware": [Middleware(BoundedRequests)],
             },
@@ -58,3 +66,10 @@ def launch(
         raise UserError(
             f"Port {port} on {host} cannot be opened: it is taken, or not yours; try --port."
         ) from error
+
+
+def _check_mcp(auth: tuple[str, str] | None) -> None:
+    if find_spec("mcp") is None:
+        raise UserError("--mcp needs an extra package: pip install 'gradio[mcp]'.")
+    if auth:
+        raise UserError("--mcp cannot ask for credentials: leave out --auth, or --mcp.")

@@ -17,10 +17,9 @@ import httpx
 import numpy as np
 import pytest
 import torch
-import uvicorn
 from conftest import TinyCNN, noise
-from fastapi import APIRouter, FastAPI
 from PIL import Image
+from servers import CROP, encoded, page_server, plain_server, send, version
 
 from maskexplain.answer import MaskModel
 from maskexplain.api import (
@@ -34,15 +33,13 @@ from maskexplain.api import (
 )
 from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
-from maskexplain.examples import example_pictures, write_examples
+from maskexplain.examples import example_pictures
 from maskexplain.explain import BASELINES, ExplainError, explain
 from maskexplain.faithfulness import blur_test
 from maskexplain.images import read_image
 from maskexplain.methods import METHODS
 from maskexplain.model import CLASSES
-from maskexplain.page import build_page
 from maskexplain.photo import find_subjects
-from maskexplain.serve import launch
 from maskexplain.variants import VARIANTS
 from maskexplain.verdicts import verdict_of
 
@@ -50,13 +47,8 @@ AUTH = ("ada", "löwe:1")
 RESULTS = {"balanced_accuracy": 0.9, "shifts": {"dark_35": {"balanced_accuracy": 0.6}}}
 
 
-def version(name: str, seed: int, results: dict | None = None) -> MaskModel:
-    torch.manual_seed(seed)
-    return MaskModel(name, TinyCNN(), results or {}, torch.device("cpu"))
-
-
 class HeldModel(MaskModel):
-    """Answers as soon as `released` is set; `asked` counts the calls, one `release` for each."""
+    """Answers as soon as `released` is set; `asked` counts crops, a `begun` comes for each call."""
 
     def __init__(self) -> None:
         super().__init__("held", TinyCNN(), {}, torch.device("cpu"))
@@ -64,11 +56,11 @@ class HeldModel(MaskModel):
         self.begun = threading.Semaphore(0)
         self.released = threading.Event()
 
-    def predict(self, crops):
-        self.asked += 1
+    def logits_of(self, inputs):
+        self.asked += len(inputs)
         self.begun.release()
         assert self.released.wait(20)
-        return super().predict(crops)
+        return super().logits_of(inputs)
 
 
 @pytest.fixture(scope="module")
@@ -76,48 +68,10 @@ def models() -> list[MaskModel]:
     return [version("older", 0), version("newer", 1)]
 
 
-@contextmanager
-def page_server(models, folder, auth=None) -> Iterator[httpx.Client]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    page = build_page(models, write_examples(folder, whole=True)[:1])
-    launch(page, models, "127.0.0.1", port, auth=auth, block=False)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
-    finally:
-        page.close(verbose=False)
-
-
 @pytest.fixture(scope="module")
 def client(models, tmp_path_factory) -> Iterator[httpx.Client]:
     with page_server(models, tmp_path_factory.mktemp("examples")) as client:
         yield client
-
-
-@contextmanager
-def plain_server(router: APIRouter) -> Iterator[httpx.Client]:
-    app = FastAPI()
-    app.include_router(router)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind)
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +82,6 @@ def pair() -> bytes:
     both.paste(portrait.resize((340, 400)), (0, 100))
     both.paste(portrait, (380, 0))
     return encoded(both)
-
-
-CROP = encoded(noise(1, (90, 100)))  # small and near-square: taken whole
-
-
-def send(client: httpx.Client, path: str, picture: bytes = CROP, **fields) -> httpx.Response:
-    return client.post(path, files={"file": ("photo.png", picture)}, data=fields)
 
 
 # --- answers

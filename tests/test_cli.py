@@ -144,13 +144,13 @@ def test_bad_input_is_one_line_and_exit_code_2(version, toy_folder, tmp_path, ca
     text.write_text("no picture")
     empty = tmp_path / "empty.png"
     noise(1, (900, 500)).save(empty)
+    bare = tmp_path / "bare"
+    bare.mkdir()
     for arguments, message in [
-        (["predict", str(text), "--model", version], f"{text}: The file is text, not a picture"),
         (["predict", str(text), "--model", version, "--model", version], "Two versions have"),
         (["explain", str(text), str(text), "--out", "x", "--model", version], "Two pictures have"),
         (["evaluate", *toy, "--model", version, "--json", f"{text}/x.json"], "cannot be written"),
-        (["predict", str(empty), "--model", version], "No face was found"),
-        (["predict", str(tmp_path / "none.png"), "--model", version], "picture"),
+        (["predict", str(bare), "--model", version], "no picture in"),
         (["predict", str(empty), "--model", "v99"], "no checkpoint"),
         (["evaluate", "--data", str(tmp_path / "x"), "--model", version], "There is no folder"),
         (["evaluate", "--model", version], "evaluate needs --model NAME with --data DIR"),
@@ -174,6 +174,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
         (["app.py", "--models", "v99"], "There is no checkpoint"),
         (["app.py", "--auth", "me"], "--auth needs USER:PASSWORD"),
         (["app.py", "--port", "99999"], "--port must lie between"),
+        (["app.py", "--threads", "0"], "--threads must be 1 or more"),
         (["train.py", "v1", "--data", "nowhere"], "There is no folder nowhere"),
         (["train.py", "v1", "--data", ".", "--epochs", "0"], "--epochs must be 1 or more"),
         (["-m", "maskexplain", "predict", "nowhere.png", "--model", "v99"], "no checkpoint"),

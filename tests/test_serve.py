@@ -1,59 +1,28 @@
 """The program as a server among strangers: nothing stays behind, nothing is without bound."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from io import BytesIO
 from pathlib import Path
 
 import httpx
 import pytest
 from conftest import noise
+from servers import CROP, files_in, free_port, program
 
 from maskexplain.checkpoints import write_weights
 
-ROOT = Path(__file__).resolve().parents[1]
+
+@pytest.fixture
+def weights(tmp_path, tiny) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    write_weights(path, tiny.network, "tiny", half=True)
+    return path
 
 
 @pytest.fixture
-def server(tmp_path, tiny):
+def server(tmp_path, weights):
     """app.py with a tiny version; its temporary files lie in tmp_path/tmp."""
-    weights = tmp_path / "tiny.safetensors"
-    write_weights(weights, tiny.network, "tiny", half=True)
-    (tmp_path / "tmp").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # The tiny network is registered by conftest, so the program is started behind it.
-    start = (
-        f"import sys; sys.path[:0] = ['tests', '.']; import conftest, app; "
-        f"app.main(app.parse(['--models', {str(weights)!r}, '--port', '{port}']))"
-    )
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
-    with subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, env=environment) as process:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _wait(url, process)
-            yield url, process, tmp_path / "tmp"
-        finally:
-            process.terminate()
-
-
-def _wait(url: str, process: subprocess.Popen) -> None:
-    for _ in range(240):
-        try:
-            httpx.get(f"{url}/healthz", timeout=5).raise_for_status()
-            return
-        except httpx.HTTPError:
-            assert process.poll() is None, "app.py has ended"
-            time.sleep(0.5)
-    pytest.fail("app.py did not answer within two minutes")
-
-
-def files_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    with program(weights, tmp_path / "tmp", free_port()) as (url, process):
+        yield url, process, tmp_path / "tmp"
 
 
 def test_uploads_go_when_the_program_is_ended(server):
@@ -74,3 +43,13 @@ def test_a_body_without_bound_is_refused(server):
     headers = {"content-type": "application/json"}
     reply = httpx.post(f"{url}/gradio_api/queue/join", content=body, headers=headers, timeout=60)
     assert reply.status_code == 413
+
+
+def test_a_killed_program_serves_again_at_once(tmp_path, weights):
+    picture, port = {"file": ("a.png", CROP)}, free_port()
+    with program(weights, tmp_path / "tmp", port) as (url, process):
+        first = httpx.post(f"{url}/predict", files=picture, timeout=60).json()
+        process.kill()
+        process.wait()
+    with program(weights, tmp_path / "tmp", port) as (url, _):
+        assert httpx.post(f"{url}/predict", files=picture, timeout=60).json() == first

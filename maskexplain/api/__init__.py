@@ -2,21 +2,24 @@
 
 POST /predict, POST /explain, GET /models, GET /healthz, and their description at GET /docs and
 GET /openapi.json. Credentials, the declared size and the number of requests in the house are
-checked before a body is read. Pictures are neither logged nor kept: an upload over 1 MB lies in a
-nameless temporary file until its request ends.
+checked before a body is read. Predictions that wait for the same version are made in one batch,
+and a client that leaves ends its explanation. Pictures are neither logged nor kept: an upload over
+1 MB lies in a nameless temporary file until its request ends.
 
 /docs is a page of our own, because FastAPI's loads its script from another server.
 """
 
 from .guard import MAX_BODY, BoundedRequests
 from .routes import make_router
-from .work import explain_picture, list_models, predict_picture
+from .work import explain_image, explain_picture, list_models, predict_image, predict_picture
 
 __all__ = [
     "MAX_BODY",
     "BoundedRequests",
+    "explain_image",
     "explain_picture",
     "list_models",
     "make_router",
+    "predict_image",
     "predict_picture",
 ]

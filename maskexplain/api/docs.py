@@ -32,12 +32,19 @@ DOCS_PAGE = """<!doctype html>
 """
 
 
-def add_docs(router: APIRouter) -> None:
-    """Add /openapi.json and /docs, which describe the router's other routes."""
+def add_docs(router: APIRouter, root_path: str = "") -> None:
+    """Add /openapi.json and /docs, which describe the router's other routes.
+
+    `root_path` is what a proxy puts before their paths.
+    """
 
     def describe() -> dict:
         return get_openapi(
-            title="Mask explainer", version="1", description=DESCRIPTION, routes=router.routes
+            title="Mask explainer",
+            version="1",
+            description=DESCRIPTION,
+            routes=router.routes,
+            servers=[{"url": root_path}] if root_path else None,
         )
 
     @router.get("/openapi.json", include_in_schema=False)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,12 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..explain import ExplainError
 from ..images import ImageError
 from ..photo import NoFaceError
+from ..wanted import Abandoned, unless
 
 MAX_BODY = 20 * 2**20  # bytes, the whole request; the page takes files of the same size
 UPLOAD_SECONDS = 30.0
 WORKERS = 2  # requests worked on at once, as in the page's queue
 LIMIT = 64  # requests in the house: the last one waits a second or two
 RETRY_SECONDS = 2
+LOOK_SECONDS = 0.2  # how often to see whether the client of some longer work is still there
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -30,20 +33,22 @@ CREDENTIALS = "This server asks for a user and a password: send them as HTTP bas
 TOO_LARGE = f"The request is over {MAX_BODY // 2**20} MB: send a smaller picture."
 TOO_SLOW = f"The upload took over {UPLOAD_SECONDS:.0f} seconds: send a smaller picture."
 FULL = "The server is busy: try again in a few seconds."
+GONE = "The client is gone."
 NO_FILE = "The field file is missing: send the picture as a file in multipart/form-data."
 
 
 class Guard:
     """Stands before the routes: credentials, size, places; and errors as one sentence.
 
-    Lives on one event loop, so its counter needs no lock.
+    Lives on one event loop, so its counter needs no lock. `workers` are the places of those whose
+    work is being done.
     """
 
     def __init__(self, auth: tuple[str, str] | None, limit: int) -> None:
         self._expected = ":".join(auth).encode() if auth else None
         self._limit = limit
         self._inside = 0
-        self._workers = asyncio.Semaphore(WORKERS)
+        self.workers = asyncio.Semaphore(WORKERS)
 
     def route_class(self) -> type[APIRoute]:
         """A route whose requests pass this guard before FastAPI reads their body."""
@@ -70,11 +75,27 @@ class Guard:
                 raise http_error(error) from error
 
     async def work(self, request: Request, function: Callable, *args: Any) -> Any:
-        """Run a function in a thread, WORKERS at once; not at all for a client that has left."""
-        async with self._workers:
+        """Run a function in a thread, WORKERS at once; not at all for a client that has left.
+
+        One that leaves meanwhile ends the work at its next `wanted.check`.
+        """
+        async with self.workers:
             if await request.is_disconnected():
-                raise HTTPException(400, "The client is gone.")
-            return await run_in_threadpool(function, *args)
+                raise HTTPException(400, GONE)
+            left = threading.Event()
+            with unless(left.is_set):
+                working = asyncio.create_task(self.in_thread(function, *args))
+            while not (await asyncio.wait({working}, timeout=LOOK_SECONDS))[0]:
+                if not left.is_set() and await request.is_disconnected():
+                    left.set()
+            try:
+                return await working
+            except Abandoned as error:
+                raise HTTPException(400, GONE) from error
+
+    async def in_thread(self, function: Callable, *args: Any) -> Any:
+        """Run a function in a thread; the caller holds one of `workers`."""
+        return await run_in_threadpool(function, *args)
 
     @contextmanager
     def _place(self) -> Iterator[None]:

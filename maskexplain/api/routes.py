@@ -9,6 +9,7 @@ from fastapi.security.http import HTTPBase
 from pydantic.json_schema import SkipJsonSchema
 
 from ..answer import MaskModel
+from .batches import Batches
 from .docs import add_docs
 from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard
 from .schemas import (
@@ -21,7 +22,7 @@ from .schemas import (
     PredictReply,
     Problem,
 )
-from .work import explain_picture, list_models, predict_picture
+from .work import explain_picture, list_models, prepare_picture, to_reply
 
 PROBLEMS = {
     400: "Not a picture that can be read.",
@@ -57,13 +58,17 @@ Target = Annotated[
 
 
 def make_router(
-    models: Sequence[MaskModel], auth: tuple[str, str] | None = None, limit: int = LIMIT
+    models: Sequence[MaskModel],
+    auth: tuple[str, str] | None = None,
+    limit: int = LIMIT,
+    root_path: str = "",
 ) -> APIRouter:
     """The routes for these versions (at least one, the newest last).
 
     `auth` (user, password) covers all of them, /docs and /openapi.json too, but for /healthz:
     whoever watches a server over has no password. `limit`: how many requests may be in the house
-    (arriving, waiting or worked on) before the next one gets 503.
+    (arriving, waiting or worked on) before the next one gets 503. `root_path` ("/mask"): what a
+    proxy puts before the routes' paths; the description says so.
     """
     guard = Guard(auth, limit)
     router = APIRouter(route_class=guard.route_class())
@@ -82,7 +87,7 @@ def make_router(
         return Health()
 
     router.add_api_route("/healthz", get_health, summary="Health", route_class_override=APIRoute)
-    add_docs(router)
+    add_docs(router, root_path)
     return router
 
 
@@ -90,6 +95,7 @@ def _add_work(
     router: APIRouter, guard: Guard, served: dict[str, MaskModel], shown: list[Any]
 ) -> None:
     newest = list(served)[-1]
+    batches = {name: Batches(model, guard) for name, model in served.items()}
     version = Annotated[
         Literal[tuple(served)], Form(description="The version to ask; the newest by default.")
     ]
@@ -103,7 +109,9 @@ def _add_work(
 
         curl -F file=@photo.jpg http://127.0.0.1:7860/predict
         """
-        return await guard.work(request, predict_picture, served[model], file.file, whole)
+        asked = served[model]
+        prepared = await guard.work(request, prepare_picture, asked, file.file, whole)
+        return to_reply(asked, prepared, await batches[model].logits(request, prepared.inputs))
 
     @router.post("/explain", summary="Explain", dependencies=shown, responses=problems)
     async def post_explain(

@@ -1,13 +1,14 @@
 """The work behind the routes, without HTTP: a picture file in, a reply out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from PIL import Image
 
-from ..answer import MaskModel, Prediction
+from ..answer import MaskModel, Prediction, to_prediction
 from ..draw import base64_of, overlay, relative_heat
 from ..explain import Explanation, explain
 from ..faithfulness import blur_test
@@ -18,15 +19,43 @@ from ..verdicts import verdict_of
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A picture ready for the network: (width, height), crops, inputs N x 3 x S x S."""
+
+    size: tuple[int, int]
+    subjects: Subjects
+    inputs: torch.Tensor
+
+
 def predict_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> PredictReply:
     """Answer every face of a picture file; `whole` takes the picture itself as the face.
 
     Raises ImageError and NoFaceError.
     """
-    image = read_image(file)
-    subjects = find_subjects(image, whole)
-    predictions = model.predict(subjects.images)
-    return PredictReply(**_answers(model, subjects, predictions), size=image.size)
+    return predict_image(model, read_image(file), whole)
+
+
+def predict_image(model: MaskModel, image: Image.Image, whole: bool = False) -> PredictReply:
+    """The same for an RGB picture. Raises NoFaceError."""
+    prepared = _prepared(model, image, whole)
+    return to_reply(model, prepared, model.logits_of(prepared.inputs))
+
+
+def prepare_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> Prepared:
+    """All of `predict_picture` that comes before the network. Raises ImageError and NoFaceError."""
+    return _prepared(model, read_image(file), whole)
+
+
+def _prepared(model: MaskModel, image: Image.Image, whole: bool) -> Prepared:
+    subjects = find_subjects(image, whole, landmarks=False)
+    return Prepared(image.size, subjects, model.inputs(subjects.images))
+
+
+def to_reply(model: MaskModel, prepared: Prepared, logits: torch.Tensor) -> PredictReply:
+    """The answer that the network's logits N x 3 give."""
+    predictions = [to_prediction(row) for row in logits]
+    return PredictReply(**_answers(model, prepared.subjects, predictions), size=prepared.size)
 
 
 def explain_picture(
@@ -43,7 +72,20 @@ def explain_picture(
     None is the predicted class, and as method the version's best. Raises ImageError, NoFaceError
     and ExplainError.
     """
-    image = read_image(file)
+    asked = (method, target, against, baseline, whole)
+    return explain_image(model, read_image(file), *asked)
+
+
+def explain_image(
+    model: MaskModel,
+    image: Image.Image,
+    method: str | None = None,
+    target: str | None = None,
+    against: str | None = None,
+    baseline: str | None = None,
+    whole: bool = False,
+) -> ExplainReply:
+    """The same for an RGB picture. Raises NoFaceError and ExplainError."""
     subjects = find_subjects(image, whole)
     predictions = model.predict(subjects.images)
     crop = subjects.images[0]

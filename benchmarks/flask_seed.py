@@ -1,0 +1,45 @@
+"""The seed's Flask app, as design.md describes it, with v2's weights: what ours is held against.
+
+    python -m benchmarks.flask_seed SCRIPTED.pth PORT
+
+Flask's development server with a thread a request, the picture by Pillow, torchvision's
+transforms, a TorchScript network, PyTorch's default threads: as such apps are written.
+"""
+
+import sys
+
+import torch
+from flask import Flask, jsonify, request
+from PIL import Image
+from torchvision import transforms
+
+CLASSES = ("mask_weared_incorrect", "with_mask", "without_mask")
+
+
+def make_app(weights: str) -> Flask:
+    """The app: POST /predict, `file` in, `prediction` and `confidence` (percent) out."""
+    app = Flask(__name__)
+    model = torch.jit.load(weights, map_location="cpu").eval()
+    transform = transforms.Compose(
+        [
+            transforms.Resize((64, 64)),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
+
+    @app.post("/predict")
+    def predict():  # noqa: ANN202
+        if "file" not in request.files:
+            return jsonify({"error": "No file"}), 400
+        image = Image.open(request.files["file"].stream).convert("RGB")
+        with torch.no_grad():
+            probabilities = torch.softmax(model(transform(image).unsqueeze(0)), dim=1)[0]
+        confidence, index = torch.max(probabilities, 0)
+        return jsonify({"prediction": CLASSES[index], "confidence": confidence.item() * 100})
+
+    return app
+
+
+if __name__ == "__main__":
+    make_app(sys.argv[1]).run("127.0.0.1", int(sys.argv[2]), threaded=True)

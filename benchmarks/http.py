@@ -1,0 +1,232 @@
+"""Requests a second: our HTTP API against the seed's Flask app, in one run, on loopback:
+
+    python -m benchmarks.http [--seconds 6] [--rounds 3] [--clients 1 8 32]
+
+Both answer with v2's weights. The servers run one at a time, each in a process of its own, and
+take turns within every round, so that what else the machine does hits all alike; a round's first
+second is not counted. The client is asynchronous and shares the machine's cores with the server.
+`crop` is a face's crop (186 x 186, JPEG), for which ours is asked not to look for a face
+(whole=true); `photo` a portrait of 512 x 600, in which ours finds the face, which the Flask app
+never does. Figures are medians over the rounds. Besides the rate a request's cost is printed,
+the server's processor time: what a busy machine takes from the one and not from the other.
+"""
+
+import argparse
+import asyncio
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import aiohttp
+
+from maskexplain.examples import example_pictures
+from maskexplain.export_version import export_version
+from maskexplain.some_faces import painted_faces
+
+ROOT = Path(__file__).resolve().parents[1]
+VERSION = "v2"
+START_SECONDS, WARM_SECONDS = 180, 1.0
+GOAL_CLIENTS, GOAL_CROP, GOAL_PHOTO = 8, 2.0, 1.0
+OURS, FLASK, FLASK_ONE = "ours", "the seed's Flask app", "the same, one torch thread"
+
+
+@dataclass(frozen=True)
+class Server:
+    """What to measure: its command behind the interpreter, and its environment's additions."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    finds_faces: bool = False
+
+
+@dataclass(frozen=True)
+class Load:
+    """One reading: requests a second, milliseconds that 50% and 95% of them took at most, and
+    milliseconds of processor time that one cost the server (nan where that cannot be read).
+    """
+
+    rate: float
+    p50: float
+    p95: float
+    cpu: float
+
+
+def servers(scripted: Path, port: int, threads: Sequence[int]) -> list[Server]:
+    """Ours with each number of torch threads an answer, and the Flask app in two ways."""
+    app = ("app.py", "--models", VERSION, "--port", str(port), "--threads")
+    names = [OURS if n == 1 else f"{OURS}, {n} torch threads" for n in threads]
+    ours = [Server(name, (*app, str(n)), {}, True) for name, n in zip(names, threads, strict=True)]
+    flask = ("-m", "benchmarks.flask_seed", str(scripted), str(port))
+    return [*ours, Server(FLASK, flask, {}), Server(FLASK_ONE, flask, {"OMP_NUM_THREADS": "1"})]
+
+
+@contextmanager
+def running(server: Server, url: str) -> Iterator[int]:
+    """The server's process id, once it takes requests; ended afterwards."""
+    with subprocess.Popen(
+        [sys.executable, *server.command],
+        cwd=ROOT,
+        env={**os.environ, **server.environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            _wait(process, url)
+            yield process.pid
+        finally:
+            process.terminate()
+
+
+def _wait(process: subprocess.Popen, url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/healthz", timeout=5)
+            return
+        except urllib.error.HTTPError:  # it is there, and has no such page
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit("benchmarks.http: a server did not start.")
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used, all its threads together; nan elsewhere than on Linux."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.is_file():
+        return float("nan")
+    fields = stat.read_text().rpartition(")")[2].split()  # from the third field on
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def load(
+    url: str, pid: int, picture: bytes, whole: bool, clients: int, seconds: float
+) -> Load:
+    """Keep `clients` requests in the house; each client sends its next when it has its answer."""
+    begin = time.perf_counter() + WARM_SECONDS
+    end = begin + seconds
+    taken: list[float] = []
+    answered, used = 0, processor_seconds(pid)
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        nonlocal answered
+        while (sent := time.perf_counter()) < end:
+            form = aiohttp.FormData()
+            form.add_field("file", picture, filename="a.jpg", content_type="image/jpeg")
+            if whole:
+                form.add_field("whole", "true")
+            async with session.post(f"{url}/predict", data=form) as reply:
+                reply.raise_for_status()
+                await reply.read()
+            answered += 1
+            if begin <= time.perf_counter() < end:
+                taken.append(1000 * (time.perf_counter() - sent))
+
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await asyncio.gather(*(client(session) for _ in range(clients)))
+    cuts = statistics.quantiles(taken, n=20) if len(taken) > 1 else [float("nan")] * 19
+    cost = 1000 * (processor_seconds(pid) - used) / max(answered, 1)
+    return Load(len(taken) / seconds, cuts[9], cuts[18], cost)
+
+
+def jpeg(image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def measure(
+    candidates: Sequence[Server], url: str, clients: Sequence[int], rounds: int, seconds: float
+) -> dict[tuple[str, str, int], list[Load]]:
+    """Readings by picture, server and number of clients."""
+    pictures = {
+        "crop": jpeg(example_pictures()[1].image),
+        "photo": jpeg(example_pictures(whole=True)[1].image),
+    }
+    found: dict[tuple[str, str, int], list[Load]] = {}
+    for _ in range(rounds):
+        for server in candidates:
+            with running(server, url) as pid:
+                for kind, picture in pictures.items():
+                    whole = server.finds_faces and kind == "crop"
+                    for count in clients:
+                        one = asyncio.run(load(url, pid, picture, whole, count, seconds))
+                        found.setdefault((kind, server.name, count), []).append(one)
+    return found
+
+
+def report(found: dict[tuple[str, str, int], list[Load]], clients: Sequence[int]) -> list[str]:
+    head = "".join(f"{f'{n} clients':>30}" for n in clients)
+    lines = [f"{'requests/s, p50, p95, cost (ms)':<36}{head}"]
+    for kind in ("crop", "photo"):
+        lines.append({"crop": "crop, no face finding", "photo": "photo, ours finds the face"}[kind])
+        for name in dict.fromkeys(name for k, name, _ in found if k == kind):
+            cells = (_medians(found[kind, name, n]) for n in clients)
+            texts = (
+                f"{one.rate:.1f}, {one.p50:.0f}, {one.p95:.0f}, {one.cpu:.1f}" for one in cells
+            )
+            lines.append(f"  {name:<34}" + "".join(f"{text:>30}" for text in texts))
+    return [*lines, *_goals(found)]
+
+
+def _medians(loads: Sequence[Load]) -> Load:
+    return Load(
+        *(
+            statistics.median(getattr(one, k) for one in loads)
+            for k in ("rate", "p50", "p95", "cpu")
+        )
+    )
+
+
+def _goals(found: dict[tuple[str, str, int], list[Load]]) -> list[str]:
+    if ("crop", OURS, GOAL_CLIENTS) not in found:
+        return []
+    lines = [f"ours over each Flask app, {GOAL_CLIENTS} clients"]
+    for kind, goal in (("crop", GOAL_CROP), ("photo", GOAL_PHOTO)):
+        rates = {n: _medians(found[kind, n, GOAL_CLIENTS]).rate for n in (OURS, FLASK, FLASK_ONE)}
+        for name in (FLASK, FLASK_ONE):
+            ratio = rates[OURS] / rates[name]
+            told = "reached" if ratio >= goal else "missed"
+            lines.append(f"  {kind}, {name} (>= {goal:g}): {ratio:.2f} {told}")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--seconds", type=float, default=6, help="of each reading")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1, 2], help="of ours, to compare"
+    )
+    parser.add_argument("--port", type=int, help="default: a free one")
+    args = parser.parse_args()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", args.port or 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        scripted = Path(folder) / "model_v2_scripted.pth"
+        export_version(VERSION, "torchscript", scripted, painted_faces(4))
+        candidates = servers(scripted, port, args.threads)
+        found = measure(candidates, url, args.clients, args.rounds, args.seconds)
+    load_now = os.getloadavg()[0]
+    print(f"{VERSION}, {os.cpu_count()} cores, machine's load at the end {load_now:.1f}")
+    print(*report(found, args.clients), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""onnxruntime, told to keep to itself: from version 1.29 on it reports to its makers by default.
+
+requirements.txt asks for an older one; the variable holds for whoever has a newer one. It is read
+when onnxruntime is imported, so everybody here imports it from this module.
+"""
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime  # noqa: E402
+from onnxruntime import InferenceSession  # noqa: E402
+
+__all__ = ["InferenceSession", "open_session"]
+
+
+def open_session(network: bytes | str, threads: int | None = None) -> InferenceSession:
+    """An ONNX network (its bytes, or its file's path) ready to run on the CPU.
+
+    `threads` for each run; None leaves it to onnxruntime. Safe to run from several threads.
+    """
+    onnxruntime.disable_telemetry_events()  # where somebody else has imported it before
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 3  # errors; it remarks on every output of another size
+    return InferenceSession(network, options, providers=["CPUExecutionProvider"])

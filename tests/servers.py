@@ -1,0 +1,117 @@
+"""Servers for tests to talk to, and what they are sent."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+import uvicorn
+from conftest import TinyCNN, noise
+from fastapi import APIRouter, FastAPI
+from PIL import Image
+
+from maskexplain.answer import MaskModel
+from maskexplain.examples import write_examples
+from maskexplain.page import build_page
+from maskexplain.serve import launch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def version(name: str, seed: int, results: dict | None = None) -> MaskModel:
+    torch.manual_seed(seed)
+    return MaskModel(name, TinyCNN(), results or {}, torch.device("cpu"))
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def program(weights: Path, temporary: Path, port: int, *arguments: str) -> Iterator:
+    """app.py with a tiny version, in a process of its own -> (address, process)."""
+    temporary.mkdir(exist_ok=True)
+    given = ["--models", str(weights), "--port", str(port), *arguments]
+    # The tiny network is registered by conftest, so the program is started behind it.
+    start = (
+        "import sys; sys.path[:0] = ['tests', '.']; import conftest, app; "
+        f"app.main(app.parse({given!r}))"
+    )
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, env=environment) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait(url, process)
+            yield url, process
+        finally:
+            process.terminate()
+
+
+def _wait(url: str, process: subprocess.Popen) -> None:
+    for _ in range(240):
+        try:
+            httpx.get(f"{url}/healthz", timeout=5).raise_for_status()
+            return
+        except httpx.HTTPError:
+            assert process.poll() is None, "app.py has ended"
+            time.sleep(0.5)
+    pytest.fail("app.py did not answer within two minutes")
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def page_server(models, folder, auth=None, **more) -> Iterator[httpx.Client]:
+    port = free_port()
+    page = build_page(models, write_examples(folder, whole=True)[:1])
+    launch(page, models, "127.0.0.1", port, auth=auth, block=False, **more)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+    finally:
+        page.close(verbose=False)
+
+
+@contextmanager
+def plain_server(router: APIRouter) -> Iterator[httpx.Client]:
+    app = FastAPI()
+    app.include_router(router)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+CROP = encoded(noise(1, (90, 100)))  # small and near-square: taken whole
+
+
+def send(client: httpx.Client, path: str, picture: bytes = CROP, **fields) -> httpx.Response:
+    return client.post(path, files={"file": ("photo.png", picture)}, data=fields)

@@ -1,0 +1,118 @@
+"""Many pictures and folders on the command line: results as they come, failures on their line."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from conftest import noise
+
+from maskexplain import cli
+from maskexplain.checkpoints import write_weights
+from maskexplain.errors import UserError
+from maskexplain.examples import write_examples
+from maskexplain.picture_files import picture_files
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def version(tmp_path, tiny) -> str:
+    path = tmp_path / "tiny.safetensors"
+    write_weights(path, tiny.network, "tiny", half=False)
+    return str(path)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Four pictures in two folders, two of them bad, beside what is no picture."""
+    folder = tmp_path / "album"
+    (folder / "deep").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    portrait = write_examples(tmp_path / "examples", whole=True)[0][0]
+    for name in ("b.png", "deep/a.PNG", ".hidden/a.png", ".thumb.png"):
+        shutil.copy(portrait, folder / name)
+    (folder / "a.jpg").write_text("no picture")
+    noise(1, (900, 500)).save(folder / "c.png")
+    (folder / "notes.txt").write_text("not asked for")
+    return folder
+
+
+def test_a_folder_stands_for_its_pictures_by_name(folder):
+    found = picture_files([folder, folder / "notes.txt"])
+    names = ["a.jpg", "b.png", "c.png", "deep/a.PNG", "notes.txt"]
+    assert [file.path for file in found] == [folder / name for name in names]
+    assert [str(file.place) for file in found] == ["a", "b", "c", "deep/a", "notes"]
+
+
+def test_a_folder_without_pictures_is_wrong_use(tmp_path):
+    with pytest.raises(UserError, match="There is no picture in the folder"):
+        picture_files([tmp_path])
+
+
+def test_a_failing_picture_has_its_line_and_the_others_go_on(version, folder, capsys):
+    missing = str(folder / "none.png")
+    assert cli.main(["predict", str(folder), missing, "--model", version]) == 1
+    captured = capsys.readouterr()
+    rows = [line.split("\t") for line in captured.out.splitlines()]
+    assert [Path(row[0]).name for row in rows] == ["a.jpg", "b.png", "c.png", "a.PNG", "none.png"]
+    assert [row[1] for row in rows] == ["failed", "face 1", "failed", "face 1", "failed"]
+    assert "text, not a picture" in rows[0][2] and "(--whole)" in rows[2][2]
+    assert captured.err == "maskexplain: 3 of 5 pictures failed.\n"
+
+
+def test_json_gives_one_line_a_picture_failing_or_not(version, folder, capsys):
+    assert cli.main(["predict", str(folder), "--model", version, "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["file"]).name for line in lines] == ["a.jpg", "b.png", "c.png", "a.PNG"]
+    assert [("error" in line, "answers" in line) for line in lines] == [
+        (True, False),
+        (False, True),
+    ] * 2
+
+
+def test_explain_keeps_the_folders_shape_and_goes_on(version, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    way = ["--method", "grad_cam", "--model", version, "--json"]
+    assert cli.main(["explain", str(folder), "--out", str(out), *way]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["error" in line for line in lines] == [True, False, True, False]
+    assert Path(lines[3]["figure"]) == out / "deep" / "a.png" and (out / "deep" / "a.png").is_file()
+    assert json.loads(Path(lines[1]["report"]).read_text())["tiny"]
+
+
+def _start(version: str, folder: Path) -> str:
+    """Python code that runs `predict` on the folder; conftest registers the tiny network."""
+    arguments = ["predict", str(folder), "--model", version]
+    return (
+        f"import sys; sys.path[:0] = ['tests', '.']; import conftest; "
+        f"from maskexplain import cli; sys.exit(cli.main({arguments!r}))"
+    )
+
+
+def test_the_bar_is_drawn_on_a_terminal_only(version, folder):
+    command = [sys.executable, "-c", _start(version, folder)]
+    piped = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert piped.returncode == 1 and piped.stderr == "maskexplain: 2 of 4 pictures failed.\n"
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    shown = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, timeout=120)
+    os.close(theirs)
+    drawn = os.read(ours, 2**16).decode()
+    os.close(ours)
+    assert "4/4" in drawn and "picture" in drawn
+    assert shown.stdout.decode() == piped.stdout, "results never mix with the bar"
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly(version, folder):
+    environment = {**os.environ, "CODE": _start(version, folder)}
+    command = f'{sys.executable} -c "$CODE" | head -n 0'
+    done = subprocess.run(
+        command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
