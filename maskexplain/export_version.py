@@ -24,7 +24,6 @@ from .checkpoints import FOLDER, read_checkpoint
 from .errors import UserError
 from .files import write_file
 from .model import CLASSES
-from .onnx_engine import open_session
 from .torch_files import NOTES
 
 FORMATS = ("torchscript", "onnx")
@@ -114,6 +113,8 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
 
 
 def _load_onnx(path: Path) -> Run:
+    from .onnx_engine import open_session  # here alone: no other command needs onnxruntime
+
     session = open_session(str(path))
     return lambda x: torch.from_numpy(session.run([OUTPUT], {INPUT: x.numpy()})[0])
 
