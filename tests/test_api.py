@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from io import BytesIO
@@ -357,10 +357,20 @@ def held() -> Iterator[HeldModel]:
     model.released.set()
 
 
+def fill(
+    client: httpx.Client, pool: ThreadPoolExecutor, held: HeldModel, count: int
+) -> list[Future]:
+    """Requests that the model holds, one after another: those that wait would share a batch."""
+    inside = []
+    for _ in range(count):
+        inside.append(pool.submit(send, client, "/predict"))
+        assert held.begun.acquire(timeout=10)
+    return inside
+
+
 def test_a_full_house_says_503_and_recovers(held):
     with plain_server(make_router([held], limit=2)) as client, ThreadPoolExecutor(2) as pool:
-        inside = [pool.submit(send, client, "/predict") for _ in range(2)]
-        assert held.begun.acquire(timeout=10) and held.begun.acquire(timeout=10)
+        inside = fill(client, pool, held, 2)
         refused = send(client, "/predict")
         assert refused.status_code == 503 and refused.json()["detail"] == guard.FULL
         assert int(refused.headers["retry-after"]) > 0
@@ -372,8 +382,7 @@ def test_a_full_house_says_503_and_recovers(held):
 
 def test_a_client_that_leaves_while_it_waits_costs_nothing(held):
     with plain_server(make_router([held])) as client, ThreadPoolExecutor(WORKERS) as pool:
-        inside = [pool.submit(send, client, "/predict") for _ in range(WORKERS)]
-        assert all(held.begun.acquire(timeout=10) for _ in range(WORKERS))
+        inside = fill(client, pool, held, WORKERS)
         body = PART + CROP + b"\r\n--b--\r\n"
         with connection(client) as link:
             link.sendall(head(client, f"Content-Length: {len(body)}") + body)

@@ -69,7 +69,8 @@ class Batches:
             logits = await self._guard.in_thread(self._logits, inputs)
         except Exception as error:
             for one in batch:
-                one.logits.set_exception(error)
+                if not one.logits.done():
+                    one.logits.set_exception(error)
             return
         for one, rows in zip(batch, logits, strict=True):
             if not one.logits.done():  # cancelled, where the server is ending
