@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from maskexplain.answer import MaskModel, open_model
+from maskexplain.answer import MaskModel, open_models
 from maskexplain.checkpoints import by_number, list_versions
 from maskexplain.data import csv_beside, list_pictures, select
 from maskexplain.disagreements import SplitAnswers
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
     auth = credentials(args.auth)
     torch.set_num_threads(args.threads)
     keep_memory()
-    models = [open_model(name) for name in args.models or list_versions() or ["v1"]]
+    models = open_models(args.models or list_versions() or ["v1"])
     split = test_pictures(args.data, models)
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -105,3 +105,11 @@ def open_model(
         )
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"The device {device} cannot be used here: name another.") from error
+
+
+def open_models(names: Sequence[str | Path]) -> list[MaskModel]:
+    """Open several versions, each as `open_model` does. Raises UserError for a name given twice."""
+    models = [open_model(name) for name in names]
+    if len({model.name for model in models}) < len(models):
+        raise UserError("Two versions have the same name: give each once.")
+    return models

@@ -14,6 +14,7 @@ from .draw import CLASS_TITLES, data_url, enlarge, overlay_on_photo
 from .maps_html import maps
 from .model import CLASSES
 from .report import Report
+from .tables import is_measured
 from .words import says
 
 
@@ -90,7 +91,7 @@ def _bar(name: str, prediction: Prediction) -> str:
 
 
 def _measured(results: dict) -> str:
-    if not results:
+    if not is_measured(results):
         return "Never measured: trust nothing here until it is."
     dark = results["shifts"]["dark_35"]["balanced_accuracy"]
     plain = results["shifts"]["unaugmented"]["balanced_accuracy"]

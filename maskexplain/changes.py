@@ -138,13 +138,14 @@ class Sitter:
             raise ChangeError(
                 "No mask can be painted here: eyes, nose and mouth of this face were not found."
             )
-        if (mask, colour) not in self._painted:
+        painted = self._painted.get((mask, colour))  # several threads may ask
+        if painted is None:
             painting = paint_mask(self.photo, self.landmarks, position, COLOURS[colour], rng=0)
+            painted = painting.image
             while len(self._painted) >= KEPT_PAINTINGS:
-                self._painted.pop(next(iter(self._painted)), None)
-            self._painted[mask, colour] = painting.image
-            return painting.image
-        return self._painted[mask, colour]
+                self._painted.pop(next(iter(self._painted), None), None)
+            self._painted[mask, colour] = painted
+        return painted
 
 
 def seat(image: Image.Image, crop: Crop, landmarks: Landmarks | None) -> Sitter:

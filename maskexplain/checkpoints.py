@@ -47,8 +47,11 @@ def list_versions(folder: Path = FOLDER) -> list[str]:
 
 
 def by_number(name: str) -> list:
-    """A key that sorts names as people count: v2 before v10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    """A key that sorts names as people count, v2 before v10; ours last, since the last is the
+    default, which an imported one becomes only where there is no other.
+    """
+    ours = re.fullmatch(r"v\d+", name) is not None
+    return [ours] + [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def write_weights(

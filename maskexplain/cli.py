@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .answer import MaskModel, open_model
+from .answer import MaskModel, open_model, open_models
 from .checkpoints import FOLDER, add_results, list_versions
 from .data import Picture, Progress, csv_beside, list_pictures, read_crop, select
 from .errors import UserError
@@ -189,10 +189,7 @@ def export_command(args: argparse.Namespace) -> None:
 
 
 def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
-    models = [open_model(name) for name in names or list_versions()[-1:] or ["v1"]]
-    if len({model.name for model in models}) < len(models):
-        raise UserError("Two versions have the same name: give each once.")
-    return models
+    return open_models(names or list_versions()[-1:] or ["v1"])
 
 
 def _subjects(path: Path, whole: bool, landmarks: bool = True) -> tuple[tuple[int, int], Subjects]:

@@ -11,6 +11,7 @@ from .cards import bars
 from .disagree import Comparison, headline, why_it_matters
 from .draw import CLASS_TITLES, data_url, overlay
 from .figure import question_of
+from .light import FAINTEST
 from .report import Report
 from .transforms import to_pixels
 from .variants import measured_explanations
@@ -132,7 +133,8 @@ def _verdict(report: Report) -> str:
 def _other_light(comparison: Comparison) -> _Row:
     up = comparison.dark
     title = "With the light turned up" if up else "With the light turned down"
-    hint = "this face, as bright as usual" if up else "this face, to 35%"
+    bright = "as bright as usual" if comparison.brightness >= FAINTEST else "as far as it goes"
+    hint = f"this face, {bright}" if up else "this face, to 35%"
     changed = comparison.changed
 
     def cell(i: int) -> str:

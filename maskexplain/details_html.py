@@ -8,11 +8,12 @@ from .draw import CLASS_TITLES
 from .failures import known_failures
 from .model import CLASSES
 from .reliability_svg import reliability_svg
+from .tables import is_measured
 
 
 def version_details(models: Sequence[MaskModel]) -> str:
     """A column a measured version: known failures, confusion matrices, reliability."""
-    columns = "".join(_details(model) for model in models if model.results)
+    columns = "".join(_details(model) for model in models if is_measured(model.results))
     return f'<div class="versions">{columns}</div>'
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from .answer import MaskModel, Prediction
 from .draw import CLASS_TITLES
-from .light import DARK, brightness, in_other_light, is_dark, is_gray
+from .light import DARK, FAINTEST, brightness, in_other_light, is_dark, is_gray
 from .model import CLASSES
 from .words import listed, number, says
 
@@ -85,12 +85,12 @@ def _condition(c: Comparison) -> list[str]:
     told = []
     if c.dark:
         told.append(
-            f"The face is dark: its mean brightness is {c.brightness:.0f} of 255. Of 100 training "
-            f"faces as they were taken only 2 lie under {DARK:.0f}."
+            f"The face is dark: its mean brightness is {c.brightness:.0f} of 255. Of 100 faces of "
+            f"the public data, as they were taken, only 2 lie under {DARK:.0f}."
         )
         told += _lessons(c, "dark_35", "dark", "in dim light")
     if c.gray:
-        told.append("The picture has no colour; the versions learned from coloured ones.")
+        told.append("The picture has no colour.")
         told += _lessons(c, "gray", "without colour", "without colour")
     return told
 
@@ -153,16 +153,16 @@ def _other_light(c: Comparison) -> list[str]:
     turned = "With the light turned up" if c.dark else "With the light turned down to 35%"
     if not changed:
         stay = _who(c, range(len(c.models)), "stays with its", "stay with their")
-        return [f"{turned}, {stay} answer: light is not what decides here."]
+        return [f"{turned}, {stay} answer. What if tries every other light."]
     moved = says([m.name for m, _ in changed], [label for _, label in changed])
     rest = [i for i in range(len(c.models)) if i not in c.changed]
     stay = f"; {_who(c, rest, 'stays with its answer', 'stay with their answers')}" if rest else ""
     sentences = [f"{turned}, {moved}{stay}."]
-    if c.dark:
+    if c.dark and c.brightness >= FAINTEST:
         names = listed([m.name for m, _ in changed])
         verb = "answers" if len(changed) == 1 else "answer"
         sentences.append(f"So it is the light that decides what {names} {verb} here, not the mask.")
-    else:
+    elif not c.dark:
         sentences += _lesson_sentences(changed, "dark_35", "dark", "in dim light")
     return sentences
 
@@ -204,8 +204,8 @@ def _unsure(c: Comparison) -> list[str]:
 def _agreement(c: Comparison) -> str:
     if not c.changed:
         return (
-            "Agreement is a good sign and no proof: they learned from the same pictures, and can "
-            "be wrong together."
+            "Agreement is a good sign and no proof: versions that learned from the same pictures "
+            "can be wrong together."
         )
     names = listed([c.models[i].name for i in c.changed])
     return f"So the agreement is worth little: {names} would not keep to it in another light."

@@ -2,7 +2,7 @@
 
 from .draw import CLASS_TITLES
 from .model import CLASSES
-from .tables import SHIFT_TITLES
+from .tables import SHIFT_TITLES, is_measured
 
 LOST = 0.05  # of balanced accuracy: a shift that costs as much is named
 
@@ -12,7 +12,7 @@ def known_failures(results: dict) -> list[str]:
 
     Empty for a version that was never measured.
     """
-    if not results:
+    if not is_measured(results):
         return []
     as_taken = results["shifts"]["unaugmented"]["balanced_accuracy"]
     costly = [
@@ -22,7 +22,7 @@ def known_failures(results: dict) -> list[str]:
     ]
     costly.sort(key=lambda item: item[1]["balanced_accuracy"])
     sentences = [_shift_sentence(key, score, as_taken) for key, score in costly]
-    return [*sentences, *_painted(results), _commonest(results["confusion_matrix"])]
+    return [*sentences, *_painted(results), *_commonest(results["confusion_matrix"])]
 
 
 def _shift_sentence(key: str, score: dict, as_taken: float) -> str:
@@ -49,11 +49,13 @@ def _painted(results: dict) -> list[str]:
     ]
 
 
-def _commonest(counts: list[list[int]]) -> str:
+def _commonest(counts: list[list[int]]) -> list[str]:
     pairs = [(t, a) for t in range(len(CLASSES)) for a in range(len(CLASSES)) if t != a]
     true, answered = max(pairs, key=lambda pair: counts[pair[0]][pair[1]])
     share = f"{counts[true][answered]} of {sum(counts[true])}"
-    return (
+    if not counts[true][answered]:
+        return []
+    return [
         f"Its commonest mistake on test: “{CLASS_TITLES[CLASSES[true]]}” called "
         f"“{CLASS_TITLES[CLASSES[answered]]}”, {share} times."
-    )
+    ]

@@ -72,12 +72,23 @@ def _free_place(name: str, replace: bool, folder: Path) -> Path:
         raise UserError(
             "A version's name begins with a letter and has up to 40 letters, digits, - and _."
         )
-    if name in list_versions(folder) and not replace:
-        raise UserError(f"There is a version {name} already: take another name, or --replace.")
+    # As on disks that take V3 and v3 for one file.
+    taken = {version.casefold(): version for version in list_versions(folder)}.get(name.casefold())
+    if taken is not None and (taken != name or not replace):
+        raise UserError(f"There is a version {taken} already: take another name, or --replace.")
     return folder / f"{name}.safetensors"
 
 
+def _plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor holds real numbers, all of them, in memory."""
+    dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return dense and not tensor.is_complex() and not tensor.is_quantized
+
+
 def _fitting_network(file: Path, tensors: dict[str, torch.Tensor]) -> str:
+    odd_ones = [name for name, tensor in tensors.items() if not _plain(tensor)]
+    if odd_ones:
+        raise UserError(f"{file} holds {odd_ones[0]} as no plain numbers: save it dense and real.")
     found = {(name, tuple(t.shape)) for name, t in tensors.items()}
     odd = {name: _shapes(name) ^ found for name in NETWORKS}
     best = min(odd, key=lambda name: len(odd[name]))

@@ -6,7 +6,9 @@ from html import escape
 from .answer import MaskModel
 from .draw import CLASS_TITLES
 from .model import CLASSES
+from .words import listed
 
+MANY = 0.25  # of a class's faces
 LOSS = 0.1  # of balanced accuracy under a shift, from which on it is worth a sentence
 # What under a measured shift makes networks go wrong, and what to do to see it.
 LESSONS = {
@@ -27,16 +29,30 @@ def lessons(models: Sequence[MaskModel]) -> str:
 def _lesson(models: Sequence[MaskModel], shift: str) -> str:
     """A sentence for the versions that lose much under a shift, by the answer they fall for."""
     where, do = LESSONS[shift]
-    fooled: dict[str, list[str]] = {}
+    fooled: dict[tuple[str, str], list[str]] = {}
     for model in models:
         label = _falls_for(model.results, shift)
         if label is not None:
-            fooled.setdefault(label, []).append(escape(model.name))
+            matrix = model.results["shifts"][shift]["confusion_matrix"]
+            fooled.setdefault((label, _who(matrix, label)), []).append(escape(model.name))
     return " ".join(
-        f"<b>{' and '.join(names)}</b>: many faces {where} are taken for “{CLASS_TITLES[label]}”, "
-        f"whatever they wear; {do}."
-        for label, names in fooled.items()
+        f"<b>{listed(names)}</b>: many faces {where} are taken for “{CLASS_TITLES[label]}”, {who}; "
+        f"{do}."
+        for (label, who), names in fooled.items()
     )
+
+
+def _who(matrix: list[list[int]], label: str) -> str:
+    """Whom a shift makes be taken for a class: all others, or the one that loses most to it."""
+    answered = CLASSES.index(label)
+    lost = {
+        CLASSES[true]: row[answered] / sum(row)
+        for true, row in enumerate(matrix)
+        if true != answered and sum(row)
+    }
+    if all(share >= MANY for share in lost.values()):
+        return "whatever they wear"
+    return f"most of all those that are “{CLASS_TITLES[max(lost, key=lost.__getitem__)]}”"
 
 
 def _falls_for(results: dict, shift: str) -> str | None:

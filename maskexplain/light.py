@@ -10,6 +10,7 @@ from .shifts import dark_35
 USUAL_LIGHT = 122.0
 DARK = 63.0
 MOST_GAIN = 8.0  # beyond it there is more noise than face
+FAINTEST = USUAL_LIGHT / MOST_GAIN  # a fainter face does not get as bright as usual
 # Mean difference of the largest and the smallest channel: none of those 1,500 faces lies below.
 NO_COLOUR = 5.0
 

@@ -3,14 +3,13 @@
 import base64
 import binascii
 
-import gradio as gr
-
 from .images import ImageError
+from .photo_input import NoAddresses
 
 MAX_URL = 4 * 2**20  # characters; a frame of 640 x 480 has some 100,000
 
 
-class LiveInput(gr.Image):
+class LiveInput(NoAddresses):
     """gr.Image whose handlers get a frame's file as bytes, None, or the ImageError that says what
     is wrong. Nothing is decoded here and nothing is written to disk.
     """

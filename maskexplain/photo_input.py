@@ -11,7 +11,19 @@ from .images import ImageError, read_image
 NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
 
 
-class PhotoInput(gr.Image):
+class NoAddresses(gr.Image):
+    """gr.Image that takes uploads and `data:` URLs, and fetches no address for a stranger."""
+
+    is_template = True  # the browser side is gr.Image's own
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None):
+        """Gradio would fetch what an address names, before any handler sees it."""
+        if url_or_file_path and is_http_url_like(str(url_or_file_path)):
+            raise gr.Error(NO_ADDRESS, print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
+class PhotoInput(NoAddresses):
     """gr.Image that reads through `read_image`: Gradio's own reading has no words for a bad file.
 
     A handler gets an upright RGB picture, None, or the ImageError that says what is wrong. It is
@@ -19,12 +31,6 @@ class PhotoInput(gr.Image):
     """
 
     is_template = True  # the browser side is gr.Image's own
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None):
-        """Gradio would fetch what an address names; here nothing is fetched for a stranger."""
-        if url_or_file_path and is_http_url_like(str(url_or_file_path)):
-            raise gr.Error(NO_ADDRESS, print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload) -> Image.Image | ImageError | None:
         """The payload is a file of the upload cache, or a data URL."""

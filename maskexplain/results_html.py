@@ -6,13 +6,13 @@ from html import escape
 from .answer import MaskModel
 from .draw import CLASS_TITLES
 from .model import CLASSES
-from .tables import EXPLANATION_COLUMNS, SHIFT_TITLES, explanation_rows, shifted
+from .tables import EXPLANATION_COLUMNS, SHIFT_TITLES, explanation_rows, is_measured, shifted
 from .variants import measured_explanations
 
 
 def results_table(models: Sequence[MaskModel]) -> str:
     """What was measured of each version, as an HTML table."""
-    rows = "".join(_results_row(m) for m in models if m.results)
+    rows = "".join(_results_row(m) for m in models if is_measured(m.results))
     shifts = "".join(f"<th>{title}</th>" for title in SHIFT_TITLES.values())
     recalls = "".join(f"<th>{CLASS_TITLES[name]}</th>" for name in CLASSES)
     return f"""

@@ -12,6 +12,8 @@ from .assets import STYLES, scripts
 from .errors import UserError
 from .theme import page_theme
 
+VISITORS = 200  # whose state is kept at once
+
 
 def launch(
     page: gr.Blocks,
@@ -48,6 +50,8 @@ def launch(
             max_file_size=MAX_BODY,
             footer_links=["gradio"],
             run_history=False,
+            # Each visitor's What if may hold a face of some megabytes; the oldest make room.
+            state_session_capacity=VISITORS,
             enable_monitoring=False,
             show_error=False,
             strict_cors=True,

@@ -18,6 +18,11 @@ SHIFT_TITLES = {
 }
 
 
+def is_measured(results: dict) -> bool:
+    """Whether a version's JSON holds an evaluation; one without may hold other things."""
+    return {"shifts", "per_class", "confusion_matrix"} <= set(results)
+
+
 def results_markdown(results: Sequence[dict]) -> str:
     """The contents of some versions' JSON files as a Markdown table, a column a version.
 

@@ -168,6 +168,7 @@ class _ModuleReader(pickle.Unpickler):
             **{("torch", name): name for name in DTYPES},
         }
         self._module = type("Module", (), {})
+        self._storages: dict[tuple[str, int], torch.Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a name; raises UnpicklingError for every other one."""
@@ -181,11 +182,15 @@ class _ModuleReader(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> torch.Tensor:
         """The numbers of one storage: ("storage", type, key, device, count)."""
         _, kind, key, _, count = pid
-        data = self._archive.read(f"{self._root}data/{int(key)}")
-        numbers = torch.frombuffer(bytearray(data), dtype=DTYPES[kind])
-        if len(numbers) != count:
+        place = kind, int(key)
+        if place not in self._storages:  # read once, so that the archive's size bounds the memory
+            if any(key == place[1] for _, key in self._storages):
+                raise FileError("reads the same numbers in two ways, as no network does.")
+            data = self._archive.read(f"{self._root}data/{place[1]}")
+            self._storages[place] = torch.frombuffer(bytearray(data), dtype=DTYPES[kind])
+        if len(self._storages[place]) != count:
             raise FileError("is cut off: save it again.")
-        return numbers
+        return self._storages[place]
 
 
 def _rebuild(storage: torch.Tensor, offset: int, shape: tuple, stride: tuple) -> torch.Tensor:

@@ -12,7 +12,7 @@ from .draw import CLASS_TITLES, data_url, enlarge, overlay
 from .explain import Answer
 from .flip import FlipSearch
 from .model import CLASSES
-from .sweep import Sweep
+from .sweep import POINTS, Sweep
 from .sweep_svg import present_style, sweep_svg
 from .variants import VARIANTS, measured_explanations
 
@@ -158,7 +158,10 @@ def flips_html(search: FlipSearch) -> str:
             f"<p><b>{escape(first.sentence())}</b>: the smallest change of all, "
             f"{first.share:.0%} of the slider’s way.</p>"
         )
-    start = f"<p>Each slider moved alone, from: {changes_in_words(search.changes)}.</p>"
+    start = (
+        f"<p>Each slider moved alone, looked at in some {POINTS} places from end to end, from: "
+        f"{changes_in_words(search.changes)}.</p>"
+    )
     return f'<div role="status">{smallest}{start}</div>{_kept(search)}'
 
 

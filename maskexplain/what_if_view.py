@@ -56,11 +56,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Charted:
-    """Every version's answers along one slider; `setting` is the rest of what they hold for."""
+    """Every version's answers along one slider; `setting` is the rest of what they hold for, `mark`
+    the face's. It holds no pixels: it is remembered anew with every chart, the face only once.
+    """
 
     slider: str
     setting: Changes
-    sitter: Sitter
+    mark: str
     sweeps: tuple[Sweep, ...] = ()
 
 
@@ -137,8 +139,8 @@ def chart(
     if taken is None or taken.sitter is None:
         return
     rest = _rest(changes, slider)
-    charted = Charted(slider, rest, taken.sitter)
-    if known and (known.slider, known.setting) == (slider, rest) and known.sitter is taken.sitter:
+    charted = Charted(slider, rest, taken.mark)
+    if known and (known.slider, known.setting) == (slider, rest) and known.mark == taken.mark:
         charted = known
     if len(charted.sweeps) == len(models):
         yield charted
@@ -147,5 +149,5 @@ def chart(
             found = sweep(model, taken.sitter, rest, slider)
         except ChangeError:
             return
-        charted = Charted(slider, rest, taken.sitter, (*charted.sweeps, found))
+        charted = Charted(slider, rest, taken.mark, (*charted.sweeps, found))
         yield charted

@@ -10,6 +10,7 @@ from maskexplain.details_html import version_details
 from maskexplain.failures import known_failures
 from maskexplain.model import CLASSES
 from maskexplain.reliability_svg import reliability_svg
+from maskexplain.results_html import results_table
 
 SHIPPED = [v for v in ("v1", "v2", "v3") if v in list_versions()]
 
@@ -40,7 +41,7 @@ def test_the_worst_shift_comes_first():
         "dark_35": {**score, "balanced_accuracy": 0.5},
         "blurred": {**score, "balanced_accuracy": 0.94},
     }
-    sentences = known_failures({"shifts": shifts, "confusion_matrix": counts})
+    sentences = known_failures({"shifts": shifts, "per_class": {}, "confusion_matrix": counts})
     assert [s.split(":")[0] for s in sentences] == [
         "Dark (35%)",
         "Gray",
@@ -50,8 +51,18 @@ def test_the_worst_shift_comes_first():
     assert sentences[-1].endswith("“Mask worn” called “Mask worn incorrectly”, 5 of 10 times.")
 
 
+def test_without_mistakes_there_is_no_commonest_one():
+    counts = [[10, 0, 0], [0, 10, 0], [0, 0, 10]]
+    score = {"pictures": 30, "balanced_accuracy": 1.0, "confusion_matrix": counts}
+    results = {"shifts": {"unaugmented": score}, "per_class": {}, "confusion_matrix": counts}
+    assert known_failures(results) == []
+
+
 def test_a_version_that_was_never_measured_has_no_column(tiny, shipped):
     assert known_failures({}) == []
+    tiny.results["explanations"] = {}  # such as `evaluate --explanations --store` writes alone
+    assert known_failures(tiny.results) == []
+    assert results_table([tiny]).count("<tr>") == 1, "the head alone"
     assert version_details([tiny]).count("<section") == 0
     page = version_details([tiny, shipped])
     assert page.count("<section") == 1 and f"Measured of {shipped.name}" in page

@@ -224,7 +224,7 @@ def test_nothing_is_said_of_darkness_where_the_measurements_do_not_support_it():
     models = [version("v1", results=FOOLED), version("v3", results=ROBUST)]
     other_class = comparison(models, [BARE, WORN], [BARE, WORN], dark=True)
     text = " ".join(why_it_matters(other_class))
-    assert "learned" not in text.replace("training", "") and "light is not what decides" in text
+    assert "dark means" not in text and "v1 and v3 stay with their answer" in text
     usual = comparison(models, [INCORRECT, WORN], [INCORRECT, WORN])
     assert "dark means" not in " ".join(why_it_matters(usual))
 

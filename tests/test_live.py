@@ -1,13 +1,17 @@
 """The Live tab's handlers, without Gradio: following faces, smoothing, the picture, bad frames."""
 
+import asyncio
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 
+import gradio as gr
 import numpy as np
 import pytest
 from conftest import noise
 from gradio.data_classes import ImageData
+from gradio.processing_utils import async_move_files_to_cache
 from PIL import Image
 
 from maskexplain.answer import Prediction, to_prediction
@@ -19,6 +23,7 @@ from maskexplain.live_input import MAX_URL, LiveInput
 from maskexplain.live_picture import SHRINK, frame_name, heat_url, live_marks
 from maskexplain.live_view import NO_FACE, live_record, live_view
 from maskexplain.model import CLASSES
+from maskexplain.photo_input import PhotoInput
 from maskexplain.smoothing import (
     ANSWER_SECONDS,
     LEAD,
@@ -320,3 +325,13 @@ def test_a_frames_own_bytes_arrive(frames):
     url = "data:image/jpeg;base64," + base64.b64encode(jpeg(frames[0])).decode()
     assert camera.preprocess(ImageData(url=url)) == jpeg(frames[0])
     assert camera.preprocess(None) is None
+
+
+@pytest.mark.parametrize("component", [LiveInput(streaming=True, sources=["webcam"]), PhotoInput()])
+def test_no_address_is_fetched_for_a_stranger(component):
+    """As Gradio resolves a payload, before any handler sees it."""
+    payload = {"path": "http://127.0.0.1:9/a.png", "meta": {"_type": "gradio.FileData"}}
+    moving = async_move_files_to_cache(payload, component, check_in_upload_folder=True)
+    # In a thread: the browser tests leave an event loop in this one.
+    with ThreadPoolExecutor(1) as pool, pytest.raises(gr.Error, match="Addresses are not fetched"):
+        pool.submit(asyncio.run, moving).result()

@@ -6,6 +6,7 @@ import random
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,9 +165,12 @@ def test_a_minute_of_everything(server):
             assert reply.status_code == 200
             one.answer = reply.json()
         before = files_in(temporary), deleted_files(pid)
-        told, sizes = asyncio.run(storm(url, pid, good))
+        # In a thread: the browser tests leave an event loop in this one.
+        with ThreadPoolExecutor(1) as pool:
+            told, sizes = pool.submit(asyncio.run, storm(url, pid, good)).result()
         print(dict(told), [size // 2**20 for size in sizes[::10]], "MB")
         assert told["right"] + told["busy"] == told["good"] > CLIENTS
+        assert told["right"] > 0.9 * told["good"], "the house has room for all of them"
         assert told["bad as expected"] == told["bad"] > 0 < told["aborted"]
         assert sum(sizes[-5:]) / 5 < MAX_GROWTH * sum(sizes[12:17]) / 5, "memory is flat"
         for one in good:

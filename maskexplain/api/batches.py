@@ -68,9 +68,11 @@ class Batches:
         try:
             logits = await self._guard.in_thread(self._logits, inputs)
         except Exception as error:
-            for one in batch:
-                if not one.logits.done():
-                    one.logits.set_exception(error)
+            if len(batch) > 1:  # one of them alone may be the reason
+                for one in batch:
+                    await self._answer([one])
+            elif not batch[0].logits.done():
+                batch[0].logits.set_exception(error)
             return
         for one, rows in zip(batch, logits, strict=True):
             if not one.logits.done():  # cancelled, where the server is ending
@@ -84,5 +86,6 @@ class Batches:
 async def _gone(one: _Waiting) -> bool:
     if not await one.request.is_disconnected():
         return False
-    one.logits.set_exception(HTTPException(400, GONE))
+    if not one.logits.done():
+        one.logits.set_exception(HTTPException(400, GONE))
     return True
