@@ -14,8 +14,6 @@ class LiveInput(NoAddresses):
     is wrong. Nothing is decoded here and nothing is written to disk.
     """
 
-    is_template = True  # the browser side is gr.Image's own
-
     def preprocess(self, payload) -> bytes | ImageError | None:
         """The payload is a `data:` URL of base64; a stranger's may be anything."""
         if payload is None:

@@ -14,7 +14,11 @@ NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
 class NoAddresses(gr.Image):
     """gr.Image that takes uploads and `data:` URLs, and fetches no address for a stranger."""
 
-    is_template = True  # the browser side is gr.Image's own
+    is_template = True
+
+    def get_block_name(self) -> str:
+        """The browser side is gr.Image's own, however many classes lie between."""
+        return gr.Image.__name__.lower()
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None):
         """Gradio would fetch what an address names, before any handler sees it."""
@@ -29,8 +33,6 @@ class PhotoInput(NoAddresses):
     A handler gets an upright RGB picture, None, or the ImageError that says what is wrong. It is
     returned and not raised, since a raised one is a toast that goes away unread.
     """
-
-    is_template = True  # the browser side is gr.Image's own
 
     def preprocess(self, payload) -> Image.Image | ImageError | None:
         """The payload is a file of the upload cache, or a data URL."""

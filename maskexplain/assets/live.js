@@ -27,7 +27,7 @@
     const seen = isShown(camera()) && !document.hidden;
     const video = camera()?.querySelector("video");
     if (video?.videoWidth)
-      document.getElementById("live-stage").style.setProperty("--ratio", video.videoWidth / video.videoHeight);
+      document.getElementById("live-stage")?.style.setProperty("--ratio", video.videoWidth / video.videoHeight);
     video?.srcObject?.getVideoTracks().forEach((track) => { track.enabled = seen; });
     if (!seen && isStreaming()) {
       resting = true;
