@@ -10,13 +10,9 @@ python -m benchmarks.live [--model v3] [--seconds 10] [--turns 3]
 
 import argparse
 import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,8 +32,8 @@ from maskexplain.live_picture import frame_name
 from maskexplain.serve import launch
 from maskexplain.tabs.live import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
 
-ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+from .served import find_chromium, served
+
 MIN_SHARE, MIN_ROUNDS = 0.7, 20.0  # of the empty handler's rounds; a second
 WARM_UP = 3.0  # seconds
 
@@ -100,34 +96,6 @@ def named(frame: bytes) -> str:
     return f'<i data-frame="{frame_name(frame)}"></i>'
 
 
-@contextmanager
-def served(command: Sequence[str]) -> Iterator[str]:
-    """A server of its own process, for as long as it is needed; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, *command, "--port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as server:
-        try:
-            _wait(address, server)
-            yield address
-        finally:
-            server.terminate()
-
-
-def _wait(address: str, server: subprocess.Popen) -> None:
-    for _ in range(240):
-        if server.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise UserError("The page to measure did not start.")
-
-
 def write_camera(path: Path) -> None:
     """Frames (640 x 480) of a portrait that moves from side to side, as the fake camera reads."""
     portrait = example_pictures(whole=True)[0].image.resize((410, 480))
@@ -141,8 +109,6 @@ def write_camera(path: Path) -> None:
 @contextmanager
 def fake_browser(camera: Path) -> Iterator[Browser]:
     """Chromium with that camera. Raises UserError where there is no Chromium."""
-    if not CHROMIUM:
-        raise UserError("No Chromium was found: install it, or set CHROMIUM to its path.")
     quiet = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
     fake = (
         "--use-fake-ui-for-media-stream",
@@ -150,7 +116,7 @@ def fake_browser(camera: Path) -> Iterator[Browser]:
         f"--use-file-for-fake-video-capture={camera}",
     )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*quiet, *fake])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*quiet, *fake])
         yield browser
         browser.close()
 

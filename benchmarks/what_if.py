@@ -9,14 +9,8 @@ Chromium; prints a Markdown table of milliseconds.
 
 import argparse
 import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import cycle, islice
 
 import gradio as gr
@@ -26,10 +20,11 @@ from playwright.sync_api import Page, sync_playwright
 from maskexplain.checkpoints import list_versions
 from maskexplain.errors import UserError
 
+from .served import find_chromium, served
+
 GOAL = 300  # milliseconds
 HELD_EVERY = 40  # milliseconds between two input events of a key held down
 ROUNDS = 4  # in which the candidates take turns
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 OURS, EMPTY = "What if, {} versions", "an empty handler"
 
@@ -64,33 +59,6 @@ def empty_page() -> gr.Blocks:
             trigger_mode="always_last",
         )
     return page
-
-
-@contextmanager
-def served(command: Sequence[str]) -> Iterator[str]:
-    """A program that serves a page, started with a free port at the end; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    address = f"http://127.0.0.1:{port}/"
-    with subprocess.Popen([*command, port], stdout=subprocess.DEVNULL) as server:
-        try:
-            _wait(address, server)
-            yield address
-        finally:
-            server.terminate()
-
-
-def _wait(address: str, server: subprocess.Popen) -> None:
-    for _ in range(240):
-        if server.poll() is not None:
-            raise UserError(f"The page's program ended with {server.returncode}.")
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise UserError("The page did not answer within two minutes.")
 
 
 def watched(page: Page, address: str, whole: bool) -> Page:
@@ -164,17 +132,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--models", nargs="+", default=list_versions())
-    parser.add_argument("--empty", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    parser.add_argument("--empty", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=7860, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.empty:
-        empty_page().queue().launch(server_port=args.empty, quiet=True, ssr_mode=False)
+        empty_page().queue().launch(server_port=args.port, quiet=True, ssr_mode=False)
         return
-    if not CHROMIUM:
-        raise UserError("No Chromium was found: install it, or set CHROMIUM to its path.")
-    ours = [sys.executable, "app.py", "--models", *args.models, "--port"]
-    empty = [sys.executable, "-m", "benchmarks.what_if", "--empty"]
+    chromium_path = find_chromium()
+    ours = ["app.py", "--models", *args.models]
+    empty = ["-m", "benchmarks.what_if", "--empty"]
     with served(ours) as ours_at, served(empty) as empty_at, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER)
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=BROWSER)
         name = OURS.format(len(args.models))
         pages = {
             name: watched(chromium.new_context().new_page(), ours_at, whole=True),

@@ -14,13 +14,9 @@ from onnxruntime import InferenceSession  # noqa: E402
 __all__ = ["InferenceSession", "open_session"]
 
 
-def open_session(network: bytes | str, threads: int | None = None) -> InferenceSession:
-    """An ONNX network (its bytes, or its file's path) ready to run on the CPU.
-
-    `threads` for each run; None leaves it to onnxruntime. Safe to run from several threads.
-    """
+def open_session(file: str) -> InferenceSession:
+    """The network of an ONNX file, ready to run on the CPU."""
     onnxruntime.disable_telemetry_events()  # where somebody else has imported it before
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
     options.log_severity_level = 3  # errors; it remarks on every output of another size
-    return InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    return InferenceSession(file, options, providers=["CPUExecutionProvider"])
