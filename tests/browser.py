@@ -13,9 +13,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from benchmarks.live import write_camera
 from maskexplain.checkpoints import list_versions
 from maskexplain.examples import example_pictures, write_examples
 
@@ -85,12 +85,7 @@ def portraits(tmp_path_factory) -> dict[str, Path]:
 def camera(tmp_path_factory) -> Path:
     """Frames of a portrait that moves from side to side, 640 x 480."""
     path = tmp_path_factory.mktemp("camera") / "face.mjpeg"
-    portrait = example_pictures(whole=True)[0].image.resize((410, 480))
-    with open(path, "wb") as file:
-        for x in [*range(60, 160, 5), *range(160, 60, -5)]:
-            frame = Image.new("RGB", (640, 480), (90, 90, 90))
-            frame.paste(portrait, (x, 0))
-            frame.save(file, "JPEG", quality=90)
+    write_camera(path)
     return path
 
 
