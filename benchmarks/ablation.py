@@ -56,6 +56,8 @@ VARIANTS: dict[str, Change] = {
     "constant learning rate": lambda recipe: replace(recipe, warm_up=None),
     "no averaged weights": lambda recipe: replace(recipe, average=None),
     "no label smoothing": lambda recipe: replace(recipe, label_smoothing=0.0),
+    "no focus on the middle": lambda recipe: replace(recipe, focus=0.0, hide=0.0),
+    "no hidden middles": lambda recipe: replace(recipe, hide=0.0),
 }
 COLUMNS = ("unaugmented", "dark_35", "gray", "blurred", "jpeg_20", "turned_15", "painted")
 

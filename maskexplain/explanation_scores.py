@@ -13,16 +13,16 @@ from .data import DataError, Picture, Progress, quietly, read_crop
 from .explain import Explanation
 from .faces import Landmarks, find_faces
 from .faithfulness import BlurTest, Curves, blur_test, curves
-from .masks import paint_mask, random_style
+from .masks import PaintedMask, paint_mask, random_style
 from .model import CLASSES
 from .randomise import cascade
-from .regions import face_regions, heat_in
+from .regions import face_regions, heat_in, upper_edge
 from .report import explain_ways
 from .shifts import dark_35
 from .statistics import wilson
 from .variants import VARIANTS
 
-PAINTED = ("right", "nose_out")
+PAINTED = ("right", "nose_out", "chin")
 SEED = 0
 
 
@@ -73,11 +73,17 @@ class VariantScores:
 
 @dataclass(frozen=True)
 class PaintedScores:
-    """Heat for area on a painted mask and on the nose it leaves bare, over `faces` faces."""
+    """Over `faces` faces: heat for area on a painted mask and on the nose it leaves bare.
+
+    `place`: share (0..1) of the positive heat that lies on the mask's upper edge, nose and mouth
+    together; `place_area`: their share of the picture.
+    """
 
     faces: int
     mask: float | None
     nose: float | None
+    place: float | None
+    place_area: float | None
 
 
 @dataclass(frozen=True)
@@ -226,24 +232,35 @@ def _mean_cascade(readings: list[Reading]) -> tuple[float, ...] | None:
 def _painted(
     model: MaskModel, bare: Sequence[Picture], position: str, count: int, progress: Progress
 ) -> dict[str, PaintedScores]:
-    """Paint masks on the first `count` bare faces with landmarks; heat on mask and bare nose."""
+    """Paint masks on the first `count` bare faces with landmarks, and see where the heat lies."""
     rng = np.random.default_rng(SEED)
-    found: dict[str, list[tuple[float | None, float | None]]] = {key: [] for key in VARIANTS}
+    found: dict[str, list[PaintedScores]] = {key: [] for key in VARIANTS}
     left = count
     for picture in progress(bare):
         if not left:
             break
         crop = read_crop(picture.file)
         landmarks = _landmarks(crop)
-        if landmarks is None or face_regions(landmarks, crop.size) is None:
+        regions = face_regions(landmarks, crop.size) if landmarks else None
+        if regions is None:
             continue
         painted = paint_mask(crop, landmarks, position, random_style(rng), rng)
-        places = (painted.mask, painted.nose)
+        place = upper_edge(painted.mask) | regions["nose"] | regions["mouth"]
         explanations, _ = _explain_all(model, painted.image)
         for key, explanation in zip(VARIANTS, explanations, strict=True):
-            found[key].append(tuple(_ratio(explanation, place) for place in places))
+            found[key].append(_painted_face(explanation, painted, place))
         left -= 1
-    return {
-        key: PaintedScores(len(rows), _mean(m for m, _ in rows), _mean(n for _, n in rows))
-        for key, rows in found.items()
-    }
+    return {key: _mean_painted(rows) for key, rows in found.items()}
+
+
+def _painted_face(
+    explanation: Explanation, painted: PaintedMask, place: np.ndarray
+) -> PaintedScores:
+    heat = heat_in(explanation.heatmap, place)
+    ratios = (_ratio(explanation, region) for region in (painted.mask, painted.nose))
+    return PaintedScores(1, *ratios, None if explanation.empty else heat.heat, heat.area)
+
+
+def _mean_painted(rows: Sequence[PaintedScores]) -> PaintedScores:
+    names = ("mask", "nose", "place", "place_area")
+    return PaintedScores(len(rows), *(_mean(getattr(row, name) for row in rows) for name in names))

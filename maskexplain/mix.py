@@ -11,8 +11,11 @@ from safetensors.torch import save_file
 
 from .data import Picture, Pixels, Progress, fingerprint, load_pixels, quietly
 from .files import write_file
+from .middle import find_middles
 from .model import CLASSES
 from .painted import PaintedFaces, paint_faces
+
+TENSORS = ("pixels", "labels", "middles")  # of PaintedFaces
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,13 @@ class Pool:
 
 @dataclass(frozen=True)
 class Mixed(Pixels):
-    """Training pixels and their pools: `real/CLASS` and `painted/POSITION`."""
+    """Training pixels and their pools: `real/CLASS` and `painted/POSITION`.
+
+    `middles`: where each face's middle lies, uint8 N x 1 x 32 x 32; see middle.py.
+    """
 
     pools: Mapping[str, Pool] = field(default_factory=dict)
+    middles: torch.Tensor | None = None
 
 
 def draw_epoch(data: Mixed, mix: Mapping[str, int]) -> torch.Tensor:
@@ -58,7 +65,7 @@ def load_mixed(
     """The un-augmented pictures at size x size, and masks painted on their bare faces.
 
     `paint` holds the paintings a face, by position. Painting takes minutes: `cache` keeps it for
-    the next start. Raises DataError for an unreadable picture.
+    the next start. The middle of every face is found. Raises DataError for an unreadable picture.
     """
     real = [p for p in pictures if not p.augmented]
     bare = [p for p in real if CLASSES[p.label] == "without_mask"]
@@ -67,11 +74,14 @@ def load_mixed(
     if painted is None:
         painted = paint_faces(bare, size, paint, seed, varied=True, progress=progress)
         _write(cache, key, painted)
-    return join(load_pixels(real, size, progress), [p.group for p in real], painted)
+    pixels, middles = load_pixels(real, size, progress), find_middles(real, progress)
+    return join(pixels, middles, [p.group for p in real], painted)
 
 
-def join(real: Pixels, groups: Sequence[str], painted: PaintedFaces) -> Mixed:
-    """Real faces (with their groups) and painted ones as one set with its pools."""
+def join(
+    real: Pixels, middles: torch.Tensor, groups: Sequence[str], painted: PaintedFaces
+) -> Mixed:
+    """Real faces (with their middles and groups) and painted ones as one set with its pools."""
     names = [f"real/{CLASSES[label]}" for label in real.labels.tolist()]
     names += [f"painted/{position}" for position in painted.positions]
     numbers = {group: n for n, group in enumerate(dict.fromkeys([*groups, *painted.groups]))}
@@ -81,11 +91,12 @@ def join(real: Pixels, groups: Sequence[str], painted: PaintedFaces) -> Mixed:
         rows = torch.tensor([row for row, other in enumerate(names) if other == name])
         pools[name] = Pool(rows, group[rows])
     pixels = torch.cat([real.pixels, painted.pixels])
-    return Mixed(pixels, torch.cat([real.labels, painted.labels]), pools)
+    labels = torch.cat([real.labels, painted.labels])
+    return Mixed(pixels, labels, pools, torch.cat([middles, painted.middles]))
 
 
 def _write(cache: Path, key: str, painted: PaintedFaces) -> None:
-    tensors = {"pixels": painted.pixels, "labels": painted.labels}
+    tensors = {name: getattr(painted, name) for name in TENSORS}
     lists = {"positions": painted.positions, "groups": painted.groups}
     header = {"key": key, **{name: json.dumps(items) for name, items in lists.items()}}
     write_file(cache, lambda beside: save_file(tensors, beside, metadata=header))
@@ -101,7 +112,7 @@ def _read(cache: Path, key: str) -> PaintedFaces | None:
             if header.get("key") != key:
                 return None
             positions, groups = (tuple(json.loads(header[n])) for n in ("positions", "groups"))
-            pixels, labels = handle.get_tensor("pixels"), handle.get_tensor("labels")
+            tensors = {name: handle.get_tensor(name) for name in TENSORS}
     except (SafetensorError, OSError):  # a damaged cache is painted anew
         return None
-    return PaintedFaces(pixels, labels, positions, groups)
+    return PaintedFaces(positions=positions, groups=groups, **tensors)

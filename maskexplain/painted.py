@@ -10,6 +10,7 @@ from PIL import Image
 from .data import Picture, Progress, quietly, read_crop
 from .faces import Face, find_faces
 from .masks import KINDS, PATTERNS, MaskStyle, PaintedMask, Position, paint_mask, random_style
+from .middle import SIDE, middle_of
 from .model import CLASSES
 from .transforms import to_pixels
 
@@ -23,12 +24,16 @@ MIN_COVER = 0.03
 
 @dataclass(frozen=True)
 class PaintedFaces:
-    """Painted faces: uint8 pixels N x 3 x S x S, class indices N, positions, groups (N each)."""
+    """Painted faces: uint8 pixels N x 3 x S x S, class indices N, positions, groups (N each).
+
+    `middles`: where each face's middle lies, as `middle_of` gives it, N x 1 x 32 x 32.
+    """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     positions: tuple[str, ...]
     groups: tuple[str, ...]
+    middles: torch.Tensor
 
 
 def paint_faces(
@@ -45,7 +50,7 @@ def paint_faces(
     adds colours and finishes beyond those of the street. The same seed paints the same pictures.
     Raises DataError for an unreadable picture.
     """
-    pixels, positions, groups = [], [], []
+    pixels, positions, groups, middles = [], [], [], []
     for index, picture in enumerate(progress(pictures)):
         crop = read_crop(picture.file)
         faces = find_faces(crop)
@@ -57,9 +62,11 @@ def paint_faces(
                     pixels.append(to_pixels(image, size))
                     positions.append(position)
                     groups.append(picture.group)
+                    middles.append(middle_of(faces[0], crop.size))
     stacked = torch.stack(pixels) if pixels else torch.empty(0, 3, size, size, dtype=torch.uint8)
     labels = torch.tensor([LABELS[p] for p in positions], dtype=torch.long)
-    return PaintedFaces(stacked, labels, tuple(positions), tuple(groups))
+    where = torch.stack(middles) if middles else torch.empty(0, 1, SIDE, SIDE, dtype=torch.uint8)
+    return PaintedFaces(stacked, labels, tuple(positions), tuple(groups), where)
 
 
 def _turns(share: float, index: int) -> int:

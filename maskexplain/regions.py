@@ -20,6 +20,9 @@ BOXES = {
     "chin": (-0.7, 1.25, 0.7, 1.8),
 }
 OVAL = (0.0, 0.5, 1.0, 1.35)  # the face: centre x, y and half axes
+# From the bridge of the nose to below the lips, where it shows how a mask is worn.
+MIDDLE = (-0.6, 0.2, 0.6, 1.5)
+EDGE = 0.1  # width of the band along a mask's upper edge, as a part of the picture's height
 REST, OUTSIDE = "cheeks and forehead", "outside the face"
 REGIONS = (*BOXES, REST, OUTSIDE)
 
@@ -59,6 +62,24 @@ def face_regions(landmarks: Landmarks, size: tuple[int, int]) -> dict[str, np.nd
         regions[name] = inside
         free = free & ~inside
     return {**regions, REST: free, OUTSIDE: ~oval}
+
+
+def face_middle(landmarks: Landmarks, size: tuple[int, int]) -> np.ndarray | None:
+    """Nose, mouth and what lies around them: bool H x W; None where there is no face."""
+    try:
+        head = fit_head(np.array(landmarks, dtype=float), size)
+    except ValueError:
+        return None
+    x, y = _head_coordinates(head, size)
+    left, top, right, bottom = MIDDLE
+    return (left <= x) & (x <= right) & (top <= y) & (y <= bottom)
+
+
+def upper_edge(mask: np.ndarray) -> np.ndarray:
+    """A band along the upper edge of a mask (bool H x W): in each column, around its first row."""
+    half = max(1, round(len(mask) * EDGE / 2))
+    rows = np.arange(len(mask))[:, None]
+    return mask.any(0) & (np.abs(rows - mask.argmax(0)) <= half)
 
 
 def _head_coordinates(head: Head, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

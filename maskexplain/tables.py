@@ -1,6 +1,7 @@
 """Results as text: for the terminal, and as the table that the README shows."""
 
 from collections.abc import Sequence
+from statistics import mean
 
 from .evaluate import Evaluation
 from .model import CLASSES
@@ -135,6 +136,7 @@ EXPLANATION_COLUMNS = (
     "Nose, mouth",
     "Painted mask",
     "Bare nose",
+    "Edge, nose, mouth",
     "Random head",
     "ms",
 )
@@ -147,8 +149,9 @@ def explanations_markdown(results: Sequence[dict]) -> str:
     which blurring by heat beats the mean random order (logit margin), as taken and darkened; faces
     on which the hottest fifth beats 18 of 19 random ones; areas of the deletion and insertion
     curves less the random orders'; heat for area on nose and mouth, on masks painted over the nose,
-    and on the nose that a mask painted too low leaves bare; absolute rank correlation with the
-    heatmap of random head weights; milliseconds for answer and heatmap.
+    and on the nose that a mask painted too low leaves bare; share of the heat on upper edge, nose
+    and mouth of painted masks, the positions' mean; absolute rank correlation with the heatmap of
+    random head weights; milliseconds for answer and heatmap.
     """
     rows = [list(EXPLANATION_COLUMNS), ["---"] * len(EXPLANATION_COLUMNS)]
     rows += [row for result in results for row in explanation_rows(result)]
@@ -176,9 +179,16 @@ def _explanation_cells(scores: dict, key: str) -> list[str]:
         _number(taken["nose_mouth"]),
         _number(scores["painted"]["right"][key]["mask"]),
         _number(scores["painted"]["nose_out"][key]["nose"]),
+        _number(_place(scores["painted"], key)),
         _number(taken["cascade"][-1] if taken["cascade"] else None),
         f"{taken['milliseconds']:.0f}",
     ]
+
+
+def _place(painted: dict, key: str) -> float | None:
+    """The mean over the positions; None where one was not measured."""
+    shares = [by_way[key].get("place") for by_way in painted.values()]
+    return None if None in shares else mean(shares)
 
 
 def _number(value: float | None) -> str:

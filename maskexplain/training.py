@@ -14,8 +14,9 @@ from .data import Pixels
 from .errors import UserError
 from .evaluate import logits_of
 from .files import write_file, write_json
+from .middle import class_maps, hide_some, share_outside
 from .mix import draw_epoch
-from .model import build_network
+from .model import CLASSES, build_network
 from .pretrained import STARTS
 from .recipes import AUGMENTS, Recipe
 from .schedule import make_average, make_optimizer, make_plateau, set_rate
@@ -168,7 +169,6 @@ def train_epoch(
 ) -> float:
     """One pass over the epoch's pictures in random order; returns the mean loss."""
     recipe, network = training.recipe, training.network
-    augment = AUGMENTS[recipe.augment]
     # Seeded by the epoch: a resumed training draws what an uninterrupted one would have drawn.
     torch.manual_seed(recipe.seed * 1000 + epoch)
     weights = torch.tensor(recipe.class_weights)
@@ -178,12 +178,14 @@ def train_epoch(
     batches = _order(recipe, data).split(recipe.batch_size)
     for step, batch in enumerate(batches):
         set_rate(recipe, training.optimizer, (epoch + step / len(batches)) / recipe.epochs)
-        labels = data.labels[batch]
-        x = network.transform.normalise(augment(data.pixels[batch], labels))
-        x = x.contiguous(memory_format=torch.channels_last)
+        x, targets, middles = _batch(training, data, batch)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16 and recipe.autocast):
-            logits = network(x)
-        loss = criterion(logits.float(), labels)
+            activations = network.features(x)
+            logits = network.head(activations)
+        loss = criterion(logits.float(), targets)
+        if middles is not None:
+            maps = class_maps(network.head, activations)
+            loss = loss + recipe.focus * share_outside(maps, middles)
         losses.append(_check(loss.item(), epoch, step))
         training.optimizer.zero_grad()
         loss.backward()
@@ -192,6 +194,26 @@ def train_epoch(
             training.average.update_parameters(network)
         on_step(epoch, losses[-1], training.optimizer.param_groups[0]["lr"])
     return sum(losses) / len(losses)
+
+
+def _batch(
+    training: Training, data: Pixels, rows: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Inputs as the network gets them, what it should answer, and for a focus the middles (0..1).
+
+    The answers are class indices N or, where some pictures are hidden, probabilities N x 3.
+    """
+    recipe, transform = training.recipe, training.network.transform
+    augment, pixels, labels = AUGMENTS[recipe.augment], data.pixels[rows], data.labels[rows]
+    if not recipe.focus:
+        x = transform.normalise(augment(pixels, labels))
+        return x.contiguous(memory_format=torch.channels_last), labels, None
+    middles = nn.functional.interpolate(data.middles[rows], pixels.shape[-2:])
+    both = augment(torch.cat([pixels, middles], 1), labels)
+    x, middles = transform.normalise(both[:, :3]), both[:, 3:].float() / 255
+    targets = nn.functional.one_hot(labels, len(CLASSES)).to(x)
+    x, targets = hide_some(x, targets, middles, recipe.hide)
+    return x.contiguous(memory_format=torch.channels_last), targets, middles
 
 
 def _order(recipe: Recipe, data: Pixels) -> torch.Tensor:

@@ -24,21 +24,28 @@ UNTOUCHED = 101  # a JPEG quality that means: none
 def vary(pixels: torch.Tensor, labels: torch.Tensor, without: Collection[str] = ()) -> torch.Tensor:
     """uint8 N x 3 x S x S and class indices to uint8 N x 3 x 129 x 129, varied at random.
 
-    `without` names steps to leave out: cover, place, detail, light, noise, compression.
+    Channels behind the third tell of places on the picture: they move with it, and nothing else
+    is done to them. `without` names steps to leave out: cover, place, detail, light, noise,
+    compression.
     """
     steps: dict[str, Change] = {
-        "cover": lambda p: _cover(p, labels),
+        "cover": _on_colours(lambda p: _cover(p, labels)),
         "place": _place,
-        "detail": _soften,
-        "light": _light,
-        "noise": lambda p: _some(0.35, p, _grain),
+        "detail": _on_colours(_soften),
+        "light": _on_colours(_light),
+        "noise": _on_colours(lambda p: _some(0.35, p, _grain)),
     }
     pixels = _flip(pixels.float())
     for name, step in steps.items():
         if name not in without:
             pixels = step(pixels)
     pixels = F.resize(pixels.clamp(0, 255), [SIZE, SIZE]).round().to(torch.uint8)
-    return pixels if "compression" in without else _compress(pixels)
+    return pixels if "compression" in without else _on_colours(_compress)(pixels)
+
+
+def _on_colours(change: Change) -> Change:
+    """The change, made to the first three channels only."""
+    return lambda p: torch.cat([change(p[:, :3]), p[:, 3:]], 1)
 
 
 def _some(share: float, pixels: torch.Tensor, change: Change) -> torch.Tensor:
@@ -78,7 +85,7 @@ def _place(pixels: torch.Tensor) -> torch.Tensor:
     count = len(pixels)
     back = _maps(count)
     fills = torch.randint(len(FILLS), (count,))
-    result = pixels.new_empty(count, 3, SIZE, SIZE)
+    result = pixels.new_empty(count, pixels.shape[1], SIZE, SIZE)
     for index, fill in enumerate(FILLS):
         chosen = fills == index
         if chosen.any():
@@ -103,7 +110,7 @@ def _soften(pixels: torch.Tensor) -> torch.Tensor:
     """Take detail away from some: small faces, moved cameras. Not both, or no nose is left."""
     fate = torch.rand(len(pixels))
     pixels = _where(fate < 0.15, pixels, lambda p: augment.blur(p, uniform(len(p), 0.5, 2.5)))
-    return _where(fate > 0.65, pixels, lambda p: augment.coarsen(p, _draw(SIDES, len(p))))
+    return _where(fate > 0.6, pixels, lambda p: augment.coarsen(p, _draw(SIDES, len(p))))
 
 
 def _light(pixels: torch.Tensor) -> torch.Tensor:

@@ -70,6 +70,9 @@ def test_every_way_is_scored(tiny, faces):
         assert taken.nose_mouth is None or taken.nose_mouth >= 0
         assert scores.painted["right"][key].faces == 2
         assert scores.painted["nose_out"][key].nose is not None or taken.empty
+        for painted in scores.painted.values():
+            assert painted[key].place is None or 0 <= painted[key].place <= 1
+            assert 0 < painted[key].place_area < 0.5
     best = scores.lights["as_taken"][scores.default]
     assert best.beats_random == max(s.beats_random for s in scores.lights["as_taken"].values())
 
@@ -121,7 +124,7 @@ def test_the_default_beats_random_order_on_the_most_faces_then_has_the_lowest_ar
 def measured(default: str) -> dict:
     """ExplanationScores as JSON gives them back."""
     light = {key: asdict(a_score(9, -0.25)) for key in VARIANTS}
-    painted = {key: {"faces": 2, "mask": 1.5, "nose": None} for key in VARIANTS}
+    painted = {key: {"faces": 2, "mask": 1.5, "nose": None, "place": 0.6} for key in VARIANTS}
     lights = {"as_taken": light, "dark_35": light}
     content = {"default": default, "lights": lights, "painted": {"right": painted}}
     content["painted"]["nose_out"] = painted
@@ -166,5 +169,13 @@ def test_the_table_has_a_row_a_way_and_marks_the_default():
     [default] = [row for row in rows if row[1].startswith("**")]
     assert default[1] == "**Occlusion**" and default[2] == "9/10 (0.00–1.00)"
     assert (default[5], default[8], default[9]) == ("-0.250", "1.50", "–")
-    assert default[10] == "0.02", "all layers of the head random"
+    assert default[10] == "0.60", "the mean of the painted positions"
+    assert default[11] == "0.02", "all layers of the head random"
     assert explanations_markdown([result]).count("\n") == len(VARIANTS) + 1
+
+
+def test_a_version_measured_before_the_place_was_gets_a_dash():
+    result = {"name": "v9", "explanations": measured("occlusion")}
+    del result["explanations"]["painted"]["right"]["occlusion"]["place"]
+    rows = {row[1]: row[10] for row in explanation_rows(result)}
+    assert rows["**Occlusion**"] == "–" and rows["Grad-CAM"] == "0.60"

@@ -5,7 +5,14 @@ import pytest
 
 from maskexplain.examples import example_pictures
 from maskexplain.photo import find_subjects
-from maskexplain.regions import REGIONS, face_regions, heat_by_region, heat_in
+from maskexplain.regions import (
+    REGIONS,
+    face_middle,
+    face_regions,
+    heat_by_region,
+    heat_in,
+    upper_edge,
+)
 
 # eyes level at y = 40, the mouth 40 pixels below them, nose tip between
 LANDMARKS = ((31.0, 40.0), (69.0, 40.0), (50.0, 62.0), (36.0, 80.0), (64.0, 80.0))
@@ -72,3 +79,20 @@ def test_a_found_face_brings_its_landmarks_to_the_crop():
     assert regions["eyes"][int(left_eye[1]), int(left_eye[0])]
     whole = find_subjects(crop, whole=True)
     assert np.allclose(whole.landmarks[0], landmarks, atol=0.08 * crop.width)
+
+
+def test_the_middle_holds_nose_and_mouth_and_no_eyes():
+    middle = face_middle(LANDMARKS, (100, 120))
+    regions = face_regions(LANDMARKS, (100, 120))
+    inside = {name: middle[regions[name]].mean() for name in ("nose", "mouth", "eyes")}
+    assert inside["nose"] == inside["mouth"] == 1 and inside["eyes"] < 0.1
+    assert not (middle & regions["outside the face"]).any()
+    assert face_middle(((5.0, 5.0),) * 5, (100, 120)) is None
+
+
+def test_the_upper_edge_follows_the_masks_first_rows():
+    mask = np.zeros((40, 6), dtype=bool)
+    mask[10:30, 1:3], mask[20:30, 3:5] = True, True
+    edge = upper_edge(mask)
+    assert edge[8:13, 1:3].all() and edge[18:23, 3:5].all() and edge.sum() == 4 * 5
+    assert not upper_edge(np.zeros((40, 6), dtype=bool)).any()

@@ -16,15 +16,23 @@ from maskexplain.examples import LANDMARKS, example_pictures
 from maskexplain.faces import Face
 from maskexplain.lite0 import Lite0
 from maskexplain.masks import random_style
+from maskexplain.middle import (
+    class_maps,
+    find_middles,
+    hide_some,
+    middle_of,
+    share_outside,
+)
 from maskexplain.mix import Pool, draw_epoch, join, load_mixed
-from maskexplain.model import CLASSES
+from maskexplain.model import CLASSES, NETWORKS
 from maskexplain.painted import PaintedFaces, paint_faces
 from maskexplain.recipes import RECIPES
 from maskexplain.schedule import one_cycle, set_rate
 from maskexplain.training import fit, resume, start
-from maskexplain.transforms import to_pixels
+from maskexplain.transforms import EvaluationTransform, to_pixels
 
 INCORRECT, WITH, WITHOUT = range(3)
+STEPS = ("cover", "place", "detail", "light", "noise", "compression")
 
 
 # The network
@@ -119,7 +127,7 @@ def recipe(monkeypatch):
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}
     changes = {"network": "tiny", "augment": "none", "start": None, "mix": mixed, "epochs": 4}
-    more = {"name": "toy3", "learning_rate": 0.03, "average": 0.8, "batch_size": 8}
+    more = {"name": "toy3", "learning_rate": 0.03, "average": 0.8, "batch_size": 8, "focus": 0.0}
     return replace(RECIPES["v3"], **changes, **more)
 
 
@@ -129,8 +137,16 @@ def toy() -> mix.Mixed:
     labels = torch.tensor([WITH] * 8 + [WITHOUT] * 8)
     real = Pixels(_coloured(labels), labels)
     worn = torch.full((6,), INCORRECT)
-    faces = PaintedFaces(_coloured(worn), worn, ("nose_out",) * 6, ("g0",) * 5 + ("g1",))
-    return join(real, [f"g{n // 2}" for n in range(16)], faces)
+    groups = ("g0",) * 5 + ("g1",)
+    faces = PaintedFaces(_coloured(worn), worn, ("nose_out",) * 6, groups, _middles(6))
+    return join(real, _middles(16), [f"g{n // 2}" for n in range(16)], faces)
+
+
+def _middles(count: int) -> torch.Tensor:
+    """The right half of every picture."""
+    middles = torch.zeros(count, 1, 32, 32, dtype=torch.uint8)
+    middles[..., 16:] = 255
+    return middles
 
 
 def _coloured(labels: torch.Tensor) -> torch.Tensor:
@@ -164,6 +180,112 @@ def test_resumed_averaged_training_equals_an_uninterrupted_one(recipe, tmp_path)
         assert torch.equal(a, b)
     strip = [{k: v for k, v in line.items() if k != "seconds"} for line in parts.history]
     assert strip == [{k: v for k, v in li.items() if k != "seconds"} for li in whole.history]
+
+
+# Where the answer comes from
+
+
+class Mean(torch.nn.Module):
+    """A head like that of `Lite0` on a small map."""
+
+    transform = EvaluationTransform(size=16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        conv = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.features = torch.nn.Sequential(conv, torch.nn.ReLU(), torch.nn.AvgPool2d(4))
+        self.head = torch.nn.Sequential(
+            torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x))
+
+
+def test_class_maps_add_up_to_the_logits():
+    torch.manual_seed(0)
+    network = Mean()
+    activations = network.features(torch.randn(2, 3, 16, 16))
+    means = class_maps(network.head, activations).mean((2, 3))
+    assert torch.allclose(means + network.head[-1].bias, network.head(activations), atol=1e-6)
+
+
+def test_the_share_outside_by_hand():
+    middles = torch.zeros(3, 1, 32, 32)
+    middles[:2, ..., 18:] = 1  # widened by two places: the right half
+    maps = torch.zeros(3, 3, 4, 4)
+    maps[0, 1, :, 3] = -5.0  # inside
+    maps[1, 0, :, 3], maps[1, 2, :, 0] = 1.0, -3.0
+    maps[2] = 1.0  # without a middle: nothing is asked
+    assert share_outside(maps, middles).item() == pytest.approx((0 + 0.75 + 0) / 3)
+    assert share_outside(torch.zeros(1, 3, 4, 4), middles[:1]).item() == 0, "a map that is empty"
+
+
+def two_halves() -> mix.Mixed:
+    """Pictures whose left half tells the class by red, and whose right half by blue."""
+    data = toy()
+    told = torch.tensor([20, 120, 220], dtype=torch.uint8)[data.labels]
+    pixels = torch.full_like(data.pixels, 120)
+    pixels[:, 0, :, :8], pixels[:, 2, :, 8:] = (told[:, None, None].expand(-1, 16, 8),) * 2
+    return replace(data, pixels=pixels)
+
+
+def test_a_focus_moves_what_the_network_uses(recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "mean", Mean)
+    data = two_halves()
+    shares = []
+    for focus in (0.0, 1.0):
+        told = replace(recipe, network="mean", focus=focus, hide=0.2, epochs=10)
+        network = fit(start(told), data, data, tmp_path / str(focus)).answering
+        inputs = Mean.transform.normalise(data.pixels)
+        maps = class_maps(network.head, network.features(inputs))
+        shares.append(share_outside(maps, data.middles.float() / 255).item())
+    assert shares[1] < 0.7 * shares[0]
+
+
+def test_hidden_middles_leave_no_sure_answer():
+    torch.manual_seed(0)
+    inputs, middles = torch.randn(40, 3, 33, 33), torch.zeros(40, 1, 33, 33)
+    middles[:20, :, 12:20, 12:20] = 1
+    targets = torch.eye(3)[torch.zeros(40, dtype=torch.long)]
+    seen, answers = hide_some(inputs, targets, middles, share=0.5)
+    changed = (seen != inputs).flatten(1).any(1)
+    assert 4 < changed[:20].sum() < 16 and not changed[20:].any()
+    assert torch.equal(seen[..., :6, :], inputs[..., :6, :]), "the rest stays"
+    assert torch.allclose(answers[changed], torch.tensor([16 / 30, 7 / 30, 7 / 30]))
+    assert torch.equal(answers[~changed], targets[~changed])
+    for same, before in zip(
+        hide_some(inputs, targets, middles, 0.0), (inputs, targets), strict=True
+    ):
+        assert same is before
+
+
+def test_larger_kernels_are_cut_to_their_middle():
+    kernel = torch.arange(25.0).view(1, 1, 5, 5)
+    cut = pretrained._middle_of_kernel(kernel, 3)
+    assert torch.allclose(cut, kernel[..., 1:4, 1:4] * 1.5)
+    assert pretrained._middle_of_kernel(kernel, 5) is kernel
+
+
+def test_the_middle_moves_with_the_picture_and_is_not_dimmed():
+    pictures = torch.stack([to_pixels(noise(s, (64, 64)), 64) for s in range(8)])
+    torch.manual_seed(0)
+    out = vary.vary(torch.cat([pictures, pictures], 1), torch.full((8,), WITHOUT), STEPS)
+    assert torch.equal(out[:, :3], out[:, 3:]), "flipped alike"
+    middles = torch.zeros(8, 1, 64, 64, dtype=torch.uint8)
+    middles[..., 24:40, 24:40] = 255
+    varied = vary.vary(torch.cat([pictures, middles], 1), torch.full((8,), WITHOUT))
+    assert varied.shape == (8, 4, 129, 129) and varied.dtype == torch.uint8
+    inside = (varied[:, 3] > 127).float().mean((1, 2)) * 16  # of an area of 1/16
+    assert (varied[:, 3].amax((1, 2)) == 255).all() and 0.4 < inside.mean() < 1.3
+
+
+def test_middles_of_portraits(portraits):
+    found = find_middles(portraits[:2])
+    assert found.shape == (2, 1, 32, 32) and found.dtype == torch.uint8
+    share = found.float().mean().item() / 255
+    assert 0.05 < share < 0.3
+    assert not middle_of(None, (64, 64)).any()
 
 
 # Which pictures an epoch sees
@@ -206,6 +328,7 @@ def test_painted_faces_are_labelled_by_position_and_repeatable(portraits):
     assert first.labels.tolist() == [WITH, WITH, INCORRECT]
     assert first.groups == ("g0", "g1", "g1")
     assert first.pixels.shape == (3, 3, 32, 32) and torch.equal(first.pixels, again.pixels)
+    assert first.middles.shape == (3, 1, 32, 32) and (first.middles.amax((1, 2, 3)) == 255).all()
     other = paint_faces(portraits[:2], 32, shares, seed=2, varied=True)
     assert not torch.equal(first.pixels, other.pixels)
 
@@ -242,6 +365,7 @@ def test_copies_are_not_used_and_paintings_are_kept(portraits, tmp_path, monkeyp
     monkeypatch.setattr(mix, "paint_faces", lambda *a, **k: calls.append(a) or real(*a, **k))
     again = load_mixed(portraits, 32, {"right": 1.0}, 5, cache)
     assert not calls and torch.equal(first.pixels, again.pixels)
+    assert torch.equal(first.middles, again.middles) and len(first.middles) == len(first.labels)
     load_mixed(portraits, 32, {"right": 1.0}, 6, cache)
     cache.write_bytes(b"damaged")
     load_mixed(portraits, 32, {"right": 1.0}, 6, cache)
