@@ -18,11 +18,15 @@ BATCH = 32  # bounds the memory; larger ones are not faster
 
 @dataclass(frozen=True)
 class Prediction:
-    """An answer: its class, that class's probability (0..1), and all of them in class order."""
+    """An answer: its class, that class's probability (0..1), and all of them in class order.
+
+    `unsure`: whether the probability lies under the version's `unsure_below`.
+    """
 
     label: str
     confidence: float
     probabilities: dict[str, float]
+    unsure: bool
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -76,14 +80,14 @@ class MaskModel:
 
     def predict(self, crops: Sequence[Image.Image]) -> list[Prediction]:
         """Answer RGB face crops of any size, in one batch; none gives an empty list."""
-        return [to_prediction(row) for row in self.logits(crops)] if crops else []
+        return [self.prediction(row) for row in self.logits(crops)] if crops else []
 
-
-def to_prediction(logits: torch.Tensor) -> Prediction:
-    """The answer that three logits stand for (softmax)."""
-    probabilities = dict(zip(CLASSES, logits.softmax(0).tolist(), strict=True))
-    label = max(probabilities, key=probabilities.__getitem__)
-    return Prediction(label, probabilities[label], probabilities)
+    def prediction(self, logits: torch.Tensor) -> Prediction:
+        """The answer that this version's three logits stand for (softmax)."""
+        probabilities = dict(zip(CLASSES, logits.softmax(0).tolist(), strict=True))
+        label = max(probabilities, key=probabilities.__getitem__)
+        confidence = probabilities[label]
+        return Prediction(label, confidence, probabilities, confidence < self.unsure_below)
 
 
 def open_model(

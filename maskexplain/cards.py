@@ -8,11 +8,10 @@ from html import escape
 
 from PIL import Image
 
-from .answer import Prediction
+from .answer_html import bars, pill, unsure_badge
 from .crops import Crop
-from .draw import CLASS_TITLES, data_url, enlarge, overlay_on_photo
+from .draw import data_url, enlarge, overlay_on_photo
 from .maps_html import maps
-from .model import CLASSES
 from .report import Report
 from .tables import is_measured
 from .words import says
@@ -40,26 +39,18 @@ def _agreement(reports: Sequence[Report]) -> str:
 
 
 def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:
-    label = report.answer.prediction.label
+    answer = report.answer.prediction
     name = escape(report.model.name)
     face = data_url(enlarge(crop.image), "webp")
     style = f"--face: url({face}); --aspect: {crop.image.width / crop.image.height:.3f}"
     return f"""
 <section class="card" aria-label="Version {name}" style="{style}">
-  <h2>{name} <span class="answer {label}">{CLASS_TITLES[label]}</span>{_unsure(report)}</h2>
+  <h2>{name} {pill(answer.label)}{unsure_badge(report.model, answer)}</h2>
   <p class="measured">{_measured(report.model.results)}</p>
-  {bars(report.answer.prediction)}
+  {bars(answer)}
   {maps(report, crop.image, signed)}
   {_on_photo(report, photo, crop)}
 </section>"""
-
-
-def _unsure(report: Report) -> str:
-    threshold = report.model.unsure_below
-    if report.answer.prediction.confidence >= threshold:
-        return ""
-    title = f"{escape(report.model.name)} counts as unsure below {threshold:.0%}"
-    return f'<span class="unsure" title="{title}">unsure: under {threshold:.0%}</span>'
 
 
 def _on_photo(report: Report, photo: Image.Image, crop: Crop) -> str:
@@ -72,22 +63,6 @@ def _on_photo(report: Report, photo: Image.Image, crop: Crop) -> str:
 <details><summary>{title} on the photo</summary>
   <img src="{url}" alt="The photo with the heat of {title} on the face">
 </details>"""
-
-
-def bars(prediction: Prediction) -> str:
-    """The probabilities as bars, in class order and in the classes' colours."""
-    return '<div class="bars">' + "".join(_bar(n, prediction) for n in CLASSES) + "</div>"
-
-
-def _bar(name: str, prediction: Prediction) -> str:
-    percent = f"{prediction.probabilities[name]:.1%}"
-    chosen = " chosen" if name == prediction.label else ""
-    return f"""
-<div class="bar{chosen}" role="img" aria-label="{CLASS_TITLES[name]}: {percent}">
-  <span class="name">{CLASS_TITLES[name]}<code>{name}</code></span>
-  <span class="percent">{percent}</span>
-  <span class="track"><span class="fill {name}" style="width:{percent}"></span></span>
-</div>"""
 
 
 def _measured(results: dict) -> str:

@@ -48,6 +48,7 @@ def predict_command(args: argparse.Namespace) -> int:
         answers = {m.name: m.predict(subjects.images) for m in models}
         lines = [
             f"{file.path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
+            + ("\tunsure" if p.unsure else "")
             for name, predictions in answers.items()
             for number, p in enumerate(predictions, start=1)
         ]

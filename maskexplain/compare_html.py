@@ -7,12 +7,13 @@ from html import escape
 from PIL import Image
 
 from .answer import Prediction
-from .cards import bars
+from .answer_html import bars, pill, unsure_badge
 from .disagree import Comparison, headline, why_it_matters
-from .draw import CLASS_TITLES, data_url, overlay
+from .draw import data_url, overlay
 from .figure import question_of
 from .light import FAINTEST
 from .report import Report
+from .track_record import track_record
 from .transforms import to_pixels
 from .variants import measured_explanations
 
@@ -30,7 +31,7 @@ class _Row:
 def compared(crop: Image.Image, comparison: Comparison, reports: Sequence[Report]) -> str:
     """What the versions say to an RGB crop, row by row; heatmaps that are not ready are said so."""
     rows = [
-        _Row("Answer", "", lambda i: _answer(reports[i].answer.prediction, _unsure(reports[i]))),
+        _Row("Answer", "", lambda i: _first_answer(reports[i])),
         _Row("How sure", "probability of each class", lambda i: bars(reports[i].answer.prediction)),
         _Row("The face", "as the network is given it", lambda i: _given(crop, reports[i])),
         _Row("Where it looked", _question(reports), lambda i: _map(crop, reports[i])),
@@ -70,19 +71,13 @@ def said(comparison: Comparison, given: str = "") -> str:
 <p class="headline">{escape(headline(comparison))}</p><ul>{points}</ul></section>"""
 
 
-def _answer(prediction: Prediction, remark: str = "") -> str:
-    label = prediction.label
-    return (
-        f'<span class="answer {label}">{CLASS_TITLES[label]}</span> '
-        f'<span class="percent">{prediction.confidence:.1%}</span>{remark}'
-    )
+def _answer(answer: Prediction, remark: str) -> str:
+    return f'{pill(answer.label)} <span class="percent">{answer.confidence:.1%}</span>{remark}'
 
 
-def _unsure(report: Report) -> str:
-    threshold = report.model.unsure_below
-    if report.answer.prediction.confidence >= threshold:
-        return ""
-    return f' <span class="unsure">unsure: under {threshold:.0%}</span>'
+def _first_answer(report: Report) -> str:
+    answer = report.answer.prediction
+    return _answer(answer, unsure_badge(report.model, answer))
 
 
 def _given(crop: Image.Image, report: Report) -> str:
@@ -159,11 +154,10 @@ def _dim(results: dict) -> str:
 def _record(report: Report) -> str:
     if not report.ways:
         return WAITING
-    scores = measured_explanations(report.model.results)
-    if not scores:
+    record = track_record(report.model, report.ways[0])
+    if record is None:
         return "never measured"
-    taken, dark = (scores["lights"][k][report.ways[0].key] for k in ("as_taken", "dark_35"))
     return (
-        f'<span class="figures">{taken["beats_random"]} of {taken["faces"]}</span> '
-        f"<small>in dim light {dark['beats_random']} of {dark['faces']}</small>"
+        f'<span class="figures">{record.right} of {record.faces}</span> '
+        f"<small>in dim light {record.dim_right} of {record.dim_faces}</small>"
     )

@@ -197,7 +197,7 @@ def _unsure(c: Comparison) -> list[str]:
         f"{m.name} counts itself as unsure here: it gives its answer {a.confidence:.0%}, and "
         f"under {m.unsure_below:.0%} its answers are often wrong."
         for m, a in zip(c.models, c.answers, strict=True)
-        if a.confidence < m.unsure_below
+        if a.unsure
     ]
 
 

@@ -9,7 +9,7 @@ import torch
 from captum.attr import LayerAttribution
 from PIL import Image
 
-from .answer import MaskModel, Prediction, to_prediction
+from .answer import MaskModel, Prediction
 from .blur import blur_inputs
 from .errors import UserError
 from .methods import METHODS, Attribution, Case
@@ -137,7 +137,7 @@ def _explain_batch(
     attributions = {method: METHODS[method](case) for method in methods}
     return [
         Answer(
-            to_prediction(case.logits[index].detach().cpu()),
+            model.prediction(case.logits[index].detach().cpu()),
             tuple(
                 _explanation(method, a, index, crop.size, asked[index])
                 for method, a in attributions.items()

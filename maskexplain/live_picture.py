@@ -52,7 +52,7 @@ def _marks(track: Track, size: tuple[int, int], main: bool) -> str:
     top, height = y0 / size[1], (y1 - y0) / size[1]
     place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
     kind = f"{track.label} main" if main else track.label
-    text = f"{CLASS_TITLES[track.label]} {track.prediction.confidence:.0%}"
+    text = f"{CLASS_TITLES[track.label]} {track.confidence:.0%}"
     # The text keeps to the side where there is room for it, and above the box where it fits.
     side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
     above = top > 0.08

@@ -8,17 +8,18 @@ import cv2
 from PIL import Image
 
 from .answer import MaskModel
-from .cards import bars
+from .answer_html import bars, pill, unsure_badge
 from .crops import Crop, crop_face
 from .draw import CLASS_TITLES, relative_heat
 from .errors import UserError
 from .explain import Question, answer_and_explain
 from .images import ImageError, read_image
 from .live_picture import heat_url, live_marks
+from .track_record import record_sentence, track_record
 from .tracks import Heat, Scene, Track, advance, answered
-from .variants import measured_explanations
+from .variants import VARIANTS, default_variant
 
-METHOD = "grad_cam"  # the fast way: one walk back through the head
+METHOD = VARIANTS["grad_cam"]  # the fast way: one walk back through the head
 HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
 MAX_FRAME = 640  # pixels of the long side; a larger frame is shrunk
 NO_FACE = "No face in view: come closer, face the camera, and let light fall on your face."
@@ -68,7 +69,7 @@ def _answer(
     if not tracks:
         return []
     question = Question(target=tracks[0].label)
-    answer = answer_and_explain(model, crops[0].image, [METHOD], question)
+    answer = answer_and_explain(model, crops[0].image, [METHOD.method], question)
     explanation = answer.explanations[0]
     small = cv2.resize(explanation.heatmap, (HEAT_SIDE, HEAT_SIDE), interpolation=cv2.INTER_AREA)
     heat = Heat(relative_heat(small), explanation.target)
@@ -91,20 +92,13 @@ def _panel(model: MaskModel, tracks: Sequence[Track]) -> str:
     """The main face's answer; empty bars would be an answer without a face."""
     if not tracks:
         return ""
-    main = tracks[0].prediction
+    main = tracks[0].prediction(model.unsure_below)
     which = "Your answer" if len(tracks) == 1 else "The main face’s answer (thick box)"
     return f"""<div class="live-panel">
-<h2>{which} <span class="answer {main.label}">{CLASS_TITLES[main.label]}</span></h2>
+<h2>{which} {pill(main.label)}{unsure_badge(model, main)}</h2>
 {bars(main)}
-<p>{_sureness(model, main.confidence)}</p>
 <p>{_heat_words(tracks[0])}</p>
 </div>"""
-
-
-def _sureness(model: MaskModel, confidence: float) -> str:
-    if confidence >= model.unsure_below:
-        return ""
-    return f"{escape(model.name)} is unsure: under {model.unsure_below:.0%}."
 
 
 def _heat_words(track: Track) -> str:
@@ -129,19 +123,14 @@ def _remember(scene: Scene, tracks: Sequence[Track]) -> Scene:
 
 def live_record(model: MaskModel) -> str:
     """How far Grad-CAM, the live method, was right about this version when it was measured."""
-    name = escape(model.name)
-    scores = measured_explanations(model.results)
-    if not scores:
-        return f"Grad-CAM, the fast way that runs live, was never measured for {name}."
-    taken = scores["lights"]["as_taken"][METHOD]
-    right, faces = taken["beats_random"], taken["faces"]
-    measured = (
-        f"Grad-CAM, the fast way that runs live: on test faces of {name}, blurring by its heat "
-        f"beats blurring at random on {right} of {faces} (chance: half)."
-    )
-    if scores["default"] == METHOD:
+    record = track_record(model, METHOD)
+    measured = f"{METHOD.title} is the fast way that runs live. {record_sentence(model, METHOD)}"
+    if record is None:
+        return measured
+    if default_variant(model) == METHOD:
         return f"{measured} No other way was right more often."
-    return f"{measured} {_believe(right / faces)} Freeze the picture for {name}’s best way."
+    believe = _believe(record.right / record.faces)
+    return f"{measured} {believe} Freeze the picture for {escape(model.name)}’s best way."
 
 
 def _believe(share: float) -> str:

@@ -11,6 +11,7 @@ from .explain import Explanation
 from .figure import question_of
 from .regions import RegionHeat
 from .report import Report
+from .track_record import record_sentence
 from .variants import Variant, measured_explanations
 from .verdicts import Trust, Verdict
 
@@ -56,7 +57,8 @@ def _figure(
     <p class="verdict {verdict.key}">{verdict.title}</p>
     <p class="sentence">{verdict.sentence}</p>
     <details class="trust"><summary>How far to believe it</summary>
-      <p class="again">{verdict.sentence}</p><p>{record(model, way)}</p>{_trust(way, trust)}
+      <p class="again">{verdict.sentence}</p>
+      <p>{record_sentence(model, way)}</p>{_trust(way, trust)}
     </details>
   </figcaption>
 </figure>"""
@@ -82,19 +84,6 @@ def _earned(model: MaskModel, way: Variant) -> str:
     if not measured or way.key != measured["default"]:
         return ""
     return f'<span class="earned">best for {escape(model.name)}</span>'
-
-
-def record(model: MaskModel, way: Variant) -> str:
-    """A sentence: how often this way was right about this version."""
-    scores = measured_explanations(model.results)
-    if not scores:
-        return "Never measured for this version."
-    taken, dark = (scores["lights"][light][way.key] for light in ("as_taken", "dark_35"))
-    return (
-        f"On test faces, blurring by its heat beats blurring at random on {taken['beats_random']} "
-        f"of {taken['faces']}, in dim light on {dark['beats_random']} of {dark['faces']} (chance: "
-        "half)."
-    )
 
 
 def _trust(way: Variant, trust: Trust | None) -> str:

@@ -47,9 +47,14 @@ class Track:
     heat: Heat | None = None
 
     @property
-    def prediction(self) -> Prediction:
-        """What is shown; only once it is answered."""
-        return Prediction(self.label, self.probabilities[self.label], self.probabilities)
+    def confidence(self) -> float:
+        """The shown class's running mean (0..1); only once it is answered."""
+        return self.probabilities[self.label]
+
+    def prediction(self, unsure_below: float) -> Prediction:
+        """What is shown; only once it is answered. `unsure_below`: the version's, 0..1."""
+        unsure = self.confidence < unsure_below
+        return Prediction(self.label, self.confidence, self.probabilities, unsure)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from html import escape
 from PIL import Image
 
 from .answer import MaskModel
-from .cards import bars
+from .answer_html import bars, pill, unsure_badge
 from .changes import SLIDERS, Changes
 from .draw import CLASS_TITLES, data_url, enlarge, overlay
 from .explain import Answer
@@ -14,7 +14,8 @@ from .flip import FlipSearch
 from .model import CLASSES
 from .sweep import POINTS, Sweep
 from .sweep_svg import present_style, sweep_svg
-from .variants import VARIANTS, measured_explanations
+from .track_record import record_sentence
+from .variants import VARIANTS
 
 METHOD = VARIANTS["grad_cam"]  # the fastest
 CHARTS = "whatif-charts"  # the id of what the charts are put into
@@ -66,15 +67,10 @@ Answered = Sequence[tuple[MaskModel, Answer]]
 def lines_html(pairs: Answered) -> str:
     """A line a version, for narrow screens, where the cards are out of sight."""
     inner = "".join(
-        f"<li><b>{escape(model.name)}</b> {_pill(answer)} {answer.prediction.confidence:.0%}</li>"
-        for model, answer in pairs
+        f"<li><b>{escape(model.name)}</b> {pill(answer.label)} {answer.confidence:.0%}</li>"
+        for model, answer in ((model, found.prediction) for model, found in pairs)
     )
     return f'<ul class="lines" aria-hidden="true">{inner}</ul>'
-
-
-def _pill(answer: Answer) -> str:
-    label = answer.prediction.label
-    return f'<span class="answer {label}">{CLASS_TITLES[label]}</span>'
 
 
 def cards_html(pairs: Answered, crop: Image.Image, changes: Changes) -> str:
@@ -93,31 +89,13 @@ def _card(model: MaskModel, answer: Answer, crop: Image.Image) -> str:
     empty = "No place speaks for the answer: the map is empty." if explanation.empty else ""
     return f"""
 <section class="card" aria-label="Version {name}, what if">
-  <h2>{name} {_pill(answer)}{_unsure(model, answer)}</h2>
+  <h2>{name} {pill(answer.prediction.label)}{unsure_badge(model, answer.prediction)}</h2>
   <div class="top">
     {bars(answer.prediction)}
     <img src="{url}" alt="{alt}">
   </div>
-  <p class="record">{empty} {_record(model)}</p>
+  <p class="record">{empty} {record_sentence(model, METHOD)}</p>
 </section>"""
-
-
-def _unsure(model: MaskModel, answer: Answer) -> str:
-    if answer.prediction.confidence >= model.unsure_below:
-        return ""
-    return f'<span class="unsure">unsure: under {model.unsure_below:.0%}</span>'
-
-
-def _record(model: MaskModel) -> str:
-    """How often the heatmaps shown here were right about this version."""
-    scores = measured_explanations(model.results)
-    if not scores:
-        return f"{METHOD.title} was never measured for this version."
-    taken, dark = (scores["lights"][light][METHOD.key] for light in ("as_taken", "dark_35"))
-    return (
-        f"{METHOD.title}’s heat beats chance on {taken['beats_random']} of {taken['faces']} test "
-        f"faces, in dim light on {dark['beats_random']} of {dark['faces']} (half is no better)."
-    )
 
 
 def charts_html(sweeps: Sequence[Sweep], key: str, versions: int) -> str:

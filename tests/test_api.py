@@ -112,6 +112,14 @@ def test_faces_come_largest_first_and_the_first_one_stands_at_the_top(client, mo
     assert reply["model"] == "older"
 
 
+def test_unsure_answers_are_marked(client, models, pair, monkeypatch):
+    assert send(client, "/predict", pair).json()["unsure"] is False
+    monkeypatch.setitem(models[-1].results, "unsure", {"threshold": 1.0})
+    reply = send(client, "/predict", pair).json()
+    assert reply["unsure"] and all(face["unsure"] for face in reply["faces"])
+    assert client.get("/models").json()["models"][-1]["unsure_below"] == 100
+
+
 def test_the_whole_picture_is_answered_where_asked_for_or_tight(client, models, pair):
     whole = send(client, "/predict", pair, whole="true").json()
     expected = models[-1].predict([read_image(pair)])[0]
@@ -182,7 +190,7 @@ def test_unknown_names_are_errors_without_http_too(tiny):
 
 
 def test_models_and_health(client):
-    unmeasured = {"balanced_accuracy": None, "dark_35": None}
+    unmeasured = {"unsure_below": 0, "balanced_accuracy": None, "dark_35": None}
     versions = [{"name": "older", **unmeasured}, {"name": "newer", **unmeasured}]
     assert client.get("/models").json() == {"newest": "newer", "models": versions}
     assert client.get("/healthz").json() == {"status": "ok"}

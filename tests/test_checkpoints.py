@@ -44,6 +44,13 @@ def test_half_precision_takes_half_the_bytes_and_answers_alike(tmp_path, seed_mo
     assert (half.logits([crop]) - seed_model.logits([crop])).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize(("threshold", "unsure"), [(0.0, False), (1.1, True)])
+def test_an_answer_under_the_versions_threshold_is_unsure(tiny, crop, threshold, unsure):
+    tiny.results["unsure"] = {"threshold": threshold}
+    [answer] = tiny.predict([crop])
+    assert answer.unsure is unsure and answer.to_dict()["unsure"] is unsure
+
+
 def test_temperature_travels_with_the_weights_and_divides_the_logits(tmp_path, tiny, crop):
     path = tmp_path / "warm.safetensors"
     write_weights(path, tiny.network, "tiny", half=False, temperature=1.7)

@@ -41,6 +41,13 @@ def test_predict_prints_a_line_a_face(version, portrait, capsys):
     assert label in CLASSES and confidence.endswith("%")
 
 
+def test_predict_marks_unsure_answers(version, portrait, capsys):
+    results = {"unsure": {"threshold": 1.1}}
+    Path(version).with_suffix(".json").write_text(json.dumps(results), encoding="utf-8")
+    assert cli.main(["predict", portrait, "--model", version]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("%\tunsure")
+
+
 def test_predict_json_and_whole(version, portrait, capsys):
     cli.main(["predict", portrait, portrait, "--model", version, "--json"])
     first, second = map(json.loads, capsys.readouterr().out.splitlines())

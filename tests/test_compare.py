@@ -10,7 +10,7 @@ from conftest import TinyCNN, noise
 from PIL import Image, ImageEnhance
 
 import app
-from maskexplain.answer import MaskModel, to_prediction
+from maskexplain.answer import MaskModel, Prediction
 from maskexplain.compare_view import (
     EXAMPLE,
     FROM_PHOTO,
@@ -67,12 +67,14 @@ ROBUST = {
 
 def comparison(models, here, there, dark=False, gray=False) -> Comparison:
     """As if the versions had answered these classes, as it is and in the other light."""
-    answers = [[_surely(label) for label in labels] for labels in (here, there)]
+    answers = [
+        [_surely(*pair) for pair in zip(models, labels, strict=True)] for labels in (here, there)
+    ]
     return Comparison(tuple(models), *map(tuple, answers), 40.0 if dark else 120.0, dark, gray)
 
 
-def _surely(label: str):
-    return to_prediction(torch.tensor([9.0 if name == label else 0.0 for name in CLASSES]))
+def _surely(model: MaskModel, label: str) -> Prediction:
+    return model.prediction(torch.tensor([9.0 if name == label else 0.0 for name in CLASSES]))
 
 
 @pytest.fixture(scope="module")

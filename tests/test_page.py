@@ -138,7 +138,7 @@ def test_a_measured_version_shows_its_best_way_and_its_record(tiny, portrait):
     assert view.cards.count("best for") == 1
     tiny.results["explanations"]["default"] = "lime"
     odd = answer_photo([tiny], portrait, asked=GRAD_CAM)
-    assert "Never measured for this version." in odd.cards and "best for" not in odd.cards
+    assert "was never measured for this version." in odd.cards and "best for" not in odd.cards
 
 
 def test_an_empty_map_gets_no_sentences_about_its_heat(tiny, portrait):
