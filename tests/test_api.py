@@ -21,7 +21,6 @@ from conftest import TinyCNN, noise
 from PIL import Image
 from servers import CROP, encoded, page_server, plain_server, send, version
 
-from maskexplain.answer import MaskModel
 from maskexplain.api import (
     MAX_BODY,
     explain_picture,
@@ -34,14 +33,15 @@ from maskexplain.api import (
 from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
 from maskexplain.examples import example_pictures
-from maskexplain.explain import BASELINES, ExplainError, explain
-from maskexplain.faithfulness import blur_test
-from maskexplain.images import read_image
-from maskexplain.methods import METHODS
-from maskexplain.model import CLASSES
-from maskexplain.photo import find_subjects
-from maskexplain.variants import VARIANTS
-from maskexplain.verdicts import verdict_of
+from maskexplain.explaining.explain import BASELINES, ExplainError, explain
+from maskexplain.explaining.faithfulness import blur_test
+from maskexplain.explaining.methods import METHODS
+from maskexplain.explaining.variants import VARIANTS
+from maskexplain.explaining.verdicts import verdict_of
+from maskexplain.finding.photo import find_subjects
+from maskexplain.networks.answer import MaskModel
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.images import read_image
 
 AUTH = ("ada", "löwe:1")
 RESULTS = {"balanced_accuracy": 0.9, "shifts": {"dark_35": {"balanced_accuracy": 0.6}}}

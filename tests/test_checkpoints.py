@@ -8,16 +8,16 @@ import torch
 from conftest import TinyCNN
 from safetensors.torch import save_file
 
-from maskexplain.answer import open_model
-from maskexplain.checkpoints import (
+from maskexplain.errors import UserError
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import (
     CheckpointError,
     list_versions,
     read_checkpoint,
     write_results,
     write_weights,
 )
-from maskexplain.errors import UserError
-from maskexplain.model import CLASSES
+from maskexplain.networks.model import CLASSES
 
 
 @pytest.fixture

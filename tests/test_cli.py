@@ -13,10 +13,10 @@ from conftest import noise
 from PIL import Image
 
 from maskexplain import cli
-from maskexplain.checkpoints import write_weights
 from maskexplain.examples import write_examples
-from maskexplain.model import CLASSES
-from maskexplain.variants import VARIANTS
+from maskexplain.explaining.variants import VARIANTS
+from maskexplain.networks.checkpoints import write_weights
+from maskexplain.networks.model import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,8 +10,7 @@ from conftest import TinyCNN, noise
 from PIL import Image, ImageEnhance
 
 import app
-from maskexplain.answer import MaskModel, Prediction
-from maskexplain.compare_view import (
+from maskexplain.compare.compare_view import (
     EXAMPLE,
     FROM_PHOTO,
     CompareView,
@@ -20,17 +19,18 @@ from maskexplain.compare_view import (
     given_of,
     on_opening,
 )
-from maskexplain.data import DataError, csv_beside, list_pictures, read_crop, select
-from maskexplain.disagree import Comparison, compare, drawn_to, headline, why_it_matters
-from maskexplain.disagreements import SplitAnswers, kind_key, tally, tally_sentences
-from maskexplain.disagreements_view import PAGE, Wanted, disagreements_of, picked
+from maskexplain.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
+from maskexplain.compare.disagreements import SplitAnswers, kind_key, tally, tally_sentences
+from maskexplain.compare.disagreements_view import PAGE, Wanted, disagreements_of, picked
+from maskexplain.dataset.data import DataError, csv_beside, list_pictures, read_crop, select
 from maskexplain.examples import example_pictures, write_examples
-from maskexplain.images import ImageError
-from maskexplain.light import brightness, in_other_light, is_dark, is_gray
-from maskexplain.model import CLASSES
-from maskexplain.photo_view import photo_zip
-from maskexplain.report import Asked
-from maskexplain.words import listed, says
+from maskexplain.explaining.report import Asked
+from maskexplain.networks.answer import MaskModel, Prediction
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.images import ImageError
+from maskexplain.pictures.light import brightness, in_other_light, is_dark, is_gray
+from maskexplain.views.photo_view import photo_zip
+from maskexplain.views.words import listed, says
 
 GRAD_CAM = Asked(ways=("grad_cam",))
 INCORRECT, WORN, BARE = CLASSES

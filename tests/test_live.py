@@ -14,17 +14,13 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import async_move_files_to_cache
 from PIL import Image
 
-from maskexplain.answer import Prediction
-from maskexplain.crops import Crop, crop_face, whole_crop
 from maskexplain.examples import example_pictures
-from maskexplain.faces import Face, find_faces, follow_face
-from maskexplain.images import ImageError
-from maskexplain.live_input import MAX_URL, LiveInput
-from maskexplain.live_picture import SHRINK, frame_name, heat_url, live_marks
-from maskexplain.live_view import NO_FACE, live_record, live_view
-from maskexplain.model import CLASSES
-from maskexplain.photo_input import PhotoInput
-from maskexplain.smoothing import (
+from maskexplain.finding.crops import Crop, crop_face, whole_crop
+from maskexplain.finding.faces import Face, find_faces, follow_face
+from maskexplain.live.live_input import MAX_URL, LiveInput
+from maskexplain.live.live_picture import SHRINK, frame_name, heat_url, live_marks
+from maskexplain.live.live_view import NO_FACE, live_record, live_view
+from maskexplain.live.smoothing import (
     ANSWER_SECONDS,
     LEAD,
     mixed_heat,
@@ -32,7 +28,7 @@ from maskexplain.smoothing import (
     new_share,
     steady_label,
 )
-from maskexplain.tracks import (
+from maskexplain.live.tracks import (
     HOLD,
     MAX_TRACKS,
     MIN_OVERLAP,
@@ -44,6 +40,10 @@ from maskexplain.tracks import (
     matched,
     overlap,
 )
+from maskexplain.networks.answer import Prediction
+from maskexplain.networks.model import CLASSES
+from maskexplain.photo_input import PhotoInput
+from maskexplain.pictures.images import ImageError
 
 POINTS = ((0.0, 0.0),) * 5
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from maskexplain.examples import example_pictures
-from maskexplain.photo import find_subjects
-from maskexplain.regions import REGIONS, face_regions, heat_by_region, heat_in
+from maskexplain.explaining.regions import REGIONS, face_regions, heat_by_region, heat_in
+from maskexplain.finding.photo import find_subjects
 
 # eyes level at y = 40, the mouth 40 pixels below them, nose tip between
 LANDMARKS = ((31.0, 40.0), (69.0, 40.0), (50.0, 62.0), (36.0, 80.0), (64.0, 80.0))

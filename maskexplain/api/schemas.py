@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..explain import BASELINES
-from ..methods import METHODS
-from ..model import CLASSES
-from ..verdicts import TITLES
+from ..explaining.explain import BASELINES
+from ..explaining.methods import METHODS
+from ..explaining.verdicts import TITLES
+from ..networks.model import CLASSES
 
 Label = Literal[CLASSES]
 Method = Literal[tuple(METHODS)]

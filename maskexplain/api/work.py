@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..answer import MaskModel, Prediction
-from ..draw import base64_of, overlay, relative_heat
-from ..explain import Explanation, explain
-from ..faithfulness import blur_test
-from ..images import read_image
-from ..photo import Subjects, find_subjects
-from ..variants import Variant, default_variant
-from ..verdicts import verdict_of
+from ..explaining.draw import base64_of, overlay, relative_heat
+from ..explaining.explain import Explanation, explain
+from ..explaining.faithfulness import blur_test
+from ..explaining.variants import Variant, default_variant
+from ..explaining.verdicts import verdict_of
+from ..finding.photo import Subjects, find_subjects
+from ..networks.answer import MaskModel, Prediction
+from ..pictures.images import read_image
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
 
 
