@@ -16,8 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from maskexplain.checkpoints import FOLDER
-from maskexplain.data import (
+from maskexplain.dataset.data import (
     Picture,
     Pixels,
     csv_beside,
@@ -27,11 +26,12 @@ from maskexplain.data import (
     select,
 )
 from maskexplain.errors import UserError
-from maskexplain.finish import finish
-from maskexplain.memory import keep_memory
-from maskexplain.mix import load_mixed
-from maskexplain.recipes import RECIPES, TRAIN_SIZE, Recipe
-from maskexplain.training import Training, fit, has_bf16, resume, start
+from maskexplain.networks.checkpoints import FOLDER
+from maskexplain.training.finish import finish
+from maskexplain.training.loop import Training, fit, has_bf16, resume, start
+from maskexplain.training.memory import keep_memory
+from maskexplain.training.mix import load_mixed
+from maskexplain.training.recipes import RECIPES, TRAIN_SIZE, Recipe
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

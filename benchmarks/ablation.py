@@ -17,15 +17,22 @@ from statistics import mean
 import torch
 from tqdm import tqdm
 
-from maskexplain.data import Picture, csv_beside, fingerprint, list_pictures, load_pixels, select
+from maskexplain.dataset.data import (
+    Picture,
+    csv_beside,
+    fingerprint,
+    list_pictures,
+    load_pixels,
+    select,
+)
 from maskexplain.errors import UserError
-from maskexplain.evaluate import Evaluation, evaluate
 from maskexplain.files import write_json
-from maskexplain.memory import keep_memory
-from maskexplain.mix import load_mixed
-from maskexplain.recipes import AUGMENTS, RECIPES, TRAIN_SIZE, Recipe
-from maskexplain.training import fit, resume, start
-from maskexplain.vary import vary
+from maskexplain.measuring.evaluate import Evaluation, evaluate
+from maskexplain.training.loop import fit, resume, start
+from maskexplain.training.memory import keep_memory
+from maskexplain.training.mix import load_mixed
+from maskexplain.training.recipes import AUGMENTS, RECIPES, TRAIN_SIZE, Recipe
+from maskexplain.training.vary import vary
 
 Change = Callable[[Recipe], Recipe]
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")

@@ -30,9 +30,9 @@ from pathlib import Path
 
 import aiohttp
 
+from maskexplain.dataset.some_faces import painted_faces
 from maskexplain.examples import example_pictures
-from maskexplain.export_version import export_version
-from maskexplain.some_faces import painted_faces
+from maskexplain.exchange.export_version import export_version
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = "v2"

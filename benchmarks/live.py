@@ -24,11 +24,11 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from maskexplain.answer import open_model
-from maskexplain.checkpoints import by_number, list_versions
 from maskexplain.errors import UserError
 from maskexplain.examples import example_pictures
-from maskexplain.live_picture import frame_name
+from maskexplain.live.live_picture import frame_name
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import by_number, list_versions
 from maskexplain.serve import launch
 from maskexplain.tabs.live import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
 

@@ -17,8 +17,8 @@ import gradio as gr
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
-from maskexplain.checkpoints import list_versions
 from maskexplain.errors import UserError
+from maskexplain.networks.checkpoints import list_versions
 
 from .served import find_chromium, served
 

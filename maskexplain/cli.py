@@ -13,26 +13,26 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .answer import MaskModel, open_model, open_models
-from .checkpoints import FOLDER, add_results, list_versions
-from .data import Picture, Progress, csv_beside, list_pictures, read_crop, select
+from .dataset.data import Picture, Progress, csv_beside, list_pictures, read_crop, select
+from .dataset.some_faces import evenly, painted_faces
 from .errors import UserError
-from .evaluate import evaluate
-from .explanation_scores import score_explanations
-from .export import report_files, write_report
-from .export_version import FORMATS, export_version
+from .exchange.export_version import FORMATS, export_version
+from .exchange.import_version import import_version
+from .explaining.export import report_files, write_report
+from .explaining.report import FIRST_WAYS, Asked, reports
+from .explaining.variants import BEST, VARIANTS, measured_explanations
 from .files import write_json
-from .images import read_image
-from .import_version import import_version
-from .model import CLASSES
+from .finding.photo import NoFaceError, Subjects, find_subjects
+from .measuring.evaluate import evaluate
+from .measuring.explanation_scores import score_explanations
+from .measuring.scenes import evaluate_scenes
+from .measuring.tables import evaluation_text, explanations_markdown, results_markdown, scenes_text
+from .networks.answer import MaskModel, open_model, open_models
+from .networks.checkpoints import FOLDER, add_results, list_versions
+from .networks.model import CLASSES
 from .one_by_one import Told, one_by_one
-from .photo import NoFaceError, Subjects, find_subjects
-from .picture_files import PictureFile, picture_files
-from .report import FIRST_WAYS, Asked, reports
-from .scenes import evaluate_scenes
-from .some_faces import evenly, painted_faces
-from .tables import evaluation_text, explanations_markdown, results_markdown, scenes_text
-from .variants import BEST, VARIANTS, measured_explanations
+from .pictures.images import read_image
+from .pictures.picture_files import PictureFile, picture_files
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
 FACES = 200  # to compare an exported network on, and to try an imported one with
@@ -48,6 +48,7 @@ def predict_command(args: argparse.Namespace) -> int:
         answers = {m.name: m.predict(subjects.images) for m in models}
         lines = [
             f"{file.path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
+            + ("\tunsure" if p.unsure else "")
             for name, predictions in answers.items()
             for number, p in enumerate(predictions, start=1)
         ]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from .explain import ExplainError
-from .images import ImageError
-from .photo import NoFaceError
-from .picture_files import PictureFile
+from .explaining.explain import ExplainError
+from .finding.photo import NoFaceError
+from .pictures.images import ImageError
+from .pictures.picture_files import PictureFile
 
 # What is wrong with one picture; every other error concerns all of them and ends the run.
 FAILURES = (ImageError, NoFaceError, ExplainError)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from .answer import MaskModel
 from .assets import asset
-from .disagreements import SplitAnswers
+from .compare.disagreements import SplitAnswers
+from .networks.answer import MaskModel
 from .tabs.about import add_about_tab
 from .tabs.compare import add_compare_tab
 from .tabs.endpoints import add_endpoints

@@ -6,7 +6,7 @@ import gradio as gr
 from gradio_client.utils import is_http_url_like
 from PIL import Image
 
-from .images import ImageError, read_image
+from .pictures.images import ImageError, read_image
 
 NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
 

@@ -6,10 +6,10 @@ from importlib.util import find_spec
 import gradio as gr
 from starlette.middleware import Middleware
 
-from .answer import MaskModel
 from .api import MAX_BODY, BoundedRequests, make_router
 from .assets import STYLES, scripts
 from .errors import UserError
+from .networks.answer import MaskModel
 from .theme import page_theme
 
 VISITORS = 200  # whose state is kept at once

@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.live import write_camera
-from maskexplain.checkpoints import list_versions
 from maskexplain.examples import example_pictures, write_examples
+from maskexplain.networks.checkpoints import list_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = ROOT / "screenshots"

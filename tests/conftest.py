@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from maskexplain.answer import MaskModel
-from maskexplain.model import CLASSES, network
-from maskexplain.transforms import EvaluationTransform
+from maskexplain.networks.answer import MaskModel
+from maskexplain.networks.model import CLASSES, network
+from maskexplain.networks.transforms import EvaluationTransform
 
 pytest_plugins = ["browser"]  # its fixtures
 
@@ -58,7 +58,7 @@ def tiny() -> MaskModel:
 @pytest.fixture(scope="session")
 def seed_model() -> MaskModel:
     """The seed's network with seeded random weights."""
-    from maskexplain.model import build_network
+    from maskexplain.networks.model import build_network
 
     torch.manual_seed(0)
     return MaskModel("random", build_network("seed_cnn"), {}, torch.device("cpu"))

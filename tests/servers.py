@@ -19,8 +19,8 @@ from conftest import TinyCNN, noise
 from fastapi import APIRouter, FastAPI
 from PIL import Image
 
-from maskexplain.answer import MaskModel
 from maskexplain.examples import write_examples
+from maskexplain.networks.answer import MaskModel
 from maskexplain.page import build_page
 from maskexplain.serve import launch
 

@@ -6,8 +6,8 @@ import pytest
 from conftest import TinyCNN
 
 from benchmarks import ablation
-from maskexplain.data import csv_beside, list_pictures
-from maskexplain.recipes import RECIPES
+from maskexplain.dataset.data import csv_beside, list_pictures
+from maskexplain.training.recipes import RECIPES
 
 
 def test_every_variant_changes_one_thing():

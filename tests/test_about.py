@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from maskexplain.answer import MaskModel, open_model
-from maskexplain.checkpoints import list_versions
-from maskexplain.details_html import version_details
-from maskexplain.failures import known_failures
-from maskexplain.model import CLASSES
-from maskexplain.reliability_svg import reliability_svg
-from maskexplain.results_html import results_table
+from maskexplain.measuring.failures import known_failures
+from maskexplain.networks.answer import MaskModel, open_model
+from maskexplain.networks.checkpoints import list_versions
+from maskexplain.networks.model import CLASSES
+from maskexplain.views.details_html import version_details
+from maskexplain.views.reliability_svg import reliability_svg
+from maskexplain.views.results_html import results_table
 
 SHIPPED = [v for v in ("v1", "v2", "v3") if v in list_versions()]
 

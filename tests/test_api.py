@@ -21,7 +21,6 @@ from conftest import TinyCNN, noise
 from PIL import Image
 from servers import CROP, encoded, page_server, plain_server, send, version
 
-from maskexplain.answer import MaskModel
 from maskexplain.api import (
     MAX_BODY,
     explain_picture,
@@ -34,14 +33,15 @@ from maskexplain.api import (
 from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
 from maskexplain.examples import example_pictures
-from maskexplain.explain import BASELINES, ExplainError, explain
-from maskexplain.faithfulness import blur_test
-from maskexplain.images import read_image
-from maskexplain.methods import METHODS
-from maskexplain.model import CLASSES
-from maskexplain.photo import find_subjects
-from maskexplain.variants import VARIANTS
-from maskexplain.verdicts import verdict_of
+from maskexplain.explaining.explain import BASELINES, ExplainError, explain
+from maskexplain.explaining.faithfulness import blur_test
+from maskexplain.explaining.methods import METHODS
+from maskexplain.explaining.variants import VARIANTS
+from maskexplain.explaining.verdicts import verdict_of
+from maskexplain.finding.photo import find_subjects
+from maskexplain.networks.answer import MaskModel
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.images import read_image
 
 AUTH = ("ada", "löwe:1")
 RESULTS = {"balanced_accuracy": 0.9, "shifts": {"dark_35": {"balanced_accuracy": 0.6}}}
@@ -110,6 +110,14 @@ def test_faces_come_largest_first_and_the_first_one_stands_at_the_top(client, mo
         key: reply[key] for key in ("prediction", "confidence", "probabilities")
     }
     assert reply["model"] == "older"
+
+
+def test_unsure_answers_are_marked(client, models, pair, monkeypatch):
+    assert send(client, "/predict", pair).json()["unsure"] is False
+    monkeypatch.setitem(models[-1].results, "unsure", {"threshold": 1.0})
+    reply = send(client, "/predict", pair).json()
+    assert reply["unsure"] and all(face["unsure"] for face in reply["faces"])
+    assert client.get("/models").json()["models"][-1]["unsure_below"] == 100
 
 
 def test_the_whole_picture_is_answered_where_asked_for_or_tight(client, models, pair):
@@ -182,7 +190,7 @@ def test_unknown_names_are_errors_without_http_too(tiny):
 
 
 def test_models_and_health(client):
-    unmeasured = {"balanced_accuracy": None, "dark_35": None}
+    unmeasured = {"unsure_below": 0, "balanced_accuracy": None, "dark_35": None}
     versions = [{"name": "older", **unmeasured}, {"name": "newer", **unmeasured}]
     assert client.get("/models").json() == {"newest": "newer", "models": versions}
     assert client.get("/healthz").json() == {"status": "ok"}

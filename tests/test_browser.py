@@ -20,8 +20,8 @@ from conftest import noise
 from PIL import Image, ImageChops
 from playwright.sync_api import Locator, Page, expect
 
-from maskexplain.model import CLASSES
-from maskexplain.variants import VARIANTS
+from maskexplain.explaining.variants import VARIANTS
+from maskexplain.networks.model import CLASSES
 
 pytestmark = needs_browser
 

@@ -15,7 +15,7 @@ from browser import (
 )
 from playwright.sync_api import Page, expect
 
-from maskexplain.model import CLASSES
+from maskexplain.networks.model import CLASSES
 
 pytestmark = needs_browser
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskexplain.calibration import (
+from maskexplain.networks.calibration import (
     BINS,
     at_threshold,
     calibration,

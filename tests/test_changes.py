@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from maskexplain.changes import COLOURS, MASKS, SLIDERS, ChangeError, Changes, apply, seat
-from maskexplain.crops import whole_crop
 from maskexplain.examples import example_pictures
-from maskexplain.photo import find_subjects
-from maskexplain.shifts import blurred, dark_35, gray
+from maskexplain.finding.crops import whole_crop
+from maskexplain.finding.photo import find_subjects
+from maskexplain.pictures.shifts import blurred, dark_35, gray
+from maskexplain.what_if.changes import COLOURS, MASKS, SLIDERS, ChangeError, Changes, apply, seat
 
 
 @pytest.fixture(scope="module")

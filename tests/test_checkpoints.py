@@ -8,16 +8,16 @@ import torch
 from conftest import TinyCNN
 from safetensors.torch import save_file
 
-from maskexplain.answer import open_model
-from maskexplain.checkpoints import (
+from maskexplain.errors import UserError
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import (
     CheckpointError,
     list_versions,
     read_checkpoint,
     write_results,
     write_weights,
 )
-from maskexplain.errors import UserError
-from maskexplain.model import CLASSES
+from maskexplain.networks.model import CLASSES
 
 
 @pytest.fixture
@@ -42,6 +42,13 @@ def test_half_precision_takes_half_the_bytes_and_answers_alike(tmp_path, seed_mo
     assert sizes[0] / sizes[1] == pytest.approx(0.5, abs=0.01)
     half = open_model(tmp_path / "True.safetensors")
     assert (half.logits([crop]) - seed_model.logits([crop])).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(("threshold", "unsure"), [(0.0, False), (1.1, True)])
+def test_an_answer_under_the_versions_threshold_is_unsure(tiny, crop, threshold, unsure):
+    tiny.results["unsure"] = {"threshold": threshold}
+    [answer] = tiny.predict([crop])
+    assert answer.unsure is unsure and answer.to_dict()["unsure"] is unsure
 
 
 def test_temperature_travels_with_the_weights_and_divides_the_logits(tmp_path, tiny, crop):

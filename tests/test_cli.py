@@ -13,10 +13,10 @@ from conftest import noise
 from PIL import Image
 
 from maskexplain import cli
-from maskexplain.checkpoints import write_weights
 from maskexplain.examples import write_examples
-from maskexplain.model import CLASSES
-from maskexplain.variants import VARIANTS
+from maskexplain.explaining.variants import VARIANTS
+from maskexplain.networks.checkpoints import write_weights
+from maskexplain.networks.model import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +39,13 @@ def test_predict_prints_a_line_a_face(version, portrait, capsys):
     path, face, name, label, confidence = line.split("\t")
     assert (path, face, name) == (portrait, "face 1", "tiny")
     assert label in CLASSES and confidence.endswith("%")
+
+
+def test_predict_marks_unsure_answers(version, portrait, capsys):
+    results = {"unsure": {"threshold": 1.1}}
+    Path(version).with_suffix(".json").write_text(json.dumps(results), encoding="utf-8")
+    assert cli.main(["predict", portrait, "--model", version]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("%\tunsure")
 
 
 def test_predict_json_and_whole(version, portrait, capsys):

@@ -13,10 +13,10 @@ import pytest
 from conftest import noise
 
 from maskexplain import cli
-from maskexplain.checkpoints import write_weights
 from maskexplain.errors import UserError
 from maskexplain.examples import write_examples
-from maskexplain.picture_files import picture_files
+from maskexplain.networks.checkpoints import write_weights
+from maskexplain.pictures.picture_files import picture_files
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -18,11 +18,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from servers import CROP, encoded, page_server, plain_server, send, version
 
-from maskexplain.answer import MaskModel
 from maskexplain.api import make_router, predict_picture
 from maskexplain.errors import UserError
 from maskexplain.examples import example_pictures
-from maskexplain.methods import METHODS
+from maskexplain.explaining.methods import METHODS
+from maskexplain.networks.answer import MaskModel
 from maskexplain.serve import launch
 
 AUTH = ("ada", "secret")

@@ -10,8 +10,7 @@ from conftest import TinyCNN, noise
 from PIL import Image, ImageEnhance
 
 import app
-from maskexplain.answer import MaskModel, to_prediction
-from maskexplain.compare_view import (
+from maskexplain.compare.compare_view import (
     EXAMPLE,
     FROM_PHOTO,
     CompareView,
@@ -20,17 +19,18 @@ from maskexplain.compare_view import (
     given_of,
     on_opening,
 )
-from maskexplain.data import DataError, csv_beside, list_pictures, read_crop, select
-from maskexplain.disagree import Comparison, compare, drawn_to, headline, why_it_matters
-from maskexplain.disagreements import SplitAnswers, kind_key, tally, tally_sentences
-from maskexplain.disagreements_view import PAGE, Wanted, disagreements_of, picked
+from maskexplain.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
+from maskexplain.compare.disagreements import SplitAnswers, kind_key, tally, tally_sentences
+from maskexplain.compare.disagreements_view import PAGE, Wanted, disagreements_of, picked
+from maskexplain.dataset.data import DataError, csv_beside, list_pictures, read_crop, select
 from maskexplain.examples import example_pictures, write_examples
-from maskexplain.images import ImageError
-from maskexplain.light import brightness, in_other_light, is_dark, is_gray
-from maskexplain.model import CLASSES
-from maskexplain.photo_view import photo_zip
-from maskexplain.report import Asked
-from maskexplain.words import listed, says
+from maskexplain.explaining.report import Asked
+from maskexplain.networks.answer import MaskModel, Prediction
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.images import ImageError
+from maskexplain.pictures.light import brightness, in_other_light, is_dark, is_gray
+from maskexplain.views.photo_view import photo_zip
+from maskexplain.views.words import listed, says
 
 GRAD_CAM = Asked(ways=("grad_cam",))
 INCORRECT, WORN, BARE = CLASSES
@@ -67,12 +67,14 @@ ROBUST = {
 
 def comparison(models, here, there, dark=False, gray=False) -> Comparison:
     """As if the versions had answered these classes, as it is and in the other light."""
-    answers = [[_surely(label) for label in labels] for labels in (here, there)]
+    answers = [
+        [_surely(*pair) for pair in zip(models, labels, strict=True)] for labels in (here, there)
+    ]
     return Comparison(tuple(models), *map(tuple, answers), 40.0 if dark else 120.0, dark, gray)
 
 
-def _surely(label: str):
-    return to_prediction(torch.tensor([9.0 if name == label else 0.0 for name in CLASSES]))
+def _surely(model: MaskModel, label: str) -> Prediction:
+    return model.prediction(torch.tensor([9.0 if name == label else 0.0 for name in CLASSES]))
 
 
 @pytest.fixture(scope="module")

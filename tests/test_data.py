@@ -5,8 +5,15 @@ from collections import Counter
 
 import pytest
 
-from maskexplain.data import DataError, csv_beside, fingerprint, list_pictures, load_pixels, select
-from maskexplain.model import CLASSES
+from maskexplain.dataset.data import (
+    DataError,
+    csv_beside,
+    fingerprint,
+    list_pictures,
+    load_pixels,
+    select,
+)
+from maskexplain.networks.model import CLASSES
 
 
 def test_csv_gives_the_splits(toy_folder):

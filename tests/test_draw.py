@@ -8,8 +8,7 @@ import pytest
 from conftest import noise
 from PIL import Image
 
-from maskexplain.crops import Crop, whole_crop
-from maskexplain.draw import (
+from maskexplain.explaining.draw import (
     confusion_figure,
     data_url,
     history_figure,
@@ -19,9 +18,10 @@ from maskexplain.draw import (
     relative_heat,
     relative_signed,
 )
-from maskexplain.explain import Explanation
-from maskexplain.faces import Face
-from maskexplain.model import CLASSES
+from maskexplain.explaining.explain import Explanation
+from maskexplain.finding.crops import Crop, whole_crop
+from maskexplain.finding.faces import Face
+from maskexplain.networks.model import CLASSES
 
 GRAY = Image.new("RGB", (80, 80), (128, 128, 128))
 

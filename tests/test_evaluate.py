@@ -7,15 +7,15 @@ import torch
 from conftest import noise
 from PIL import Image, ImageChops
 
-from maskexplain.answer import open_model
-from maskexplain.checkpoints import FOLDER, list_versions
-from maskexplain.data import Picture, csv_beside, list_pictures, load_pixels, select
-from maskexplain.evaluate import evaluate, logits_of
+from maskexplain.dataset.data import Picture, csv_beside, list_pictures, load_pixels, select
 from maskexplain.examples import example_pictures
-from maskexplain.model import CLASSES
-from maskexplain.shifts import SHIFTS, dark_35
-from maskexplain.statistics import score, wilson
-from maskexplain.tables import evaluation_text
+from maskexplain.measuring.evaluate import evaluate, logits_of
+from maskexplain.measuring.statistics import score, wilson
+from maskexplain.measuring.tables import evaluation_text
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import FOLDER, list_versions
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.shifts import SHIFTS, dark_35
 
 
 def test_wilson_interval_equals_published_values():
@@ -46,7 +46,7 @@ def test_shifts_change_the_picture_as_they_say(crop):
 def test_logits_restore_the_mode_and_do_not_depend_on_the_batch(seed_model):
     crops = [noise(seed, (64, 64)) for seed in range(3)]
     size = seed_model.network.transform.size
-    from maskexplain.transforms import to_pixels
+    from maskexplain.networks.transforms import to_pixels
 
     pixels = torch.stack([to_pixels(c, size) for c in crops])
     seed_model.network.train()

@@ -16,12 +16,9 @@ from captum.attr import (
 )
 from conftest import noise
 
-from maskexplain import methods
-from maskexplain.answer import open_model
-from maskexplain.blur import blur_inputs
-from maskexplain.checkpoints import list_versions
 from maskexplain.examples import example_pictures
-from maskexplain.explain import (
+from maskexplain.explaining import methods
+from maskexplain.explaining.explain import (
     BASELINES,
     ExplainError,
     Question,
@@ -29,8 +26,11 @@ from maskexplain.explain import (
     answer_and_explain_all,
     explain,
 )
-from maskexplain.methods import METHODS
-from maskexplain.model import CLASSES
+from maskexplain.explaining.methods import METHODS
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import list_versions
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.blur import blur_inputs
 
 VERSIONS = [name for name in ("v1", "v2", "v3") if name in list_versions()]
 

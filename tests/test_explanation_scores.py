@@ -9,15 +9,10 @@ import torch
 from conftest import noise
 from PIL import Image
 
-from maskexplain import explanation_scores
-from maskexplain.data import DataError, Picture
+from maskexplain.dataset.data import DataError, Picture
 from maskexplain.examples import write_examples
-from maskexplain.explain import ExplainError
-from maskexplain.explanation_scores import VariantScores, sample_faces, score_explanations
-from maskexplain.model import CLASSES
-from maskexplain.results_html import explanations_table
-from maskexplain.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
-from maskexplain.variants import (
+from maskexplain.explaining.explain import ExplainError
+from maskexplain.explaining.variants import (
     BEST,
     VARIANTS,
     Variant,
@@ -25,6 +20,15 @@ from maskexplain.variants import (
     find_variants,
     measured_explanations,
 )
+from maskexplain.measuring import explanation_scores
+from maskexplain.measuring.explanation_scores import VariantScores, sample_faces, score_explanations
+from maskexplain.measuring.tables import (
+    EXPLANATION_COLUMNS,
+    explanation_rows,
+    explanations_markdown,
+)
+from maskexplain.networks.model import CLASSES
+from maskexplain.views.results_html import explanations_table
 
 
 def pictures(counts: dict[int, int], augmented: bool = False) -> list[Picture]:

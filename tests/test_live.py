@@ -14,17 +14,13 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import async_move_files_to_cache
 from PIL import Image
 
-from maskexplain.answer import Prediction, to_prediction
-from maskexplain.crops import Crop, crop_face, whole_crop
 from maskexplain.examples import example_pictures
-from maskexplain.faces import Face, find_faces, follow_face
-from maskexplain.images import ImageError
-from maskexplain.live_input import MAX_URL, LiveInput
-from maskexplain.live_picture import SHRINK, frame_name, heat_url, live_marks
-from maskexplain.live_view import NO_FACE, live_record, live_view
-from maskexplain.model import CLASSES
-from maskexplain.photo_input import PhotoInput
-from maskexplain.smoothing import (
+from maskexplain.finding.crops import Crop, crop_face, whole_crop
+from maskexplain.finding.faces import Face, find_faces, follow_face
+from maskexplain.live.live_input import MAX_URL, LiveInput
+from maskexplain.live.live_picture import SHRINK, frame_name, heat_url, live_marks
+from maskexplain.live.live_view import NO_FACE, live_record, live_view
+from maskexplain.live.smoothing import (
     ANSWER_SECONDS,
     LEAD,
     mixed_heat,
@@ -32,7 +28,7 @@ from maskexplain.smoothing import (
     new_share,
     steady_label,
 )
-from maskexplain.tracks import (
+from maskexplain.live.tracks import (
     HOLD,
     MAX_TRACKS,
     MIN_OVERLAP,
@@ -44,6 +40,10 @@ from maskexplain.tracks import (
     matched,
     overlap,
 )
+from maskexplain.networks.answer import Prediction
+from maskexplain.networks.model import CLASSES
+from maskexplain.photo_input import PhotoInput
+from maskexplain.pictures.images import ImageError
 
 POINTS = ((0.0, 0.0),) * 5
 
@@ -59,7 +59,7 @@ def probabilities(*values: float) -> dict[str, float]:
 def prediction(*values: float) -> Prediction:
     named = probabilities(*values)
     label = max(named, key=named.__getitem__)
-    return Prediction(label, named[label], named)
+    return Prediction(label, named[label], named, unsure=False)
 
 
 def jpeg(image: Image.Image) -> bytes:
@@ -112,8 +112,10 @@ def test_one_odd_frame_does_not_change_the_answer_but_a_second_of_them_does():
     assert track.label == "with_mask"
     for step in range(2, 22):
         track = answered(track, prediction(0, 0, 1), step * 0.05)
-    assert track.label == track.prediction.label == "without_mask"
-    assert track.prediction.confidence == track.probabilities["without_mask"]
+    shown = track.prediction(unsure_below=0.5)
+    assert track.label == shown.label == "without_mask"
+    assert shown.confidence == track.confidence == track.probabilities["without_mask"]
+    assert not shown.unsure and track.prediction(unsure_below=1.0).unsure
 
 
 def test_heat_is_mixed_for_one_class_and_begins_anew_for_another():
@@ -230,7 +232,7 @@ def test_the_answer_is_that_of_the_crop(tiny, frames):
     view = live_view(tiny, jpeg(frames[0]), Scene(), 0.0)
     read = Image.open(BytesIO(jpeg(frames[0])))
     crop = crop_face(read, find_faces(read)[0])
-    alone = to_prediction(tiny.logits([crop.image])[0])
+    alone = tiny.prediction(tiny.logits([crop.image])[0])
     assert view.scene.tracks[0].probabilities == pytest.approx(alone.probabilities, abs=1e-5)
 
 
@@ -298,7 +300,7 @@ def test_cold_maps_are_clear():
 
 
 def test_the_record_says_what_was_measured(tiny):
-    assert "never measured for tiny" in live_record(tiny)
+    assert "never measured for this version" in live_record(tiny)
 
 
 # The camera's payloads

@@ -14,15 +14,15 @@ from gradio.data_classes import ImageData
 from PIL import Image
 
 from maskexplain.examples import example_pictures
-from maskexplain.face_choice import FaceChoice, face_at
-from maskexplain.images import ImageError
-from maskexplain.model import CLASSES
+from maskexplain.explaining.report import Asked
+from maskexplain.explaining.variants import VARIANTS
+from maskexplain.finding.photo import find_subjects
+from maskexplain.networks.model import CLASSES
 from maskexplain.newest import VISITORS, Newest
-from maskexplain.photo import find_subjects
 from maskexplain.photo_input import PhotoInput
-from maskexplain.photo_view import PhotoView, photo_views, photo_zip
-from maskexplain.report import Asked
-from maskexplain.variants import VARIANTS
+from maskexplain.pictures.images import ImageError
+from maskexplain.views.face_choice import FaceChoice, face_at
+from maskexplain.views.photo_view import PhotoView, photo_views, photo_zip
 
 GRAD_CAM = Asked(ways=("grad_cam",))
 
@@ -138,7 +138,7 @@ def test_a_measured_version_shows_its_best_way_and_its_record(tiny, portrait):
     assert view.cards.count("best for") == 1
     tiny.results["explanations"]["default"] = "lime"
     odd = answer_photo([tiny], portrait, asked=GRAD_CAM)
-    assert "Never measured for this version." in odd.cards and "best for" not in odd.cards
+    assert "was never measured for this version." in odd.cards and "best for" not in odd.cards
 
 
 def test_an_empty_map_gets_no_sentences_about_its_heat(tiny, portrait):

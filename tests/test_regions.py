@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from maskexplain.examples import example_pictures
-from maskexplain.photo import find_subjects
-from maskexplain.regions import (
+from maskexplain.explaining.regions import (
     REGIONS,
     face_middle,
     face_regions,
@@ -13,6 +12,7 @@ from maskexplain.regions import (
     heat_in,
     upper_edge,
 )
+from maskexplain.finding.photo import find_subjects
 
 # eyes level at y = 40, the mouth 40 pixels below them, nose tip between
 LANDMARKS = ((31.0, 40.0), (69.0, 40.0), (50.0, 62.0), (36.0, 80.0), (64.0, 80.0))

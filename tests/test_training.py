@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskexplain.answer import open_model
-from maskexplain.checkpoints import read_checkpoint
-from maskexplain.data import csv_beside, list_pictures, load_pixels, select
-from maskexplain.evaluate import logits_of
-from maskexplain.finish import finish
-from maskexplain.recipes import RECIPES
-from maskexplain.training import TrainingError, fit, resume, start
+from maskexplain.dataset.data import csv_beside, list_pictures, load_pixels, select
+from maskexplain.measuring.evaluate import logits_of
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import read_checkpoint
+from maskexplain.training.finish import finish
+from maskexplain.training.loop import TrainingError, fit, resume, start
+from maskexplain.training.recipes import RECIPES
 
 
 @pytest.fixture
 def recipe(monkeypatch):
-    from maskexplain import recipes
+    from maskexplain.training import recipes
 
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     return replace(

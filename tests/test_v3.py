@@ -9,27 +9,23 @@ from conftest import noise
 from torchvision.ops import Conv2dNormActivation
 from torchvision.transforms.v2 import functional as F
 
-from maskexplain import augment, mix, painted, pretrained, vary
-from maskexplain.data import Picture, Pixels
+from maskexplain.dataset import painted
+from maskexplain.dataset.data import Picture, Pixels
+from maskexplain.dataset.middle import find_middles, middle_of
+from maskexplain.dataset.painted import PaintedFaces, paint_faces
 from maskexplain.errors import UserError
 from maskexplain.examples import LANDMARKS, example_pictures
-from maskexplain.faces import Face
-from maskexplain.lite0 import Lite0
+from maskexplain.finding.faces import Face
 from maskexplain.masks import random_style
-from maskexplain.middle import (
-    class_maps,
-    find_middles,
-    hide_some,
-    middle_of,
-    share_outside,
-)
-from maskexplain.mix import Pool, draw_epoch, join, load_mixed
-from maskexplain.model import CLASSES, NETWORKS
-from maskexplain.painted import PaintedFaces, paint_faces
-from maskexplain.recipes import RECIPES
-from maskexplain.schedule import one_cycle, set_rate
-from maskexplain.training import fit, resume, start
-from maskexplain.transforms import EvaluationTransform, to_pixels
+from maskexplain.networks.lite0 import Lite0
+from maskexplain.networks.model import CLASSES, NETWORKS
+from maskexplain.networks.transforms import EvaluationTransform, to_pixels
+from maskexplain.training import augment, mix, pretrained, vary
+from maskexplain.training.focus import class_maps, hide_some, share_outside
+from maskexplain.training.loop import fit, resume, start
+from maskexplain.training.mix import Pool, draw_epoch, join, load_mixed
+from maskexplain.training.recipes import RECIPES
+from maskexplain.training.schedule import one_cycle, set_rate
 
 INCORRECT, WITH, WITHOUT = range(3)
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")
@@ -122,7 +118,7 @@ def test_only_recipes_with_a_cycle_change_the_rate():
 
 @pytest.fixture
 def recipe(monkeypatch):
-    from maskexplain import recipes
+    from maskexplain.training import recipes
 
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from maskexplain import wanted
-from maskexplain.explain import explain
+from maskexplain.explaining.explain import explain
+from maskexplain.networks import wanted
 
 
 def test_without_an_asker_nothing_is_stopped(tiny, crop):

@@ -15,10 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..explain import ExplainError
-from ..images import ImageError
-from ..photo import NoFaceError
-from ..wanted import Abandoned, unless
+from ..explaining.explain import ExplainError
+from ..finding.photo import NoFaceError
+from ..networks.wanted import Abandoned, unless
+from ..pictures.images import ImageError
 
 MAX_BODY = 20 * 2**20  # bytes, the whole request; the page takes files of the same size
 UPLOAD_SECONDS = 30.0

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..explain import BASELINES
-from ..methods import METHODS
-from ..model import CLASSES
-from ..verdicts import TITLES
+from ..explaining.explain import BASELINES
+from ..explaining.methods import METHODS
+from ..explaining.verdicts import TITLES
+from ..networks.model import CLASSES
 
 Label = Literal[CLASSES]
 Method = Literal[tuple(METHODS)]
@@ -17,6 +17,7 @@ EXAMPLE_ANSWER = {
     "prediction": "with_mask",
     "confidence": 97.31,
     "probabilities": {"mask_weared_incorrect": 0.0211, "with_mask": 0.9731, "without_mask": 0.0058},
+    "unsure": False,
 }
 EXAMPLE = {
     "model": "v2",
@@ -50,6 +51,9 @@ class Answer(BaseModel):
     prediction: Label = Field(description="The most likely class.")
     confidence: float = Field(description="Its probability in percent, 0 to 100.")
     probabilities: dict[str, float] = Field(description="Every class's probability, 0 to 1.")
+    unsure: bool = Field(
+        description="Whether the confidence lies under the version's `unsure_below`."
+    )
 
 
 class FaceAnswer(Answer):
@@ -123,6 +127,9 @@ class ExplainReply(PredictReply):
 
 class ModelInfo(BaseModel):
     name: str
+    unsure_below: float = Field(
+        description="The confidence in percent under which its answers count as unsure; 0 for none."
+    )
     balanced_accuracy: float | None = Field(description="On the test split, 0 to 1.")
     dark_35: float | None = Field(
         description="The same on un-augmented faces with 35% of their light, 0 to 1."
@@ -133,7 +140,9 @@ class ModelsReply(BaseModel):
     model_config = _example(
         {
             "newest": "v2",
-            "models": [{"name": "v2", "balanced_accuracy": 0.9616, "dark_35": 0.5907}],
+            "models": [
+                {"name": "v2", "unsure_below": 0.0, "balanced_accuracy": 0.9616, "dark_35": 0.5907}
+            ],
         }
     )
     newest: str = Field(description="The version that answers where none is asked for.")

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..answer import MaskModel, Prediction, to_prediction
-from ..draw import base64_of, overlay, relative_heat
-from ..explain import Explanation, explain
-from ..faithfulness import blur_test
-from ..images import read_image
-from ..photo import Subjects, find_subjects
-from ..variants import Variant, default_variant
-from ..verdicts import verdict_of
+from ..explaining.draw import base64_of, overlay, relative_heat
+from ..explaining.explain import Explanation, explain
+from ..explaining.faithfulness import blur_test
+from ..explaining.variants import Variant, default_variant
+from ..explaining.verdicts import verdict_of
+from ..finding.photo import Subjects, find_subjects
+from ..networks.answer import MaskModel, Prediction
+from ..pictures.images import read_image
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
 
 
@@ -54,7 +54,7 @@ def _prepared(model: MaskModel, image: Image.Image, whole: bool) -> Prepared:
 
 def to_reply(model: MaskModel, prepared: Prepared, logits: torch.Tensor) -> PredictReply:
     """The answer that the network's logits N x 3 give."""
-    predictions = [to_prediction(row) for row in logits]
+    predictions = [model.prediction(row) for row in logits]
     return PredictReply(**_answers(model, prepared.subjects, predictions), size=prepared.size)
 
 
@@ -117,6 +117,7 @@ def list_models(models: Sequence[MaskModel]) -> ModelsReply:
     infos = [
         ModelInfo(
             name=model.name,
+            unsure_below=100 * model.unsure_below,
             balanced_accuracy=model.results.get("balanced_accuracy"),
             dark_35=model.results.get("shifts", {}).get("dark_35", {}).get("balanced_accuracy"),
         )
@@ -139,4 +140,5 @@ def _answer(prediction: Prediction) -> dict:
         "prediction": prediction.label,
         "confidence": round(100 * prediction.confidence, 4),
         "probabilities": prediction.probabilities,
+        "unsure": prediction.unsure,
     }

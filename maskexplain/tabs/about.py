@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from ..answer import MaskModel
 from ..assets import asset
-from ..details_html import version_details
-from ..results_html import explanations_table, results_table
+from ..networks.answer import MaskModel
+from ..views.details_html import version_details
+from ..views.results_html import explanations_table, results_table
 
 
 def add_about_tab(models: Sequence[MaskModel]) -> None:

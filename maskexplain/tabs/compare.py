@@ -6,15 +6,15 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..answer import MaskModel
-from ..compare_view import CompareView, Visit, compare_views, given_of, on_opening
-from ..disagreements import SplitAnswers
-from ..face_choice import face_at
+from ..compare.compare_view import CompareView, Visit, compare_views, given_of, on_opening
+from ..compare.disagreements import SplitAnswers
+from ..explaining.report import Asked
+from ..explaining.variants import BEST
+from ..finding.photo import find_subjects
+from ..networks.answer import MaskModel
 from ..newest import Newest
-from ..photo import find_subjects
-from ..photo_view import photo_zip
-from ..report import Asked
-from ..variants import BEST
+from ..views.face_choice import face_at
+from ..views.photo_view import photo_zip
 from .disagreements import add_disagreements
 from .faces import FaceControls, face_controls, face_updates
 from .parts import TARGETS, WAYS, Examples, photo_input, status, zip_link

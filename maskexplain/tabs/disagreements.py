@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import gradio as gr
 
-from ..answer import MaskModel
-from ..checkpoints import by_number
-from ..compare_view import Visit
-from ..data import DataError
-from ..disagreements import SplitAnswers
-from ..disagreements_view import ALL, Disagreements, Wanted, disagreements_of, picked
+from ..compare.compare_view import Visit
+from ..compare.disagreements import SplitAnswers
+from ..compare.disagreements_view import ALL, Disagreements, Wanted, disagreements_of, picked
+from ..dataset.data import DataError
+from ..networks.answer import MaskModel
+from ..networks.checkpoints import by_number
 from .parts import status
 
 PROGRESS = gr.Progress()

@@ -10,16 +10,16 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ..answer import MaskModel
 from ..api import explain_image, predict_image
 from ..api.schemas import PredictReply
-from ..checkpoints import by_number
-from ..explain import BASELINES, ExplainError
-from ..images import ImageError
-from ..methods import METHODS
-from ..model import CLASSES
-from ..photo import NoFaceError
+from ..explaining.explain import BASELINES, ExplainError
+from ..explaining.methods import METHODS
+from ..finding.photo import NoFaceError
+from ..networks.answer import MaskModel
+from ..networks.checkpoints import by_number
+from ..networks.model import CLASSES
 from ..photo_input import PhotoInput
+from ..pictures.images import ImageError
 
 PREDICT = "Answer every face of a picture: mask worn, worn incorrectly, or missing."
 EXPLAIN = "Answer every face of a picture, and show why the largest one got its answer."

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from ..face_choice import WHOLE, FaceChoice
+from ..views.face_choice import WHOLE, FaceChoice
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from ..answer import MaskModel
 from ..assets import asset
-from ..checkpoints import by_number
-from ..images import ImageError
-from ..live_input import LiveInput
-from ..live_view import NO_FREEZE, live_record, live_view
-from ..tracks import Scene
+from ..live.live_input import LiveInput
+from ..live.live_view import NO_FREEZE, live_record, live_view
+from ..live.tracks import Scene
+from ..networks.answer import MaskModel
+from ..networks.checkpoints import by_number
+from ..pictures.images import ImageError
 from .parts import status
 
 START = "Start the camera: a version answers every frame and shows where it looks."

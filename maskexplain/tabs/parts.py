@@ -7,10 +7,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from ..draw import CLASS_TITLES
-from ..model import CLASSES
+from ..explaining.draw import CLASS_TITLES
+from ..explaining.variants import BEST, VARIANTS
+from ..networks.model import CLASSES
 from ..photo_input import PhotoInput
-from ..variants import BEST, VARIANTS
 
 Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
 

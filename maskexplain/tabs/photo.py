@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from ..answer import MaskModel
 from ..assets import asset
-from ..face_choice import face_at
+from ..explaining.report import FIRST_WAYS, Asked
+from ..finding.photo import find_subjects
+from ..networks.answer import MaskModel
 from ..newest import Newest
-from ..photo import find_subjects
-from ..photo_view import PhotoView, photo_views, photo_zip
-from ..report import FIRST_WAYS, Asked
+from ..views.face_choice import face_at
+from ..views.photo_view import PhotoView, photo_views, photo_zip
 from .faces import FaceControls, face_controls, face_updates
 from .parts import AGAINST, TARGETS, WAYS, Examples, photo_input, status, zip_link
 

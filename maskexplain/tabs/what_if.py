@@ -5,15 +5,22 @@ from dataclasses import dataclass, fields, replace
 
 import gradio as gr
 
-from ..answer import MaskModel
-from ..changes import COLOURS, MASKS, SLIDERS, UNCHANGED, ChangeError, Changes
-from ..digest import digest_of
-from ..flip import FlipSearch, find_flips, setting_of
-from ..images import read_image
-from ..lessons import lessons
+from ..networks.answer import MaskModel
 from ..newest import Newest
-from ..what_if_html import CHARTS, COLOUR_TITLES, MASK_TITLES, charts_html, flip_lines, flips_html
-from ..what_if_view import (
+from ..pictures.digest import digest_of
+from ..pictures.images import read_image
+from ..what_if.changes import COLOURS, MASKS, SLIDERS, UNCHANGED, ChangeError, Changes
+from ..what_if.flip import FlipSearch, find_flips, setting_of
+from ..what_if.lessons import lessons
+from ..what_if.what_if_html import (
+    CHARTS,
+    COLOUR_TITLES,
+    MASK_TITLES,
+    charts_html,
+    flip_lines,
+    flips_html,
+)
+from ..what_if.what_if_view import (
     FORGOTTEN,
     Charted,
     Taken,

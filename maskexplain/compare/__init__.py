@@ -1,0 +1,1 @@
+"""The versions side by side, on one picture or on a whole split."""

@@ -1,0 +1,1 @@
+"""Other people's weights in, versions out for other programs."""

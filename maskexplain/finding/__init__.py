@@ -1,0 +1,1 @@
+"""Faces: found in a picture, and cut out of it as the training crops were."""

@@ -1,0 +1,1 @@
+"""Scores with counts and intervals: of networks, of explanations, of face finding."""

@@ -1,0 +1,266 @@
+"""How often each way to explain is right about a version, over many faces."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, median
+from time import perf_counter
+
+import numpy as np
+from PIL import Image
+
+from ..dataset.data import DataError, Picture, Progress, quietly, read_crop
+from ..explaining.explain import Explanation
+from ..explaining.faithfulness import BlurTest, Curves, blur_test, curves
+from ..explaining.randomise import cascade
+from ..explaining.regions import face_regions, heat_in, upper_edge
+from ..explaining.report import explain_ways
+from ..explaining.variants import VARIANTS
+from ..finding.faces import Landmarks, find_faces
+from ..masks import PaintedMask, paint_mask, random_style
+from ..networks.answer import MaskModel
+from ..networks.model import CLASSES
+from ..pictures.shifts import dark_35
+from .statistics import wilson
+
+PAINTED = ("right", "nose_out", "chin")
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of one explanation of one face.
+
+    `nose_mouth`: heat for area on nose and mouth, None without landmarks or heat; `cascade`: see
+    `randomise.cascade`, None where it was not asked for.
+    """
+
+    curves: Curves
+    blur: BlurTest
+    nose_mouth: float | None
+    cascade: tuple[float, ...] | None
+    gap: float | None
+    empty: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class VariantScores:
+    """One way to explain one version, over `faces` faces.
+
+    `beats_random`: faces on which its deletion curve (logit margin) lies under the mean random
+    order's, with the share and Wilson's 95% interval; `hottest_fifth`: faces on which blurring the
+    hottest fifth hurts the margin more than at least 18 of 19 random fifths do; `deletion` and
+    `insertion`: mean area under the probability curve less that of random orders (the first
+    should be negative, the second positive); `nose_mouth`: mean heat for area there; `cascade`:
+    mean absolute rank correlation with the heatmaps of one, two, ... random layers of the head
+    (should fall); `empty`: faces without any heat; `largest_gap`: of completeness;
+    `milliseconds`: median for answer and heatmap. None where it was not, or cannot be, measured.
+    """
+
+    faces: int
+    beats_random: int
+    share: float
+    interval: tuple[float, float]
+    hottest_fifth: int
+    deletion: float
+    insertion: float
+    nose_mouth: float | None
+    cascade: tuple[float, ...] | None
+    empty: int
+    largest_gap: float | None
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class PaintedScores:
+    """Over `faces` faces: heat for area on a painted mask and on the nose it leaves bare.
+
+    `place`: share (0..1) of the positive heat that lies on the mask's upper edge, nose and mouth
+    together; `place_area`: their share of the picture.
+    """
+
+    faces: int
+    mask: float | None
+    nose: float | None
+    place: float | None
+    place_area: float | None
+
+
+@dataclass(frozen=True)
+class ExplanationScores:
+    """All ways to explain a version: by light, and on painted masks by position; by variant key.
+
+    `default`: the key of the way that beats random order on the most faces as taken; among equals
+    the one with the lowest deletion area.
+    """
+
+    default: str
+    lights: dict[str, dict[str, VariantScores]]
+    painted: dict[str, dict[str, PaintedScores]]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def sample_faces(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    """At most `count` un-augmented pictures, as even over the classes as they allow; seeded."""
+    rng = np.random.default_rng(SEED)
+    originals = [p for p in pictures if not p.augmented]
+    shuffled = [originals[i] for i in rng.permutation(len(originals))]
+    by_class = [[p for p in shuffled if p.label == label] for label in range(len(CLASSES))]
+    chosen: list[Picture] = []
+    for left, group in zip(range(len(CLASSES), 0, -1), sorted(by_class, key=len), strict=True):
+        chosen += group[: (count - len(chosen)) // left]
+    return chosen
+
+
+def score_explanations(
+    model: MaskModel,
+    pictures: Sequence[Picture],
+    faces: int = 200,
+    sanity_faces: int = 24,
+    painted_faces: int = 40,
+    progress: Progress = quietly,
+) -> ExplanationScores:
+    """Measure every way to explain the predicted class, on un-augmented pictures.
+
+    Every second one is darkened to 35%, too. `sanity_faces`: on how many the head's weights are
+    randomised; `painted_faces`: on how many bare ones masks are painted. Raises DataError where a
+    picture is unreadable, or none is un-augmented.
+    """
+    sample = sample_faces(pictures, faces)
+    if not sample:
+        raise DataError("There are no un-augmented pictures to explain: choose another split.")
+    every = max(1, len(sample) // max(1, sanity_faces))
+    lights: dict[str, list[dict[str, Reading]]] = {"as_taken": [], "dark_35": []}
+    for index, picture in enumerate(progress(sample)):
+        crop = read_crop(picture.file)
+        landmarks = _landmarks(crop)
+        lights["as_taken"].append(_read(model, crop, landmarks, index % every == 0))
+        if index % 2 == 0:
+            lights["dark_35"].append(_read(model, dark_35(crop), landmarks, False))
+    scores = {light: _by_variant(readings) for light, readings in lights.items()}
+    bare = sample_faces([p for p in pictures if p.label == CLASSES.index("without_mask")], faces)
+    return ExplanationScores(
+        default=_best(scores["as_taken"]),
+        lights=scores,
+        painted={p: _painted(model, bare, p, painted_faces, progress) for p in PAINTED},
+    )
+
+
+def _best(scores: dict[str, VariantScores]) -> str:
+    return max(scores, key=lambda key: (scores[key].beats_random, -scores[key].deletion))
+
+
+def _landmarks(crop: Image.Image) -> Landmarks | None:
+    faces = find_faces(crop)
+    return faces[0].landmarks if faces else None
+
+
+def _read(
+    model: MaskModel, crop: Image.Image, landmarks: Landmarks | None, sane: bool
+) -> dict[str, Reading]:
+    """Every variant's reading of one crop."""
+    explanations, seconds = _explain_all(model, crop)
+    regions = face_regions(landmarks, crop.size) if landmarks else None
+    place = regions["nose"] | regions["mouth"] if regions else None
+    cascades = cascade(model, crop, explanations) if sane else [None] * len(VARIANTS)
+    columns = zip(
+        VARIANTS,
+        explanations,
+        curves(model, crop, explanations),
+        blur_test(model, crop, explanations),
+        cascades,
+        seconds,
+        strict=True,
+    )
+    return {
+        key: Reading(c, b, _ratio(e, place), s, e.completeness_gap, e.empty, time)
+        for key, e, c, b, s, time in columns
+    }
+
+
+def _explain_all(model: MaskModel, crop: Image.Image) -> tuple[list[Explanation], list[float]]:
+    """Every variant's explanation, each with a forward pass of its own, and its seconds."""
+    explanations, seconds = [], []
+    for variant in VARIANTS.values():
+        start = perf_counter()
+        explanations += explain_ways(model, crop, [variant])
+        seconds.append(perf_counter() - start)
+    return explanations, seconds
+
+
+def _ratio(explanation: Explanation, place: np.ndarray | None) -> float | None:
+    if place is None or explanation.empty:
+        return None
+    return heat_in(explanation.heatmap, place).ratio
+
+
+def _by_variant(readings: list[dict[str, Reading]]) -> dict[str, VariantScores]:
+    return {key: _score([face[key] for face in readings]) for key in VARIANTS}
+
+
+def _score(readings: list[Reading]) -> VariantScores:
+    count = len(readings)
+    beats = sum(r.curves.beats_random for r in readings)
+    return VariantScores(
+        faces=count,
+        beats_random=beats,
+        share=beats / max(1, count),
+        interval=wilson(beats, count),
+        hottest_fifth=sum(r.blur.matters for r in readings),
+        deletion=mean(r.curves.deletion.area - r.curves.random_area for r in readings),
+        insertion=mean(r.curves.insertion.area - r.curves.random_area for r in readings),
+        nose_mouth=_mean(r.nose_mouth for r in readings),
+        cascade=_mean_cascade(readings),
+        empty=sum(r.empty for r in readings),
+        largest_gap=max((r.gap for r in readings if r.gap is not None), default=None),
+        milliseconds=1000 * median(r.seconds for r in readings),
+    )
+
+
+def _mean(values) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def _mean_cascade(readings: list[Reading]) -> tuple[float, ...] | None:
+    known = [r.cascade for r in readings if r.cascade is not None]
+    return tuple(mean(stage) for stage in zip(*known, strict=True)) if known else None
+
+
+def _painted(
+    model: MaskModel, bare: Sequence[Picture], position: str, count: int, progress: Progress
+) -> dict[str, PaintedScores]:
+    """Paint masks on the first `count` bare faces with landmarks, and see where the heat lies."""
+    rng = np.random.default_rng(SEED)
+    found: dict[str, list[PaintedScores]] = {key: [] for key in VARIANTS}
+    left = count
+    for picture in progress(bare):
+        if not left:
+            break
+        crop = read_crop(picture.file)
+        landmarks = _landmarks(crop)
+        regions = face_regions(landmarks, crop.size) if landmarks else None
+        if regions is None:
+            continue
+        painted = paint_mask(crop, landmarks, position, random_style(rng), rng)
+        place = upper_edge(painted.mask) | regions["nose"] | regions["mouth"]
+        explanations, _ = _explain_all(model, painted.image)
+        for key, explanation in zip(VARIANTS, explanations, strict=True):
+            found[key].append(_painted_face(explanation, painted, place))
+        left -= 1
+    return {key: _mean_painted(rows) for key, rows in found.items()}
+
+
+def _painted_face(
+    explanation: Explanation, painted: PaintedMask, place: np.ndarray
+) -> PaintedScores:
+    heat = heat_in(explanation.heatmap, place)
+    ratios = (_ratio(explanation, region) for region in (painted.mask, painted.nose))
+    return PaintedScores(1, *ratios, None if explanation.empty else heat.heat, heat.area)
+
+
+def _mean_painted(rows: Sequence[PaintedScores]) -> PaintedScores:
+    names = ("mask", "nose", "place", "place_area")
+    return PaintedScores(len(rows), *(_mean(getattr(row, name) for row in rows) for name in names))

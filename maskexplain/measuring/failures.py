@@ -1,0 +1,61 @@
+"""What a version is known to get wrong, in words, from what was measured of it."""
+
+from ..explaining.draw import CLASS_TITLES
+from ..networks.model import CLASSES
+from .tables import SHIFT_TITLES, is_measured
+
+LOST = 0.05  # of balanced accuracy: a shift that costs as much is named
+
+
+def known_failures(results: dict) -> list[str]:
+    """Sentences about a version's JSON: the shifts that cost it most, its commonest mistake.
+
+    Empty for a version that was never measured.
+    """
+    if not is_measured(results):
+        return []
+    as_taken = results["shifts"]["unaugmented"]["balanced_accuracy"]
+    costly = [
+        (key, score)
+        for key, score in results["shifts"].items()
+        if as_taken - score["balanced_accuracy"] >= LOST
+    ]
+    costly.sort(key=lambda item: item[1]["balanced_accuracy"])
+    sentences = [_shift_sentence(key, score, as_taken) for key, score in costly]
+    return [*sentences, *_painted(results), *_commonest(results["confusion_matrix"])]
+
+
+def _shift_sentence(key: str, score: dict, as_taken: float) -> str:
+    counts = score["confusion_matrix"]
+    columns = [sum(row[i] for row in counts) - counts[i][i] for i in range(len(CLASSES))]
+    most = max(range(len(CLASSES)), key=columns.__getitem__)
+    others = score["pictures"] - sum(counts[most])
+    return (
+        f"{SHIFT_TITLES.get(key, key)}: balanced accuracy falls from {as_taken:.2f} to "
+        f"{score['balanced_accuracy']:.2f}; {columns[most]} of {others} other faces are called "
+        f"“{CLASS_TITLES[CLASSES[most]]}”."
+    )
+
+
+def _painted(results: dict) -> list[str]:
+    """Masks painted on bare faces: the positions that are taken for another one."""
+    positions = results.get("painted", {}).get("by_position", {})
+    titles = {"right": "worn right", "nose_out": "with the nose out", "chin": "under the chin"}
+    return [
+        f"Masks painted on bare faces, {titles.get(key, key)}: only {found['right']} of "
+        f"{found['total']} are recognised."
+        for key, found in positions.items()
+        if found["recall"] < 1 - LOST
+    ]
+
+
+def _commonest(counts: list[list[int]]) -> list[str]:
+    pairs = [(t, a) for t in range(len(CLASSES)) for a in range(len(CLASSES)) if t != a]
+    true, answered = max(pairs, key=lambda pair: counts[pair[0]][pair[1]])
+    share = f"{counts[true][answered]} of {sum(counts[true])}"
+    if not counts[true][answered]:
+        return []
+    return [
+        f"Its commonest mistake on test: “{CLASS_TITLES[CLASSES[true]]}” called "
+        f"“{CLASS_TITLES[CLASSES[answered]]}”, {share} times."
+    ]

@@ -1,0 +1,235 @@
+"""How well faces are found on whole scenes whose faces are boxed by hand."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+from ..dataset.data import Progress, quietly
+from ..dataset.rows import read_rows
+from ..errors import UserError
+from ..finding.faces import Box, find_faces
+from ..networks.model import CLASSES
+from ..pictures.images import ImageError, read_image
+from .statistics import Recall, wilson
+
+COLUMNS = ("file", "class", "xmin", "ymin", "xmax", "ymax", "split")
+MINIMUM_SIDE = 32
+MINIMUM_IOU = 0.5
+GOAL = 0.93  # for each class's recall and for the precision
+GOAL_IOU = 0.78  # for the mean overlap of found and boxed faces
+
+
+class ScenesError(UserError):
+    """The folder of scenes or its CSV cannot be used."""
+
+
+@dataclass(frozen=True)
+class BoxedFace:
+    """A face boxed by hand: pixels of its picture, and its class's name."""
+
+    box: Box
+    label: str
+
+    @property
+    def side(self) -> float:
+        return _side(self.box)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture with all of its boxed faces."""
+
+    file: Path
+    split: str
+    faces: tuple[BoxedFace, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A found box (its index) that takes a boxed face (its index), and their overlap, 0..1."""
+
+    found: int
+    boxed: int
+    iou: float
+
+
+@dataclass(frozen=True)
+class ScenesResult:
+    """What was found of the boxed faces whose shorter side is `minimum_side` pixels or more.
+
+    `right` of `found` faces of that size match a boxed one, which makes the `precision` (with
+    Wilson's 95% interval); `mean_iou` is over those matches. `milliseconds` is one picture's
+    mean, for finding alone. `per_class` holds each class's recall.
+    """
+
+    pictures: int
+    minimum_side: int
+    per_class: dict[str, Recall]
+    right: int
+    found: int
+    precision: float
+    precision_interval: tuple[float, float]
+    mean_iou: float
+    milliseconds: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether precision, every class's recall (.93) and the mean IoU (.78) reach the goals."""
+        recalls = [r.recall for r in self.per_class.values() if r.total]
+        good = bool(recalls) and min(*recalls, self.precision) >= GOAL
+        return good and self.mean_iou >= GOAL_IOU
+
+    def to_dict(self) -> dict:
+        return {**asdict(self), "goal": GOAL, "reached": self.reached}
+
+
+# --- reading
+
+
+def list_scenes(folder: str | Path, split: str = "all") -> list[Scene]:
+    """The scenes that `folder`/scenes.csv lists, their pictures being in `folder`/scenes.
+
+    `split` takes those of train, val or test only. Raises ScenesError.
+    """
+    folder = Path(folder)
+    scenes: dict[str, list[dict[str, str]]] = {}
+    for row in _rows(folder):
+        if split in ("all", row["split"]):
+            scenes.setdefault(row["file"], []).append(row)
+    if not scenes:
+        raise ScenesError(f"{folder / 'scenes.csv'} lists no picture of the split {split}.")
+    return [_scene(folder / "scenes" / name, rows) for name, rows in scenes.items()]
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    file = folder / "scenes.csv"
+    if not (folder / "scenes").is_dir() or not file.is_file():
+        raise ScenesError(f"{folder} needs a folder scenes and a file scenes.csv: check the path.")
+    return read_rows(file, COLUMNS, "check it", "face", ScenesError)
+
+
+def _scene(file: Path, rows: Sequence[dict[str, str]]) -> Scene:
+    return Scene(file, rows[0]["split"], tuple(_boxed_face(row) for row in rows))
+
+
+def _boxed_face(row: dict[str, str]) -> BoxedFace:
+    try:
+        x0, y0, x1, y1 = (float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax"))
+    except (TypeError, ValueError) as error:
+        raise ScenesError(f"scenes.csv has no box for a face of {row['file']}: mend it.") from error
+    if row["class"] not in CLASSES or not (x0 < x1 and y0 < y1):
+        raise ScenesError(f"scenes.csv has a wrong class or box for {row['file']}: mend it.")
+    return BoxedFace((x0, y0, x1, y1), row["class"])
+
+
+# --- measuring
+
+
+def evaluate_scenes(
+    folder: str | Path,
+    minimum_side: int = MINIMUM_SIDE,
+    split: str = "all",
+    progress: Progress = quietly,
+) -> ScenesResult:
+    """Find the faces of every scene and compare them with the boxed ones.
+
+    A found face matches a boxed one at an IoU of .5 or more; the best pairs are taken first and
+    every face takes part once. Boxed faces whose shorter side is under `minimum_side` pixels
+    count for no recall, and a found face that matches one is neither right nor wrong. A found
+    face that matches none is wrong where its own shorter side is `minimum_side` or more, also
+    where it shows a face that nobody boxed; a smaller one is left out.
+
+    Raises ScenesError.
+    """
+    return measure(list_scenes(folder, split), minimum_side, progress)
+
+
+def measure(
+    scenes: Sequence[Scene], minimum_side: int = MINIMUM_SIDE, progress: Progress = quietly
+) -> ScenesResult:
+    """The same for scenes that are listed already."""
+    hits, totals = dict.fromkeys(CLASSES, 0), dict.fromkeys(CLASSES, 0)
+    ious: list[float] = []
+    wrong, seconds = 0, 0.0
+    for scene in progress(scenes):
+        found, spent = _found_boxes(scene)
+        seconds += spent
+        matches = match_boxes(found, [face.box for face in scene.faces])
+        wrong += _wrong(found, matches, minimum_side)
+        for face in scene.faces:
+            totals[face.label] += face.side >= minimum_side
+        for match in matches:
+            face = scene.faces[match.boxed]
+            if face.side >= minimum_side:
+                hits[face.label] += 1
+                ious.append(match.iou)
+    per_class = {name: _recall(hits[name], totals[name]) for name in CLASSES}
+    return _result(len(scenes), minimum_side, per_class, ious, wrong, seconds)
+
+
+def _result(
+    pictures: int,
+    minimum_side: int,
+    per_class: dict[str, Recall],
+    ious: Sequence[float],
+    wrong: int,
+    seconds: float,
+) -> ScenesResult:
+    right, found = len(ious), len(ious) + wrong
+    return ScenesResult(
+        pictures=pictures,
+        minimum_side=minimum_side,
+        per_class=per_class,
+        right=right,
+        found=found,
+        precision=right / found if found else 0.0,
+        precision_interval=wilson(right, found),
+        mean_iou=sum(ious) / right if right else 0.0,
+        milliseconds=1000 * seconds / max(1, pictures),
+    )
+
+
+def _found_boxes(scene: Scene) -> tuple[list[Box], float]:
+    """The found boxes of a scene, and the seconds that finding took."""
+    try:
+        image = read_image(scene.file, max_side=None)
+    except ImageError as error:
+        raise ScenesError(f"{scene.file} is unreadable ({error}): mend or remove it.") from error
+    start = perf_counter()
+    faces = find_faces(image)
+    return [face.box for face in faces], perf_counter() - start
+
+
+def _wrong(found: Sequence[Box], matches: Sequence[Match], minimum_side: int) -> int:
+    matched = {match.found for match in matches}
+    return sum(i not in matched and _side(box) >= minimum_side for i, box in enumerate(found))
+
+
+def _recall(right: int, total: int) -> Recall:
+    return Recall(right, total, right / total if total else 0.0, wilson(right, total))
+
+
+def match_boxes(found: Sequence[Box], boxed: Sequence[Box]) -> list[Match]:
+    """Pairs that overlap by IoU .5 or more, best first; every box takes part once."""
+    pairs = [Match(i, j, iou(a, b)) for i, a in enumerate(found) for j, b in enumerate(boxed)]
+    taken: list[Match] = []
+    for pair in sorted(pairs, key=lambda pair: -pair.iou):
+        if pair.iou < MINIMUM_IOU:
+            break
+        if all(pair.found != other.found and pair.boxed != other.boxed for other in taken):
+            taken.append(pair)
+    return taken
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1), 0..1."""
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    shared = width * height
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def _side(box: Box) -> float:
+    return min(box[2] - box[0], box[3] - box[1])

