@@ -22,6 +22,7 @@ from maskexplain.explaining.variants import (
 )
 from maskexplain.measuring import explanation_scores
 from maskexplain.measuring.explanation_scores import VariantScores, sample_faces, score_explanations
+from maskexplain.measuring.statistics import wilson
 from maskexplain.measuring.tables import (
     EXPLANATION_COLUMNS,
     explanation_rows,
@@ -77,8 +78,9 @@ def test_every_way_is_scored(tiny, faces):
         for painted in scores.painted.values():
             assert painted[key].place is None or 0 <= painted[key].place <= 1
             assert 0 < painted[key].place_area < 0.5
-    best = scores.lights["as_taken"][scores.default]
-    assert best.beats_random == max(s.beats_random for s in scores.lights["as_taken"].values())
+    taken = scores.lights["as_taken"]
+    most = max(taken.values(), key=lambda s: s.beats_random)
+    assert taken[scores.default].share >= most.interval[0]
 
 
 def test_a_way_that_finds_the_reason_beats_random_order(tiny, faces, monkeypatch):
@@ -103,12 +105,12 @@ def test_a_way_that_finds_the_reason_beats_random_order(tiny, faces, monkeypatch
     assert found.deletion < 0 < found.insertion
 
 
-def a_score(beats: int, deletion: float) -> VariantScores:
+def a_score(beats: int, milliseconds: float, deletion: float = -0.4) -> VariantScores:
     return VariantScores(
-        faces=10,
+        faces=100,
         beats_random=beats,
-        share=beats / 10,
-        interval=(0.0, 1.0),
+        share=beats / 100,
+        interval=wilson(beats, 100),
         hottest_fifth=beats,
         deletion=deletion,
         insertion=0.1,
@@ -116,18 +118,19 @@ def a_score(beats: int, deletion: float) -> VariantScores:
         cascade=(0.3, 0.02),
         empty=0,
         largest_gap=None,
-        milliseconds=12.3,
+        milliseconds=milliseconds,
     )
 
 
-def test_the_default_beats_random_order_on_the_most_faces_then_has_the_lowest_area():
-    scores = {"a": a_score(9, -0.4), "b": a_score(10, -0.1), "c": a_score(10, -0.3)}
-    assert explanation_scores._best(scores) == "c"
+def test_the_default_is_the_fastest_of_those_that_are_about_as_often_right_as_any():
+    scores = {"sure": a_score(100, 900), "fast": a_score(97, 20), "faster": a_score(95, 10)}
+    assert wilson(100, 100)[0] == pytest.approx(0.963, abs=1e-3)
+    assert explanation_scores._best(scores) == "fast"
 
 
 def measured(default: str) -> dict:
     """ExplanationScores as JSON gives them back."""
-    light = {key: asdict(a_score(9, -0.25)) for key in VARIANTS}
+    light = {key: asdict(a_score(90, 12.3, -0.25)) for key in VARIANTS}
     painted = {key: {"faces": 2, "mask": 1.5, "nose": None, "place": 0.6} for key in VARIANTS}
     lights = {"as_taken": light, "dark_35": light}
     content = {"default": default, "lights": lights, "painted": {"right": painted}}
@@ -171,7 +174,7 @@ def test_the_table_has_a_row_a_way_and_marks_the_default():
     rows = explanation_rows(result)
     assert len(rows) == len(VARIANTS) and all(len(r) == len(EXPLANATION_COLUMNS) for r in rows)
     [default] = [row for row in rows if row[1].startswith("**")]
-    assert default[1] == "**Occlusion**" and default[2] == "9/10 (0.00–1.00)"
+    assert default[1] == "**Occlusion**" and default[2].startswith("90/100 (0.83–")
     assert (default[5], default[8], default[9]) == ("-0.250", "1.50", "–")
     assert default[10] == "0.60", "the mean of the painted positions"
     assert default[11] == "0.02", "all layers of the head random"

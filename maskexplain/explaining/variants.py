@@ -1,6 +1,6 @@
 """The ways to explain that are measured and offered: a method, and where it starts if it needs to.
 
-Each version's default is the one that was right most often when it was measured.
+Each version's default is the fastest of those that were right about as often as any.
 """
 
 from collections.abc import Sequence

@@ -128,7 +128,7 @@ def live_record(model: MaskModel) -> str:
     if record is None:
         return measured
     if default_variant(model) == METHOD:
-        return f"{measured} No other way was right more often."
+        return f"{measured} No other way was clearly right more often."
     believe = _believe(record.right / record.faces)
     return f"{measured} {believe} Freeze the picture for {escape(model.name)}’s best way."
 
