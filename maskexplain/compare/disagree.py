@@ -7,6 +7,7 @@ from PIL import Image
 
 from ..explaining.draw import CLASS_TITLES
 from ..networks.answer import MaskModel, Prediction
+from ..networks.at_once import at_once
 from ..networks.model import CLASSES
 from ..pictures.light import DARK, FAINTEST, brightness, in_other_light, is_dark, is_gray
 from ..views.words import listed, number, says
@@ -45,7 +46,7 @@ class Comparison:
 def compare(models: Sequence[MaskModel], crop: Image.Image) -> Comparison:
     """Ask every version twice about an RGB face crop: as it is, and in another light."""
     other = in_other_light(crop)
-    pairs = [model.predict([crop, other]) for model in models]
+    pairs = list(at_once(lambda model: model.predict([crop, other]), models))
     return Comparison(
         tuple(models),
         tuple(here for here, _ in pairs),

@@ -7,6 +7,7 @@ from PIL import Image
 
 from ..finding.faces import Landmarks
 from ..networks.answer import MaskModel
+from ..networks.at_once import at_once
 from .explain import Answer, Explanation, Question, answer_and_explain
 from .variants import BEST, Variant, find_variants
 from .verdicts import Trust, Verdict, blur_verdicts, measure_trust
@@ -65,10 +66,12 @@ def reports(
     First the answers, then version by version the heatmaps with their verdicts, then the slower
     measurements. `landmarks` are in the crop's pixels. Raises ExplainError for unknown classes.
     """
-    ready = [Report(model, Answer(model.predict([crop])[0], ())) for model in models]
+    answers = at_once(lambda model: Answer(model.predict([crop])[0], ()), models)
+    ready = [Report(model, answer) for model, answer in zip(models, answers, strict=True)]
     yield ready
-    for index, report in enumerate(ready):
-        ready = _with(ready, index, _explained(report, crop, asked))
+    explained = at_once(lambda report: _explained(report, crop, asked), ready)
+    for index, report in enumerate(explained):
+        ready = _with(ready, index, report)
         yield ready
     for index, report in enumerate(ready):
         trust = measure_trust(report.model, crop, report.answer.explanations, landmarks)

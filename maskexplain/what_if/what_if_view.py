@@ -9,6 +9,7 @@ from PIL import Image
 from ..explaining.explain import answer_and_explain
 from ..finding.photo import NoFaceError, Subjects, find_subjects
 from ..networks.answer import MaskModel
+from ..networks.at_once import at_once
 from ..networks.checkpoints import by_number
 from ..networks.model import CLASSES
 from ..pictures.digest import digest_of
@@ -108,7 +109,7 @@ def show(models: Sequence[MaskModel], taken: Taken | None, changes: Changes) -> 
         crop = apply(taken.sitter, changes)
     except ChangeError as error:
         return Shown(f'<p role="status">{escape(str(error))}</p>')
-    answers = [answer_and_explain(model, crop, [METHOD.method]) for model in models]
+    answers = at_once(lambda model: answer_and_explain(model, crop, [METHOD.method]), models)
     pairs = list(zip(models, answers, strict=True))
     face = face_html(crop, changes, taken.masked) + lines_html(pairs)
     return Shown(f'<div class="whole">{face}</div>', cards_html(pairs, crop, changes))
