@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import UserError
 from .checkpoints import FOLDER, read_checkpoint
+from .folding import fold_batch_norms
 from .model import CLASSES
 from .wanted import check
 
@@ -99,6 +100,7 @@ def open_model(
     a device that this machine lacks.
     """
     checkpoint = read_checkpoint(name_or_path, folder)
+    fold_batch_norms(checkpoint.network)
     try:
         return MaskModel(
             checkpoint.name,
