@@ -21,6 +21,9 @@ STREAM_EVERY = 0.04
 # Each viewer's stream has a place of its own among these; nobody keeps one for longer than this
 # many seconds of work while others wait for it.
 VIEWERS, TIME_LIMIT = 4, 30
+# Seconds between drawings of the bars while the answer is the same one: nobody reads 20 a second,
+# and each costs the browser as much as a heatmap.
+BARS_EVERY = 0.2
 
 
 def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) -> None:
@@ -40,21 +43,24 @@ def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) ->
                 list(by_name), value=newest, label="Which version answers?", elem_id="live-version"
             )
             record = gr.HTML(_record(by_name[newest]), elem_id="live-record")
-    scene, said = gr.State(Scene()), gr.State(START)
+    scene, told = gr.State(Scene()), gr.State((START, 0.0))
 
-    def answer(frame, name, last, sentence):
+    def answer(frame, name, last, before):
         if frame is None:
-            return {said: sentence}
-        view = live_view(by_name[name], frame, last, time.monotonic())
-        updates = {shown: view.marks, panel: view.panel, scene: view.scene}
+            return {told: before}
+        (sentence, drawn), now = before, time.monotonic()
+        view = live_view(by_name[name], frame, last, now)
+        updates = {shown: view.marks, scene: view.scene}
+        if view.notice != sentence or now - drawn >= BARS_EVERY:
+            updates |= {panel: view.panel, told: (view.notice, now)}
         if view.notice != sentence:
-            updates |= {notice: status(view.notice), said: view.notice}
+            updates[notice] = status(view.notice)
         return updates
 
     camera.stream(
         answer,
-        [camera, version, scene, said],
-        [notice, shown, panel, scene, said],
+        [camera, version, scene, told],
+        [notice, shown, panel, scene, told],
         stream_every=STREAM_EVERY,
         time_limit=TIME_LIMIT,
         concurrency_limit=VIEWERS,
