@@ -32,7 +32,7 @@ from maskexplain.networks.checkpoints import by_number, list_versions
 from maskexplain.serve import launch
 from maskexplain.tabs.live import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
 
-from .served import find_chromium, served
+from .served import QUIET, find_chromium, served
 
 MIN_SHARE, MIN_ROUNDS = 0.7, 20.0  # of the empty handler's rounds; a second
 WARM_UP = 3.0  # seconds
@@ -109,14 +109,13 @@ def write_camera(path: Path) -> None:
 @contextmanager
 def fake_browser(camera: Path) -> Iterator[Browser]:
     """Chromium with that camera. Raises UserError where there is no Chromium."""
-    quiet = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking")
     fake = (
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",
     )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*quiet, *fake])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*QUIET, *fake])
         yield browser
         browser.close()
 

@@ -20,12 +20,11 @@ from playwright.sync_api import Page, sync_playwright
 from maskexplain.errors import UserError
 from maskexplain.networks.checkpoints import list_versions
 
-from .served import find_chromium, served
+from .served import QUIET, find_chromium, served
 
 GOAL = 300  # milliseconds
 HELD_EVERY = 40  # milliseconds between two input events of a key held down
 ROUNDS = 4  # in which the candidates take turns
-BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 OURS, EMPTY = "What if, {} versions", "an empty handler"
 
 WATCH = """() => {
@@ -142,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ours = ["app.py", "--models", *args.models]
     empty = ["-m", "benchmarks.what_if", "--empty"]
     with served(ours) as ours_at, served(empty) as empty_at, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path, args=BROWSER)
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=QUIET)
         name = OURS.format(len(args.models))
         pages = {
             name: watched(chromium.new_context().new_page(), ours_at, whole=True),

@@ -3,34 +3,18 @@
 Screenshots for people to look at are written to screenshots/.
 """
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.live import write_camera
+from benchmarks.live import fake_browser, write_camera
+from benchmarks.served import CHROMIUM, served
 from maskexplain.examples import example_pictures, write_examples
 from maskexplain.networks.checkpoints import list_versions
 
-ROOT = Path(__file__).resolve().parents[1]
-SCREENSHOTS = ROOT / "screenshots"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 VERSIONS = ("v2", "v3")  # one with the shortcut, one without
 PATIENCE = 60_000  # milliseconds; a crowded machine is slow
 
@@ -45,32 +29,10 @@ needs_browser = [
 @pytest.fixture(scope="session")
 def url():
     """The program as a user starts it; prints how long it takes to answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/"
     began = time.monotonic()
-    command = [sys.executable, "app.py", "--models", *VERSIONS, "--port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            wait_for(address, server)
-            print(f"the page answers {time.monotonic() - began:.1f} s after the start")
-            yield address
-        finally:
-            server.terminate()
-
-
-def wait_for(address: str, server: subprocess.Popen) -> None:
-    """Until the server answers; fails the test where it ends before, or takes too long."""
-    for _ in range(240):
-        if server.poll() is not None:
-            pytest.fail(f"app.py ended with {server.returncode}")
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail("app.py did not answer within two minutes")
+    with served(("app.py", "--models", *VERSIONS)) as address:
+        print(f"the page answers {time.monotonic() - began:.1f} s after the start")
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -91,15 +53,8 @@ def camera(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def browser(camera):
-    fake = [
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera}",
-    ]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
+    with fake_browser(camera) as chromium:
         yield chromium
-        chromium.close()
 
 
 def open_page(browser: Browser, url: str, width: int = 1400, dark: bool = False) -> Page:

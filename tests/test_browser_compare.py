@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
 from zipfile import ZipFile
@@ -10,18 +9,17 @@ from zipfile import ZipFile
 import pytest
 from browser import (
     PATIENCE,
-    ROOT,
     VERSIONS,
     close,
     needs_browser,
     open_page,
     screenshot,
     upload,
-    wait_for,
 )
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from benchmarks.served import ROOT, served
 from maskexplain.examples import example_pictures
 
 pytestmark = needs_browser
@@ -186,17 +184,9 @@ def data_url(tmp_path):
         copy = int(example.name.endswith("dim"))
         rows.append(f"{name}/{example.name}.png,{name},test,{example.name},{copy}")
     (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "app.py", "--models", *VERSIONS, "--port", str(port)]
-    command += ["--data", str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            wait_for(f"http://127.0.0.1:{port}/", server)
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            server.terminate()
+    command = ("app.py", "--models", *VERSIONS, "--data", str(folder))
+    with served(command) as address:
+        yield address
 
 
 def test_the_test_sets_disagreements(browser, data_url):

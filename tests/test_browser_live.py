@@ -4,9 +4,7 @@ import re
 
 import pytest
 from browser import (
-    CHROMIUM,
     PATIENCE,
-    QUIET,
     VERSIONS,
     close,
     needs_browser,
@@ -15,6 +13,7 @@ from browser import (
 )
 from playwright.sync_api import Page, expect
 
+from benchmarks.served import CHROMIUM, QUIET
 from maskexplain.networks.model import CLASSES
 
 pytestmark = needs_browser
