@@ -18,11 +18,11 @@ from maskexplain.compare.disagreements import SplitAnswers
 from maskexplain.dataset.data import csv_beside, list_pictures, select
 from maskexplain.errors import UserError
 from maskexplain.examples import write_examples
+from maskexplain.memory import keep_memory
 from maskexplain.networks.answer import MaskModel, open_models
 from maskexplain.networks.checkpoints import by_number, list_versions
 from maskexplain.page import build_page
 from maskexplain.serve import launch
-from maskexplain.training.memory import keep_memory
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -26,10 +26,10 @@ from maskexplain.dataset.data import (
     select,
 )
 from maskexplain.errors import UserError
+from maskexplain.memory import keep_memory
 from maskexplain.networks.checkpoints import FOLDER
 from maskexplain.training.finish import finish
 from maskexplain.training.loop import Training, fit, has_bf16, resume, start
-from maskexplain.training.memory import keep_memory
 from maskexplain.training.mix import load_mixed
 from maskexplain.training.recipes import RECIPES, TRAIN_SIZE, Recipe
 

@@ -28,8 +28,8 @@ from maskexplain.dataset.data import (
 from maskexplain.errors import UserError
 from maskexplain.files import write_json
 from maskexplain.measuring.evaluate import Evaluation, evaluate
+from maskexplain.memory import keep_memory
 from maskexplain.training.loop import fit, resume, start
-from maskexplain.training.memory import keep_memory
 from maskexplain.training.mix import load_mixed
 from maskexplain.training.recipes import AUGMENTS, RECIPES, TRAIN_SIZE, Recipe
 from maskexplain.training.vary import vary

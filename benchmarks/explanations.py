@@ -38,9 +38,9 @@ from maskexplain.dataset.data import csv_beside, list_pictures, read_crop, selec
 from maskexplain.errors import UserError
 from maskexplain.examples import example_pictures
 from maskexplain.explaining.explain import answer_and_explain, answer_and_explain_all, explain
+from maskexplain.memory import keep_memory
 from maskexplain.networks.answer import MaskModel, open_model
 from maskexplain.networks.checkpoints import list_versions, read_checkpoint
-from maskexplain.training.memory import keep_memory
 
 METHODS = ["grad_cam", "integrated_gradients"]
 STEPS = 50

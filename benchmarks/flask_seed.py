@@ -1,4 +1,4 @@
-"""The seed's Flask app, as design.md describes it, with v2's weights: what ours is held against.
+"""The seed's Flask app, as its author wrote it, with v2's weights: what ours is held against.
 
     python -m benchmarks.flask_seed SCRIPTED.pth PORT
 

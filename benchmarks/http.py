@@ -34,7 +34,8 @@ from maskexplain.dataset.some_faces import painted_faces
 from maskexplain.examples import example_pictures
 from maskexplain.exchange.export_version import export_version
 
-ROOT = Path(__file__).resolve().parents[1]
+from .served import ROOT
+
 VERSION = "v2"
 START_SECONDS, WARM_SECONDS = 180, 1.0
 GOAL_CLIENTS, GOAL_CROP, GOAL_PHOTO = 8, 2.0, 1.0

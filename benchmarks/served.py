@@ -53,7 +53,7 @@ def served(command: Sequence[str]) -> Iterator[str]:
 def _wait(address: str, server: subprocess.Popen) -> None:
     for _ in range(240):
         if server.poll() is not None:
-            break
+            raise UserError(f"{' '.join(server.args[1:])} ended with {server.returncode}.")
         try:
             with urllib.request.urlopen(address, timeout=5):
                 return

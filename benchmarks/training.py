@@ -1,4 +1,4 @@
-"""Training speed: our loop against the seed's own way, in one run:  make bench ARGS="--data DIR"
+"""Training speed: our loop against the seed's own way, in one run:  make bench DATA=DIR
 
 The seed's way is PIL transforms in a DataLoader (decoding every picture in every epoch) and plain
 fp32. Both train v2's network by v2's recipe on the same pictures, each in a process of its own,
@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from maskexplain.dataset.data import Pixels, csv_beside, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
+from maskexplain.memory import keep_memory
 from maskexplain.networks.model import CLASSES, build_network
 from maskexplain.training.loop import Training, has_bf16, start, train_epoch, validate
-from maskexplain.training.memory import keep_memory
 from maskexplain.training.recipes import RECIPES, TRAIN_SIZE
 
 RECIPE = RECIPES["v2"]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from .dataset.data import Picture, Progress, csv_beside, list_pictures, read_crop, select
@@ -26,13 +27,20 @@ from .finding.photo import NoFaceError, Subjects, find_subjects
 from .measuring.evaluate import evaluate
 from .measuring.explanation_scores import score_explanations
 from .measuring.scenes import evaluate_scenes
-from .measuring.tables import evaluation_text, explanations_markdown, results_markdown, scenes_text
+from .measuring.tables import (
+    evaluation_text,
+    explanations_markdown,
+    is_measured,
+    results_markdown,
+    scenes_text,
+)
 from .networks.answer import MaskModel, open_model, open_models
 from .networks.checkpoints import FOLDER, add_results, list_versions
 from .networks.model import CLASSES
 from .one_by_one import Told, one_by_one
 from .pictures.images import read_image
 from .pictures.picture_files import PictureFile, picture_files
+from .views.words import listed
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
 FACES = 200  # to compare an exported network on, and to try an imported one with
@@ -73,6 +81,8 @@ def explain_command(args: argparse.Namespace) -> int:
     if args.target and args.target == args.against:
         raise UserError("A class cannot be held against itself: name another after --against.")
     asked = Asked(args.target, args.against, tuple(args.method or FIRST_WAYS))
+    if len(models) > 1:
+        torch.set_num_threads(1)  # they work at once, a thread each
 
     def explained(file: PictureFile) -> Told:
         subjects = _subjects(file.path, args.whole)[1]
@@ -121,12 +131,13 @@ def evaluate_command(args: argparse.Namespace) -> int:
 def _evaluate_explanations(
     args: argparse.Namespace, model: MaskModel, pictures: Sequence[Picture], bar: Progress
 ) -> int:
+    torch.set_num_threads(1)  # as the page is served: the times are compared
     scores = score_explanations(model, pictures, args.faces, progress=bar).to_dict()
     if args.json:
         write_json(args.json, {"model": model.name, **scores})
     if args.store:
         add_results(args.model, {"explanations": scores})
-    print(explanations_markdown([{"name": model.name, "explanations": scores}]))
+    print(explanations_markdown({model.name: scores}))
     return 0
 
 
@@ -142,21 +153,19 @@ def _evaluate_scenes(args: argparse.Namespace) -> int:
 def results_command(args: argparse.Namespace) -> None:
     """Print the stored results of versions as a Markdown table; of all that have any by default."""
     results = {model.name: model.results for model in _open_models(args.model or list_versions())}
-    if not args.model:  # an imported version has none
-        results = {name: content for name, content in results.items() if content}
-    unmeasured = [name for name, content in results.items() if not content]
-    if unmeasured:
-        raise UserError(f"There are no results beside {', '.join(unmeasured)}: train it again.")
-    if not args.explanations:
-        print(results_markdown(list(results.values())))
-        return
-    unmeasured = [name for name, r in results.items() if not measured_explanations(r)]
-    if unmeasured:
+    measured = measured_explanations if args.explanations else is_measured
+    if not args.model:  # an imported version may have none
+        results = {name: content for name, content in results.items() if measured(content)}
+    unmeasured = [name for name, content in results.items() if not measured(content)]
+    if unmeasured or not results:
         raise UserError(
-            f"The explanations of {', '.join(unmeasured)} are not measured: "
-            "python -m maskexplain evaluate --explanations --store does it."
+            f"{listed(unmeasured) or 'No version'} was never measured: python -m maskexplain "
+            f"evaluate{' --explanations' if args.explanations else ''} --store does it."
         )
-    print(explanations_markdown(list(results.values())))
+    if args.explanations:
+        print(explanations_markdown({n: measured_explanations(r) for n, r in results.items()}))
+    else:
+        print(results_markdown(results))
 
 
 def import_command(args: argparse.Namespace) -> None:
@@ -278,6 +287,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"maskexplain: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("maskexplain: interrupted.", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # whoever read the results has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

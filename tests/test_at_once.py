@@ -1,5 +1,6 @@
 """Several pieces of work at once: in order, each with its context, and no longer than one reads."""
 
+import time
 from threading import Event
 
 import pytest
@@ -33,7 +34,8 @@ def test_what_work_raises_is_raised_and_the_rest_never_begins():
     with pytest.raises(ValueError, match="zero"):
         list(at_once(work, range(500)))
     hold.set()
-    assert 0 in begun and len(begun) < 500
+    time.sleep(0.5)  # for whatever would go on
+    assert 0 in begun and len(begun) < 100
 
 
 def test_work_knows_whether_somebody_waits():

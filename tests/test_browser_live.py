@@ -99,9 +99,11 @@ def test_a_hidden_tab_costs_nothing_and_goes_on_when_seen(browser, url):
     expect_live(page)
     assert sent
     page.get_by_role("tab", name="Photo").click()
-    page.wait_for_timeout(2000)  # the stream ends within
-    sent.clear()
-    page.wait_for_timeout(2000)
+    for _ in range(PATIENCE // 2000):  # what is on its way may still come
+        sent.clear()
+        page.wait_for_timeout(2000)
+        if not sent:
+            break
     assert not sent, "nobody looks, so nothing is sent"
     page.get_by_role("tab", name="Live").click()
     wait_for_rounds(page)
@@ -113,7 +115,7 @@ def test_another_version_can_answer(browser, url):
     expect_live(page)
     page.locator("#live-version").get_by_text(VERSIONS[0]).click()
     expect(page.locator("#live-record")).to_contain_text(
-        f"on test faces of {VERSIONS[0]}", timeout=PATIENCE
+        f"{VERSIONS[0]}’s best way", timeout=PATIENCE
     )
     wait_for_rounds(page)
     expect(page.locator(".live-marks .box.main")).to_be_visible(timeout=PATIENCE)

@@ -18,12 +18,11 @@ from PIL import Image, ImageFilter
 
 from maskexplain.finding import yunet
 from maskexplain.finding.crops import Crop, crop_face, looks_like_crop, paste_back, whole_crop
-from maskexplain.finding.faces import Face, find_faces
+from maskexplain.finding.faces import Face, find_faces, iou
 from maskexplain.finding.yunet import FaceError
 from maskexplain.measuring.scenes import (
     ScenesError,
     evaluate_scenes,
-    iou,
     list_scenes,
     match_boxes,
     measure,

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "maskexplain"
 # From the bottom to the top; what stands in one line does not know its neighbours.
 LAYERS = (
     ("errors", "newest", "theme", "assets", "masks"),
-    ("files", "examples"),
+    ("files", "examples", "memory"),
     ("pictures", "networks"),
     ("finding", "photo_input"),
     ("explaining",),
@@ -25,13 +25,16 @@ LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 
 def _imported(file: Path) -> list[str]:
     """The packages and modules right under `maskexplain` that a file imports."""
-    inside = file.relative_to(PACKAGE).parts
+    depth = len(file.relative_to(PACKAGE).parts)
     found = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == len(inside):
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            found += [name.partition(".")[0] for name in names]
-    return found
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            found += [node.module] if node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            assert not node.module.startswith("maskexplain"), f"{file}: import it relatively"
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("maskexplain") for alias in node.names), file
+    return [name.partition(".")[0] for name in found]
 
 
 @pytest.mark.parametrize("name", LEVEL)

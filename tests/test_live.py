@@ -15,11 +15,20 @@ from gradio.processing_utils import async_move_files_to_cache
 from PIL import Image
 
 from maskexplain.examples import example_pictures
+from maskexplain.explaining.variants import VARIANTS
 from maskexplain.finding.crops import Crop, crop_face, whole_crop
-from maskexplain.finding.faces import Face, find_faces, follow_face
+from maskexplain.finding.faces import Face, find_faces, follow_face, iou
 from maskexplain.live.live_input import MAX_URL, LiveInput
 from maskexplain.live.live_picture import SHRINK, frame_name, heat_url, live_marks
-from maskexplain.live.live_view import NO_FACE, live_record, live_view
+from maskexplain.live.live_view import (
+    NO_FACE,
+    LiveView,
+    Told,
+    bars_are_due,
+    is_new,
+    live_record,
+    live_view,
+)
 from maskexplain.live.smoothing import (
     ANSWER_SECONDS,
     LEAD,
@@ -38,7 +47,6 @@ from maskexplain.live.tracks import (
     advance,
     answered,
     matched,
-    overlap,
 )
 from maskexplain.networks.answer import Prediction
 from maskexplain.networks.model import CLASSES
@@ -131,13 +139,13 @@ def test_heat_is_mixed_for_one_class_and_begins_anew_for_another():
 # Tracks
 
 
-def test_overlap():
-    assert overlap(face(0).box, face(0).box) == 1
-    assert overlap(face(0).box, face(50).box) == pytest.approx(1 / 3)
-    assert overlap(face(0).box, face(100).box) == overlap(face(0).box, face(500, 500).box) == 0
+def test_iou_of_boxes():
+    assert iou(face(0).box, face(0).box) == 1
+    assert iou(face(0).box, face(50).box) == pytest.approx(1 / 3)
+    assert iou(face(0).box, face(100).box) == iou(face(0).box, face(500, 500).box) == 0
 
 
-def test_found_faces_continue_the_tracks_that_they_overlap():
+def test_found_faces_continue_the_tracks_that_they_iou():
     scene = matched(Scene(), [face(0), face(300)], 0.0)
     assert [track.number for track in scene.tracks] == [1, 2]
     scene = matched(scene, [face(310), face(20), face(500)], 0.1)
@@ -156,7 +164,7 @@ def test_what_no_search_finds_is_given_up_after_a_while():
 
 def test_two_tracks_never_share_a_face():
     scene = Scene(tracks=(Track(1, face(0), 0.0, 0.0), Track(2, face(20), 0.0, 0.0)), count=2)
-    assert overlap(face(0).box, face(20).box) > MIN_OVERLAP
+    assert iou(face(0).box, face(20).box) > MIN_OVERLAP
     assert [track.number for track in matched(scene, [face(2)], 0.1).tracks] == [1]
 
 
@@ -172,7 +180,7 @@ def test_a_moving_face_is_followed(frames):
         scene = advance(scene, frame, step * 0.05)
         (track,) = scene.visible(step * 0.05)
         found = find_faces(frame)[0]
-        assert overlap(track.face.box, found.box) > 0.8
+        assert iou(track.face.box, found.box) > 0.8
         assert track.number == scene.main == 1
     assert scene.searched == pytest.approx(0.0), "searched once, followed from then on"
 
@@ -184,7 +192,7 @@ def test_following_finds_the_tilt_and_knows_when_a_face_is_lost(frames):
         known = follow_face(turned, known)
     searched = find_faces(turned)[0]
     assert known.tilt == pytest.approx(searched.tilt, abs=8)
-    assert overlap(known.box, searched.box) > 0.7
+    assert iou(known.box, searched.box) > 0.7
     assert follow_face(Image.new("RGB", (640, 480)), known) is None
 
 
@@ -301,6 +309,30 @@ def test_cold_maps_are_clear():
 
 def test_the_record_says_what_was_measured(tiny):
     assert "never measured for this version" in live_record(tiny)
+    for right, words in ((30, "mostly misleads"), (60, "hardly better"), (110, "mostly right")):
+        way = {"beats_random": right, "faces": 120}
+        lights = {light: dict.fromkeys(VARIANTS, way) for light in ("as_taken", "dark_35")}
+        scores = {"default": "occlusion", "lights": lights, "painted": {}}
+        tiny.results["explanations"] = scores
+        assert f"{right} of 120" in live_record(tiny) and words in live_record(tiny)
+        assert "tiny’s best way" in live_record(tiny)
+        scores["default"] = "grad_cam"
+        assert "No other way" in live_record(tiny) and words not in live_record(tiny)
+
+
+def test_the_bars_are_drawn_for_a_new_answer_and_else_five_times_a_second():
+    view = LiveView("One face: Mask worn.", "", "", Scene())
+    other = replace(view, notice="One face: No mask.")
+    assert bars_are_due(view, Told("Start the camera."), 0.0)
+    told = Told(view.notice, 10.0)
+    assert not bars_are_due(view, told, 10.15) and bars_are_due(view, told, 10.21)
+    assert bars_are_due(other, told, 10.01) and is_new(other, told) and not is_new(view, told)
+
+
+def test_an_unsure_answer_is_marked_on_the_picture():
+    track = answered(Track(1, face(0), 0.0, 0.0), prediction(0.2, 0.8, 0), 0.0)
+    sure, unsure = (live_marks(b"jpeg", (640, 480), [track], None, t) for t in (0.7, 0.9))
+    assert "Mask worn 80%<" in sure and "Mask worn 80%, unsure<" in unsure
 
 
 # The camera's payloads

@@ -89,6 +89,8 @@ def explain_image(
     subjects = find_subjects(image, whole)
     predictions = model.predict(subjects.images)
     crop = subjects.images[0]
+    # Only integrated gradients have a baseline: who names one asks for them.
+    method = method or ("integrated_gradients" if baseline else None)
     way = Variant(method) if method else default_variant(model)
     way = replace(way, baseline=baseline or way.baseline)
     explanation = explain(model, crop, way.method, target, against, way.baseline)

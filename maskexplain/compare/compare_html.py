@@ -10,7 +10,7 @@ from ..explaining.draw import data_url, overlay
 from ..explaining.figure import question_of
 from ..explaining.report import Report
 from ..explaining.track_record import track_record
-from ..explaining.variants import measured_explanations
+from ..explaining.variants import is_best
 from ..networks.answer import Prediction
 from ..networks.transforms import to_pixels
 from ..pictures.light import FAINTEST
@@ -110,9 +110,7 @@ def _map(crop: Image.Image, report: Report) -> str:
 
 
 def _earned(report: Report, name: str) -> str:
-    measured = measured_explanations(report.model.results)
-    is_best = measured and measured["default"] == report.ways[0].key
-    return f", best for {name}" if is_best else ""
+    return f", best for {name}" if is_best(report.model, report.ways[0]) else ""
 
 
 def _verdict(report: Report) -> str:
@@ -133,8 +131,9 @@ def _other_light(comparison: Comparison) -> _Row:
     changed = comparison.changed
 
     def cell(i: int) -> str:
+        answer = comparison.in_other_light[i]
         remark = ' <span class="changed">changes</span>' if i in changed else ""
-        return _answer(comparison.in_other_light[i], remark)
+        return _answer(answer, remark + unsure_badge(comparison.models[i], answer))
 
     return _Row(title, hint, cell)
 

@@ -195,8 +195,8 @@ def _painted(c: Comparison) -> list[str]:
 
 def _unsure(c: Comparison) -> list[str]:
     return [
-        f"{m.name} counts itself as unsure here: it gives its answer {a.confidence:.0%}, and "
-        f"under {m.unsure_below:.0%} its answers are often wrong."
+        f"{m.name} counts itself as unsure here: it gives its answer {a.confidence:.1%}, and "
+        f"under {m.unsure_below:.1%} its answers are often wrong."
         for m, a in zip(c.models, c.answers, strict=True)
         if a.unsure
     ]

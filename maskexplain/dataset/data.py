@@ -12,10 +12,10 @@ from ..errors import UserError
 from ..networks.model import CLASSES
 from ..networks.transforms import to_pixels
 from ..pictures.images import ImageError, read_image
+from ..pictures.picture_files import SUFFIXES
 from ..pictures.shifts import Shift
 from .rows import read_rows
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
 SPLITS = ("train", "val", "test")
 COLUMNS = ("file", "class", "split", "group", "augmented")
 

@@ -46,9 +46,12 @@ def _draw_report(part: SubFigure, crop: Image.Image, report: Report, columns: in
         axes.set_axis_off()
     grid[0, 0].imshow(crop)
     name = report.model.name
-    answer = CLASS_TITLES[report.answer.prediction.label]
-    grid[0, 0].set_title(f"{name}: {answer}", weight="bold", fontsize=10, loc="left")
-    _draw_bars(grid[0, 1], report.answer.prediction)
+    answer = report.answer.prediction
+    unsure = " (unsure)" if answer.unsure else ""
+    grid[0, 0].set_title(
+        f"{name}: {CLASS_TITLES[answer.label]}{unsure}", weight="bold", fontsize=10, loc="left"
+    )
+    _draw_bars(grid[0, 1], answer)
     explained = zip(report.ways, report.answer.explanations, report.verdicts, strict=True)
     for column, (way, explanation, verdict) in enumerate(explained, start=2):
         _draw_heat(grid[0, column], crop, explanation, way.title, verdict)

@@ -24,7 +24,6 @@ OVAL = (0.0, 0.5, 1.0, 1.35)  # the face: centre x, y and half axes
 MIDDLE = (-0.6, 0.2, 0.6, 1.5)
 EDGE = 0.1  # width of the band along a mask's upper edge, as a part of the picture's height
 REST, OUTSIDE = "cheeks and forehead", "outside the face"
-REGIONS = (*BOXES, REST, OUTSIDE)
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class RegionHeat:
 
 
 def face_regions(landmarks: Landmarks, size: tuple[int, int]) -> dict[str, np.ndarray] | None:
-    """Where each of REGIONS lies on a crop: bool H x W each, every pixel in exactly one.
+    """Where each region lies on a crop: bool H x W each, every pixel in exactly one.
 
     `landmarks`: the five of `faces.Face`, in the crop's pixels; `size`: its width and height.
     None where the landmarks form no face.

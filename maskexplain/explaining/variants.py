@@ -1,6 +1,6 @@
 """The ways to explain that are measured and offered: a method, and where it starts if it needs to.
 
-Each version's default is the fastest of those that were right about as often as any.
+Each version's default is a fast one of those that were right about as often as any.
 """
 
 from collections.abc import Sequence
@@ -67,6 +67,12 @@ def default_variant(model: MaskModel) -> Variant:
     """The way to explain that a version's measurements chose."""
     scores = measured_explanations(model.results)
     return VARIANTS[scores["default"] if scores else UNMEASURED]
+
+
+def is_best(model: MaskModel, way: Variant) -> bool:
+    """Whether measurements chose this way for the version."""
+    scores = measured_explanations(model.results)
+    return bool(scores) and scores["default"] == way.key
 
 
 def measured_explanations(results: dict) -> dict | None:

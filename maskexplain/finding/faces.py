@@ -211,5 +211,13 @@ def area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
+def iou(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, 0..1; 0 where they do not touch."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    return shared / (area(one) + area(other) - shared) if shared else 0.0
+
+
 def _largest_first(face: Face) -> tuple:
     return -area(face.box), face.box

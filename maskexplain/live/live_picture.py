@@ -17,14 +17,19 @@ SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the fr
 
 
 def live_marks(
-    frame: bytes, size: tuple[int, int], tracks: Sequence[Track], heat_url: str | None
+    frame: bytes,
+    size: tuple[int, int],
+    tracks: Sequence[Track],
+    heat_url: str | None,
+    unsure_below: float = 0.0,
 ) -> str:
     """HTML to lay over the mirrored camera picture: the faces of a frame (a JPEG's bytes) of a
     size (width, height), the main one first.
 
     The frame itself is not sent back, which took half of the time: the camera's picture is there.
     The heat is mirrored by the style sheet; boxes and texts are placed mirrored, so that texts can
-    be read. `data-frame` names the frame that was answered.
+    be read. `data-frame` names the frame that was answered. Answers under `unsure_below` (0..1)
+    are said to be unsure.
     """
     hidden = "" if heat_url else " hidden"
     names = ", ".join(CLASS_TITLES[track.label] for track in tracks)
@@ -33,7 +38,7 @@ def live_marks(
         f'<div class="live-marks" role="img" aria-label="{said}" data-frame="{frame_name(frame)}" '
         f'style="aspect-ratio:{size[0]}/{size[1]}">'
         f'<img class="heat" src="{heat_url or _nothing()}" alt="" decoding="sync"{hidden}>'
-        + "".join(_marks(track, size, main=i == 0) for i, track in enumerate(tracks))
+        + "".join(_marks(t, size, unsure_below, main=i == 0) for i, t in enumerate(tracks))
         + "</div>"
     )
 
@@ -45,14 +50,15 @@ def frame_name(frame: bytes) -> str:
     return f"{len(frame)}:{base64.b64encode(tail).decode()}"
 
 
-def _marks(track: Track, size: tuple[int, int], main: bool) -> str:
+def _marks(track: Track, size: tuple[int, int], unsure_below: float, main: bool) -> str:
     """A face's box, turned with its head, and its answer above it; for a mirrored picture."""
     x0, y0, x1, y1 = track.face.box
     left, width = 1 - x1 / size[0], (x1 - x0) / size[0]
     top, height = y0 / size[1], (y1 - y0) / size[1]
     place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
     kind = f"{track.label} main" if main else track.label
-    text = f"{CLASS_TITLES[track.label]} {track.confidence:.0%}"
+    unsure = ", unsure" if track.confidence < unsure_below else ""
+    text = f"{CLASS_TITLES[track.label]} {track.confidence:.0%}{unsure}"
     # The text keeps to the side where there is room for it, and above the box where it fits.
     side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
     above = top > 0.08

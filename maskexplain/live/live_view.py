@@ -22,6 +22,9 @@ from .tracks import Heat, Scene, Track, advance, answered
 METHOD = VARIANTS["grad_cam"]  # the fast way: one walk back through the head
 HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
 MAX_FRAME = 640  # pixels of the long side; a larger frame is shrunk
+# Seconds between drawings of the bars while the answer is the same one: nobody reads 20 a second,
+# and each costs the browser as much as a heatmap.
+BARS_EVERY = 0.2
 NO_FACE = "No face in view: come closer, face the camera, and let light fall on your face."
 NO_FREEZE = "There is nothing to freeze yet: start the camera first."
 
@@ -36,6 +39,24 @@ class LiveView:
     marks: str
     panel: str
     scene: Scene
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a viewer was told last: the sentence, and when the bars were drawn (seconds)."""
+
+    notice: str
+    drawn: float = float("-inf")
+
+
+def is_new(view: LiveView, told: Told) -> bool:
+    """Whether the sentence is another one: screen readers say each that is written."""
+    return view.notice != told.notice
+
+
+def bars_are_due(view: LiveView, told: Told, now: float) -> bool:
+    """Whether the bars are to be drawn anew; the same answer's only every BARS_EVERY seconds."""
+    return is_new(view, told) or now - told.drawn >= BARS_EVERY
 
 
 def live_view(model: MaskModel, frame: bytes | ImageError, scene: Scene, now: float) -> LiveView:
@@ -59,7 +80,7 @@ def _seen(model: MaskModel, frame: bytes, image: Image.Image, scene: Scene, now:
     tracks = scene.visible(now)
     crops = [crop_face(image, track.face) for track in tracks]
     tracks = _answer(model, tracks, crops, now)
-    marks = _marks(frame, image.size, tracks, crops)
+    marks = _marks(model, frame, image.size, tracks, crops)
     return LiveView(_notice(tracks), marks, _panel(model, tracks), _remember(scene, tracks))
 
 
@@ -81,11 +102,15 @@ def _answer(
 
 
 def _marks(
-    frame: bytes, size: tuple[int, int], tracks: Sequence[Track], crops: Sequence[Crop]
+    model: MaskModel,
+    frame: bytes,
+    size: tuple[int, int],
+    tracks: Sequence[Track],
+    crops: Sequence[Crop],
 ) -> str:
     heat = tracks[0].heat if tracks else None
     warm = heat_url(heat.map, crops[0], size) if heat and heat.map.any() else None
-    return live_marks(frame, size, tracks, warm)
+    return live_marks(frame, size, tracks, warm, model.unsure_below)
 
 
 def _panel(model: MaskModel, tracks: Sequence[Track]) -> str:

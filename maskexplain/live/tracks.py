@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from ..finding.faces import Box, Face, area, find_faces, follow_face
+from ..finding.faces import Face, area, find_faces, follow_face, iou
 from ..networks.answer import Prediction
 from .smoothing import mixed_heat, mixed_probabilities, steady_label
 
@@ -101,8 +101,8 @@ def matched(scene: Scene, faces: Sequence[Face], now: float) -> Scene:
     """
     left, tracks, count = list(scene.tracks), [], scene.count
     for face in faces[:MAX_TRACKS]:
-        best = max(left, key=lambda track: overlap(track.face.box, face.box), default=None)
-        if best is not None and overlap(best.face.box, face.box) >= MIN_OVERLAP:
+        best = max(left, key=lambda track: iou(track.face.box, face.box), default=None)
+        if best is not None and iou(best.face.box, face.box) >= MIN_OVERLAP:
             left.remove(best)
             tracks.append(replace(best, face=face, seen=now, found=now))
         else:
@@ -115,7 +115,7 @@ def matched(scene: Scene, faces: Sequence[Face], now: float) -> Scene:
 
 def _hidden(track: Track, others: Sequence[Track]) -> bool:
     """Whether another track has its place: two on one face would show it twice."""
-    return any(overlap(track.face.box, other.face.box) >= MIN_OVERLAP for other in others)
+    return any(iou(track.face.box, other.face.box) >= MIN_OVERLAP for other in others)
 
 
 def _with_main(scene: Scene, now: float) -> Scene:
@@ -150,11 +150,3 @@ def _mixed(old: Heat | None, new: Heat | None, seconds: float) -> Heat | None:
     if old is None or new is None or old.target != new.target:
         return new
     return replace(new, map=mixed_heat(old.map, new.map, seconds))
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes, 0..1."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    return shared / (area(one) + area(other) - shared) if shared else 0.0

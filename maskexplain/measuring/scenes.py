@@ -8,10 +8,10 @@ from time import perf_counter
 from ..dataset.data import Progress, quietly
 from ..dataset.rows import read_rows
 from ..errors import UserError
-from ..finding.faces import Box, find_faces
+from ..finding.faces import Box, find_faces, iou
 from ..networks.model import CLASSES
 from ..pictures.images import ImageError, read_image
-from .statistics import Recall, wilson
+from .statistics import Recall, recall, wilson
 
 COLUMNS = ("file", "class", "xmin", "ymin", "xmax", "ymax", "split")
 MINIMUM_SIDE = 32
@@ -164,7 +164,7 @@ def measure(
             if face.side >= minimum_side:
                 hits[face.label] += 1
                 ious.append(match.iou)
-    per_class = {name: _recall(hits[name], totals[name]) for name in CLASSES}
+    per_class = {name: recall(hits[name], totals[name]) for name in CLASSES}
     return _result(len(scenes), minimum_side, per_class, ious, wrong, seconds)
 
 
@@ -206,10 +206,6 @@ def _wrong(found: Sequence[Box], matches: Sequence[Match], minimum_side: int) ->
     return sum(i not in matched and _side(box) >= minimum_side for i, box in enumerate(found))
 
 
-def _recall(right: int, total: int) -> Recall:
-    return Recall(right, total, right / total if total else 0.0, wilson(right, total))
-
-
 def match_boxes(found: Sequence[Box], boxed: Sequence[Box]) -> list[Match]:
     """Pairs that overlap by IoU .5 or more, best first; every box takes part once."""
     pairs = [Match(i, j, iou(a, b)) for i, a in enumerate(found) for j, b in enumerate(boxed)]
@@ -220,15 +216,6 @@ def match_boxes(found: Sequence[Box], boxed: Sequence[Box]) -> list[Match]:
         if all(pair.found != other.found and pair.boxed != other.boxed for other in taken):
             taken.append(pair)
     return taken
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1), 0..1."""
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    shared = width * height
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
-    return shared / union if union > 0 else 0.0
 
 
 def _side(box: Box) -> float:

@@ -1,6 +1,6 @@
 """Results as text: for the terminal, and as the table that the README shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from statistics import mean
 
 from ..explaining.variants import VARIANTS
@@ -24,13 +24,13 @@ def is_measured(results: dict) -> bool:
     return {"shifts", "per_class", "confusion_matrix"} <= set(results)
 
 
-def results_markdown(results: Sequence[dict]) -> str:
-    """The contents of some versions' JSON files as a Markdown table, a column a version.
+def results_markdown(versions: Mapping[str, dict]) -> str:
+    """The contents of some versions' JSON files, by name, as a Markdown table, a column a version.
 
     Recall with counts and Wilson's 95% interval; the rows of SHIFT_TITLES are balanced accuracies
     on the un-augmented pictures.
     """
-    names = [r["name"] for r in results]
+    names, results = list(versions), list(versions.values())
     rows = [["Test split", *names], ["---", *("---" for _ in names)]]
     rows.append(["Balanced accuracy, all", *(f"{r['balanced_accuracy']:.3f}" for r in results)])
     for name in CLASSES:
@@ -142,10 +142,10 @@ EXPLANATION_COLUMNS = (
 )
 
 
-def explanations_markdown(results: Sequence[dict]) -> str:
+def explanations_markdown(versions: Mapping[str, dict]) -> str:
     """The measured explanations of some versions as a Markdown table; each one's default is bold.
 
-    `results`: dicts with "name" and "explanations", ExplanationScores as a dict. Columns: faces on
+    `versions`: by name ExplanationScores as a dict. Columns: faces on
     which blurring by heat beats the mean random order (logit margin), as taken and darkened; faces
     on which the hottest fifth beats 18 of 19 random ones; areas of the deletion and insertion
     curves less the random orders'; heat for area on nose and mouth, on masks painted over the nose,
@@ -154,15 +154,13 @@ def explanations_markdown(results: Sequence[dict]) -> str:
     random head weights; milliseconds for answer and heatmap.
     """
     rows = [list(EXPLANATION_COLUMNS), ["---"] * len(EXPLANATION_COLUMNS)]
-    rows += [row for result in results for row in explanation_rows(result)]
+    rows += [row for name, scores in versions.items() for row in explanation_rows(name, scores)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def explanation_rows(result: dict) -> list[list[str]]:
+def explanation_rows(name: str, scores: dict) -> list[list[str]]:
     """The rows of one version in EXPLANATION_COLUMNS; its default way has ** around its title."""
-    scores = result["explanations"]
-    keys = scores["lights"]["as_taken"]
-    return [[result["name"], *_explanation_cells(scores, key)] for key in keys]
+    return [[name, *_explanation_cells(scores, key)] for key in scores["lights"]["as_taken"]]
 
 
 def _explanation_cells(scores: dict, key: str) -> list[str]:

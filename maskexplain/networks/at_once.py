@@ -18,13 +18,14 @@ def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[R
     """`work` of every item, in their order, each yielded when it is ready.
 
     What `work` raises is raised here; what has not begun by then, or when nobody reads on, never
-    begins. `work` itself must not ask for more of this.
+    begins.
     """
     # Each thread gets a context of its own: who waits for the result travels with it.
     futures = [_POOL.submit(copy_context().run, work, item) for item in items]
     try:
-        for future in futures:
-            yield future.result()
+        for future, item in zip(futures, items, strict=True):
+            # Who asks does what no thread has begun: nobody waits behind other visitors' work.
+            yield work(item) if future.cancel() else future.result()
     finally:
         for future in futures:
             future.cancel()

@@ -10,10 +10,9 @@ from ..compare.compare_view import CompareView, Visit, compare_views, given_of, 
 from ..compare.disagreements import SplitAnswers
 from ..explaining.report import Asked
 from ..explaining.variants import BEST
-from ..finding.photo import find_subjects
 from ..networks.answer import MaskModel
 from ..newest import Newest
-from ..views.face_choice import face_at
+from ..views.face_choice import face_clicked
 from ..views.photo_view import photo_zip
 from .disagreements import add_disagreements
 from .faces import FaceControls, face_controls, face_updates
@@ -116,8 +115,7 @@ def _wire(models: Sequence[MaskModel], tab: _CompareTab) -> None:
             yield {tab.faces.whole: whole, **updates}
 
     def click(request: gr.Request, event: gr.SelectData, image, chosen, *asked):
-        hit = face_at(find_subjects(image), *event.index)
-        yield from show(request, image, False, chosen if hit is None else hit, *asked)
+        yield from show(request, image, False, face_clicked(image, event.index, chosen), *asked)
 
     def save(image, whole, chosen, _visit, way, target):
         content = photo_zip(models, image, whole, chosen or 0, _asked(way, target))

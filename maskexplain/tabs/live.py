@@ -8,7 +8,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from ..assets import asset
 from ..live.live_input import LiveInput
-from ..live.live_view import NO_FREEZE, live_record, live_view
+from ..live.live_view import NO_FREEZE, Told, bars_are_due, is_new, live_record, live_view
 from ..live.tracks import Scene
 from ..networks.answer import MaskModel
 from ..networks.checkpoints import by_number
@@ -21,9 +21,6 @@ STREAM_EVERY = 0.04
 # Each viewer's stream has a place of its own among these; nobody keeps one for longer than this
 # many seconds of work while others wait for it.
 VIEWERS, TIME_LIMIT = 4, 30
-# Seconds between drawings of the bars while the answer is the same one: nobody reads 20 a second,
-# and each costs the browser as much as a heatmap.
-BARS_EVERY = 0.2
 
 
 def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) -> None:
@@ -43,17 +40,17 @@ def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) ->
                 list(by_name), value=newest, label="Which version answers?", elem_id="live-version"
             )
             record = gr.HTML(_record(by_name[newest]), elem_id="live-record")
-    scene, told = gr.State(Scene()), gr.State((START, 0.0))
+    scene, told = gr.State(Scene()), gr.State(Told(START))
 
     def answer(frame, name, last, before):
         if frame is None:
             return {told: before}
-        (sentence, drawn), now = before, time.monotonic()
+        now = time.monotonic()
         view = live_view(by_name[name], frame, last, now)
         updates = {shown: view.marks, scene: view.scene}
-        if view.notice != sentence or now - drawn >= BARS_EVERY:
-            updates |= {panel: view.panel, told: (view.notice, now)}
-        if view.notice != sentence:
+        if bars_are_due(view, before, now):
+            updates |= {panel: view.panel, told: Told(view.notice, now)}
+        if is_new(view, before):
             updates[notice] = status(view.notice)
         return updates
 

@@ -7,10 +7,9 @@ import gradio as gr
 
 from ..assets import asset
 from ..explaining.report import FIRST_WAYS, Asked
-from ..finding.photo import find_subjects
 from ..networks.answer import MaskModel
 from ..newest import Newest
-from ..views.face_choice import face_at
+from ..views.face_choice import face_clicked
 from ..views.photo_view import PhotoView, photo_views, photo_zip
 from .faces import FaceControls, face_controls, face_updates
 from .parts import AGAINST, TARGETS, WAYS, Examples, photo_input, status, zip_link
@@ -91,8 +90,7 @@ def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
             yield {tab.faces.whole: False, **updates}
 
     def click(request: gr.Request, event: gr.SelectData, image, chosen, *asked):
-        hit = face_at(find_subjects(image), *event.index)
-        yield from show(request, image, False, chosen if hit is None else hit, *asked)
+        yield from show(request, image, False, face_clicked(image, event.index, chosen), *asked)
 
     def save(image, whole, chosen, *asked):
         content = photo_zip(models, image, whole, chosen or 0, _asked(*asked)[0])

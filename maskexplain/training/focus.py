@@ -12,7 +12,7 @@ from torch.nn import functional as nnf
 
 from ..pictures.blur import blur_inputs
 
-WIDER = 9  # pixels by which the hidden part is wider and higher than the middle
+WIDER = 9  # pixels of the square that widens the hidden part: 4 on each side
 LEFT = 0.3  # of the label is left where the middle is hidden; the rest is even over the classes
 
 
@@ -31,7 +31,7 @@ def share_outside(maps: torch.Tensor, middles: torch.Tensor) -> torch.Tensor:
     `middles`: N x 1 x H x W, 0 outside to 1 inside; pictures without one count as 0.
     """
     known = (middles.amax((1, 2, 3)) > 0).to(maps)
-    # A cell that a middle touches may speak: the map is coarse.
+    # The map is coarse: a cell counts by the part of it that a slightly wider middle leaves.
     wide = nnf.max_pool2d(middles, 5, stride=1, padding=2)
     outside = 1 - nnf.adaptive_avg_pool2d(wide, maps.shape[-2:])
     said = maps.abs()

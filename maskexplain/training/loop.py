@@ -184,7 +184,7 @@ def train_epoch(
             logits = network.head(activations)
         loss = criterion(logits.float(), targets)
         if middles is not None:
-            maps = class_maps(network.head, activations)
+            maps = class_maps(network.head, activations.float())
             loss = loss + recipe.focus * share_outside(maps, middles)
         losses.append(_check(loss.item(), epoch, step))
         training.optimizer.zero_grad()

@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..dataset.data import Picture, Pixels, Progress, fingerprint, load_pixels, quietly
-from ..dataset.middle import find_middles
+from ..dataset.middle import SIDE, find_middles
 from ..dataset.painted import PaintedFaces, paint_faces
+from ..explaining.regions import MIDDLE
 from ..files import write_file
 from ..networks.model import CLASSES
 
@@ -69,7 +70,7 @@ def load_mixed(
     """
     real = [p for p in pictures if not p.augmented]
     bare = [p for p in real if CLASSES[p.label] == "without_mask"]
-    key = json.dumps([fingerprint(bare), size, dict(paint), seed])
+    key = json.dumps([fingerprint(bare), size, dict(paint), seed, MIDDLE, SIDE])
     painted = _read(cache, key)
     if painted is None:
         painted = paint_faces(bare, size, paint, seed, varied=True, progress=progress)

@@ -16,7 +16,7 @@ def unsure_badge(model: MaskModel, prediction: Prediction) -> str:
     """Says that a version's answer counts as unsure; empty where it does not."""
     if not prediction.unsure:
         return ""
-    below = f"{model.unsure_below:.0%}"
+    below = f"{model.unsure_below:.1%}"
     title = f"{escape(model.name)} counts as unsure below {below}"
     return f' <span class="unsure" title="{title}">unsure: under {below}</span>'
 

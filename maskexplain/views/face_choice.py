@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from ..explaining.draw import CLASS_TITLES, number_faces
-from ..finding.photo import Subjects
-from ..networks.answer import MaskModel
+from ..finding.photo import NoFaceError, Subjects, find_subjects
+from ..networks.answer import MaskModel, Prediction
 
 MIN_FACE = 32  # pixels; face finding is measured from here on
 WHOLE = "Use the whole picture as the face"
@@ -41,10 +41,13 @@ def choose_face(
 def _lines(models: Sequence[MaskModel], subjects: Subjects) -> tuple[str, ...]:
     answers = {model.name: model.predict(subjects.images) for model in models}
     return tuple(
-        f"{index + 1} · "
-        + ", ".join(f"{name}: {CLASS_TITLES[ps[index].label]}" for name, ps in answers.items())
+        f"{index + 1} · " + ", ".join(f"{name}: {_said(ps[index])}" for name, ps in answers.items())
         for index in range(len(subjects.crops))
     )
+
+
+def _said(answer: Prediction) -> str:
+    return CLASS_TITLES[answer.label] + (" (unsure)" if answer.unsure else "")
 
 
 def _notice(subjects: Subjects) -> str:
@@ -63,6 +66,19 @@ def _too_small(crop: Image.Image) -> str:
         return ""
     size = f"{crop.width} x {crop.height}"
     return f" The chosen face has only {size} pixels: too few to believe the answer."
+
+
+def face_clicked(image: object, point: tuple[float, float], chosen: int | None) -> int | None:
+    """The face (from 0) at a point of the numbered photo; `chosen` where none is, or where the
+    photo behind it has changed since: `image` is what the photo's input holds now.
+    """
+    if not isinstance(image, Image.Image):
+        return chosen
+    try:
+        hit = face_at(find_subjects(image), *point)
+    except NoFaceError:
+        return chosen
+    return chosen if hit is None else hit
 
 
 def face_at(subjects: Subjects, x: float, y: float) -> int | None:

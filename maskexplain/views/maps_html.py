@@ -10,7 +10,7 @@ from ..explaining.figure import question_of
 from ..explaining.regions import RegionHeat
 from ..explaining.report import Report
 from ..explaining.track_record import record_sentence
-from ..explaining.variants import Variant, measured_explanations
+from ..explaining.variants import Variant, is_best
 from ..explaining.verdicts import Trust, Verdict
 from ..networks.answer import MaskModel
 from .curves_svg import curves_svg
@@ -80,8 +80,7 @@ def reveal(url: str, alt: str) -> str:
 
 
 def _earned(model: MaskModel, way: Variant) -> str:
-    measured = measured_explanations(model.results)
-    if not measured or way.key != measured["default"]:
+    if not is_best(model, way):
         return ""
     return f'<span class="earned">best for {escape(model.name)}</span>'
 

@@ -46,12 +46,13 @@ def _recall_cell(recall: dict) -> str:
 
 def explanations_table(models: Sequence[MaskModel]) -> str:
     """How often each way to explain was right about each version; each one's default is bold."""
-    measured = [m.results for m in models if measured_explanations(m.results)]
+    measured = {m.name: measured_explanations(m.results) for m in models}
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in EXPLANATION_COLUMNS)
     rows = "".join(
         "<tr>" + "".join(f"<td>{_bold(cell)}</td>" for cell in row) + "</tr>"
-        for result in measured
-        for row in explanation_rows(result)
+        for name, scores in measured.items()
+        if scores
+        for row in explanation_rows(name, scores)
     )
     return f"""
 <div class="scroll" tabindex="0" role="region" aria-label="Measured explanations"><table>

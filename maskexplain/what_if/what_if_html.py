@@ -67,7 +67,8 @@ Answered = Sequence[tuple[MaskModel, Answer]]
 def lines_html(pairs: Answered) -> str:
     """A line a version, for narrow screens, where the cards are out of sight."""
     inner = "".join(
-        f"<li><b>{escape(model.name)}</b> {pill(answer.label)} {answer.confidence:.0%}</li>"
+        f"<li><b>{escape(model.name)}</b> {pill(answer.label)} {answer.confidence:.0%}"
+        f"{', unsure' if answer.unsure else ''}</li>"
         for model, answer in ((model, found.prediction) for model, found in pairs)
     )
     return f'<ul class="lines" aria-hidden="true">{inner}</ul>'

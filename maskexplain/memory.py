@@ -1,4 +1,4 @@
-"""Keep freed memory in the process while training."""
+"""Keep freed memory in the process, for training and for serving."""
 
 import ctypes
 import sys
