@@ -110,7 +110,7 @@ def _soften(pixels: torch.Tensor) -> torch.Tensor:
     """Take detail away from some: small faces, moved cameras. Not both, or no nose is left."""
     fate = torch.rand(len(pixels))
     pixels = _where(fate < 0.15, pixels, lambda p: augment.blur(p, uniform(len(p), 0.5, 2.5)))
-    return _where(fate > 0.6, pixels, lambda p: augment.coarsen(p, _draw(SIDES, len(p))))
+    return _where(fate > 0.65, pixels, lambda p: augment.coarsen(p, _draw(SIDES, len(p))))
 
 
 def _light(pixels: torch.Tensor) -> torch.Tensor:
