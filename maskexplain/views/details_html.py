@@ -70,7 +70,7 @@ def _unsure(results: dict) -> str:
     if not sure:
         return ""
     return (
-        f"Below {sure['threshold']:.0%} it counts as unsure: {sure['coverage']:.0%} of the test "
+        f"Below {sure['threshold']:.1%} it counts as unsure: {sure['coverage']:.0%} of the test "
         f"faces lie above, and {sure['accuracy']:.1%} of those are answered right; of the others "
         f"{sure['accuracy_below']:.0%}."
     )
