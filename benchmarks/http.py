@@ -14,16 +14,12 @@ the server's processor time: what a busy machine takes from the one and not from
 import argparse
 import asyncio
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -31,13 +27,14 @@ from pathlib import Path
 import aiohttp
 
 from maskexplain.dataset.some_faces import painted_faces
+from maskexplain.errors import UserError
 from maskexplain.examples import example_pictures
 from maskexplain.exchange.export_version import export_version
 
-from .served import ROOT
+from .served import free_port, started
 
 VERSION = "v2"
-START_SECONDS, WARM_SECONDS = 180, 1.0
+WARM_SECONDS = 1.0
 GOAL_CLIENTS, GOAL_CROP, GOAL_PHOTO = 8, 2.0, 1.0
 OURS, FLASK, FLASK_ONE = "ours", "the seed's Flask app", "the same, one torch thread"
 
@@ -71,36 +68,6 @@ def servers(scripted: Path, port: int, threads: Sequence[int]) -> list[Server]:
     ours = [Server(name, (*app, str(n)), {}, True) for name, n in zip(names, threads, strict=True)]
     flask = ("-m", "benchmarks.flask_seed", str(scripted), str(port))
     return [*ours, Server(FLASK, flask, {}), Server(FLASK_ONE, flask, {"OMP_NUM_THREADS": "1"})]
-
-
-@contextmanager
-def running(server: Server, url: str) -> Iterator[int]:
-    """The server's process id, once it takes requests; ended afterwards."""
-    with subprocess.Popen(
-        [sys.executable, *server.command],
-        cwd=ROOT,
-        env={**os.environ, **server.environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            _wait(process, url)
-            yield process.pid
-        finally:
-            process.terminate()
-
-
-def _wait(process: subprocess.Popen, url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5)
-            return
-        except urllib.error.HTTPError:  # it is there, and has no such page
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise SystemExit("benchmarks.http: a server did not start.")
 
 
 def processor_seconds(pid: int) -> float:
@@ -160,11 +127,14 @@ def measure(
     found: dict[tuple[str, str, int], list[Load]] = {}
     for _ in range(rounds):
         for server in candidates:
-            with running(server, url) as pid:
+            # Flask tells of every request on stderr.
+            with started(
+                server.command, f"{url}/healthz", server.environment, subprocess.DEVNULL
+            ) as process:
                 for kind, picture in pictures.items():
                     whole = server.finds_faces and kind == "crop"
                     for count in clients:
-                        one = asyncio.run(load(url, pid, picture, whole, count, seconds))
+                        one = asyncio.run(load(url, process.pid, picture, whole, count, seconds))
                         found.setdefault((kind, server.name, count), []).append(one)
     return found
 
@@ -215,9 +185,7 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, help="default: a free one")
     args = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", args.port or 0))
-        port = free.getsockname()[1]
+    port = args.port or free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
         scripted = Path(folder) / "model_v2_scripted.pth"
@@ -230,4 +198,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        print(f"http: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -6,8 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,18 +35,44 @@ def find_chromium() -> str:
     return CHROMIUM
 
 
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def served(command: Sequence[str]) -> Iterator[str]:
     """A server of its own process, for as long as it is needed; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, *command, "--port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as server:
+    with started([*command, "--port", str(port)], address):
+        yield address
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    address: str,
+    environment: Mapping[str, str] | None = None,
+    stderr: int | None = None,
+) -> Iterator[subprocess.Popen]:
+    """Python with this command line, once it answers at the address; ended afterwards.
+
+    `environment` adds to this process's own; `stderr` is as in Popen. Raises UserError where the
+    program ends or does not answer.
+    """
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+    ) as server:
         try:
             _wait(address, server)
-            yield address
+            yield server
         finally:
             server.terminate()
 
@@ -57,6 +84,8 @@ def _wait(address: str, server: subprocess.Popen) -> None:
         try:
             with urllib.request.urlopen(address, timeout=5):
                 return
+        except urllib.error.HTTPError:  # it is there, and has no such page
+            return
         except OSError:
             time.sleep(0.5)
     raise UserError(f"{address} did not answer within two minutes.")

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from maskexplain.networks.answer import MaskModel
+from maskexplain.networks.checkpoints import write_weights
 from maskexplain.networks.model import CLASSES, network
 from maskexplain.networks.transforms import EvaluationTransform
 
@@ -53,6 +54,14 @@ def tiny() -> MaskModel:
     """A tiny version with seeded random weights."""
     torch.manual_seed(0)
     return MaskModel("tiny", TinyCNN(), {}, torch.device("cpu"))
+
+
+@pytest.fixture
+def version(tmp_path, tiny) -> str:
+    """The tiny version's file, as a person names it."""
+    path = tmp_path / "tiny.safetensors"
+    write_weights(path, tiny.network, "tiny", half=False)
+    return str(path)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Servers for tests to talk to, and what they are sent."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -19,24 +18,16 @@ from conftest import TinyCNN, noise
 from fastapi import APIRouter, FastAPI
 from PIL import Image
 
+from benchmarks.served import ROOT, free_port
 from maskexplain.examples import write_examples
 from maskexplain.networks.answer import MaskModel
 from maskexplain.page import build_page
 from maskexplain.serve import launch
 
-ROOT = Path(__file__).resolve().parents[1]
 
-
-def version(name: str, seed: int, results: dict | None = None) -> MaskModel:
+def version(name: str, seed: int = 0, results: dict | None = None) -> MaskModel:
     torch.manual_seed(seed)
     return MaskModel(name, TinyCNN(), results or {}, torch.device("cpu"))
-
-
-def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @contextmanager

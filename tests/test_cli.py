@@ -15,17 +15,9 @@ from PIL import Image
 from maskexplain import cli
 from maskexplain.examples import write_examples
 from maskexplain.explaining.variants import VARIANTS
-from maskexplain.networks.checkpoints import write_weights
 from maskexplain.networks.model import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def version(tmp_path, tiny) -> str:
-    path = tmp_path / "tiny.safetensors"
-    write_weights(path, tiny.network, "tiny", half=False)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

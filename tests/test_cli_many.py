@@ -15,17 +15,9 @@ from conftest import noise
 from maskexplain import cli
 from maskexplain.errors import UserError
 from maskexplain.examples import write_examples
-from maskexplain.networks.checkpoints import write_weights
 from maskexplain.pictures.picture_files import picture_files
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def version(tmp_path, tiny) -> str:
-    path = tmp_path / "tiny.safetensors"
-    write_weights(path, tiny.network, "tiny", half=False)
-    return str(path)
 
 
 @pytest.fixture

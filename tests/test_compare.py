@@ -6,8 +6,9 @@ from zipfile import ZipFile
 
 import pytest
 import torch
-from conftest import TinyCNN, noise
+from conftest import noise
 from PIL import Image, ImageEnhance
+from servers import version
 
 import app
 from maskexplain.compare.compare_view import (
@@ -34,11 +35,6 @@ from maskexplain.views.words import listed, says
 
 GRAD_CAM = Asked(ways=("grad_cam",))
 INCORRECT, WORN, BARE = CLASSES
-
-
-def version(name: str, seed: int = 0, results: dict | None = None) -> MaskModel:
-    torch.manual_seed(seed)
-    return MaskModel(name, TinyCNN(), results or {}, torch.device("cpu"))
 
 
 def always(name: str, label: str, results: dict | None = None) -> MaskModel:

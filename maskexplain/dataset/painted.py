@@ -54,6 +54,7 @@ def paint_faces(
     for index, picture in enumerate(progress(pictures)):
         crop = read_crop(picture.file)
         faces = find_faces(crop)
+        middle = middle_of(faces[0] if faces else None, crop.size)
         for position, share in shares.items() if faces else ():
             for turn in range(_turns(share, index)):
                 rng = np.random.default_rng((seed, index, list(LABELS).index(position), turn))
@@ -62,7 +63,7 @@ def paint_faces(
                     pixels.append(to_pixels(image, size))
                     positions.append(position)
                     groups.append(picture.group)
-                    middles.append(middle_of(faces[0], crop.size))
+                    middles.append(middle)
     stacked = torch.stack(pixels) if pixels else torch.empty(0, 3, size, size, dtype=torch.uint8)
     labels = torch.tensor([LABELS[p] for p in positions], dtype=torch.long)
     where = torch.stack(middles) if middles else torch.empty(0, 1, SIDE, SIDE, dtype=torch.uint8)

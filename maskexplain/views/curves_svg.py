@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..explaining.faithfulness import Curves
+from .percent_rows import percent_rows
 
 WIDTH, HEIGHT = 220, 110
 LEFT, BOTTOM, TOP = 34, 26, 6
@@ -34,17 +35,12 @@ def curves_svg(curves: Curves, name: str) -> str:
 
 
 def _axes() -> str:
-    lines = "".join(
-        f'<line x1="{LEFT}" x2="{WIDTH}" y1="{_y(v):.1f}" y2="{_y(v):.1f}"/>'
-        f'<text x="{LEFT - 4}" y="{_y(v) + 3:.1f}" text-anchor="end">{v:.0%}</text>'
-        for v in (0, 0.5, 1)
-    )
     marks = "".join(
         f'<text x="{_x(v):.1f}" y="{HEIGHT - 14}" text-anchor="{anchor}">{v:.0%}</text>'
         for v, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
     title = f'<text x="{_x(0.5):.1f}" y="{HEIGHT - 2}" text-anchor="middle">blurred</text>'
-    return lines + marks + title
+    return percent_rows(LEFT, WIDTH, _y) + marks + title
 
 
 def _points(levels: Sequence[float], values: Sequence[float]) -> str:

@@ -1,6 +1,7 @@
 """How often answers of each confidence are right, as a small inline SVG in the page's colours."""
 
 from ..measuring.statistics import wilson
+from .percent_rows import percent_rows
 
 WIDTH, HEIGHT = 220, 170
 LEFT, RIGHT, TOP, BOTTOM = 34, 14, 8, 30
@@ -29,18 +30,13 @@ def _axes() -> str:
         f'<line class="ideal" x1="{_x(LOWEST):.1f}" y1="{_y(LOWEST):.1f}" x2="{_x(1):.1f}" '
         f'y2="{_y(1):.1f}"/>'
     )
-    rows = "".join(
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{_y(v):.1f}" y2="{_y(v):.1f}"/>'
-        f'<text x="{LEFT - 4}" y="{_y(v) + 3:.1f}" text-anchor="end">{v:.0%}</text>'
-        for v in (0, 0.5, 1)
-    )
     marks = "".join(
         f'<text x="{_x(v):.1f}" y="{HEIGHT - 16}" text-anchor="middle">{v:.0%}</text>'
         for v in (0.4, 0.6, 0.8, 1)
     )
     middle = (LEFT + WIDTH - RIGHT) / 2
     title = f'<text x="{middle}" y="{HEIGHT - 3}" text-anchor="middle">how sure it was</text>'
-    return rows + diagonal + marks + title
+    return percent_rows(LEFT, WIDTH - RIGHT, _y) + diagonal + marks + title
 
 
 def _dot(found: dict) -> str:

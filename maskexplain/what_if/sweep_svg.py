@@ -4,6 +4,7 @@ from html import escape
 
 from ..explaining.draw import CLASS_TITLES
 from ..networks.model import CLASSES
+from ..views.percent_rows import percent_rows
 from .changes import SLIDERS, Changes, Slider
 from .sweep import Sweep
 
@@ -66,16 +67,11 @@ def _strip(slider: Slider, sweep: Sweep) -> str:
 
 
 def _axes(slider: Slider) -> str:
-    lines = "".join(
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{_y(v):.1f}" y2="{_y(v):.1f}"/>'
-        f'<text x="{LEFT - 4}" y="{_y(v) + 3:.1f}" text-anchor="end">{v:.0%}</text>'
-        for v in (0, 0.5, 1)
-    )
     between = slider.neutral
     if between in (slider.low, slider.high):
         between = (slider.low + slider.high) // 2
     marks = ((slider.low, "start"), (between, "middle"), (slider.high, "end"))
-    return lines + "".join(
+    return percent_rows(LEFT, WIDTH - RIGHT, _y) + "".join(
         f'<text x="{_x(slider, value):.1f}" y="{_y(0) + 20:.1f}" text-anchor="{anchor}">'
         f"{slider.text(value)}</text>"
         for value, anchor in marks
