@@ -27,9 +27,11 @@ from .finding.photo import NoFaceError, Subjects, find_subjects
 from .measuring.evaluate import evaluate
 from .measuring.explanation_scores import score_explanations
 from .measuring.scenes import evaluate_scenes
+from .measuring.street import answer_scenes
 from .measuring.tables import (
     evaluation_text,
     explanations_markdown,
+    found_answers_text,
     is_measured,
     results_markdown,
     scenes_text,
@@ -44,7 +46,8 @@ from .views.words import listed
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
 FACES = 200  # to compare an exported network on, and to try an imported one with
-SPLIT_HELP = "default: test with a CSV, all without"
+SPLIT_HELP = "default: test with a CSV, all without; for answers on scenes val and test"
+SCENES_HELP = "folder with scenes/ and scenes.csv; with --model: its answers to the faces found"
 
 
 def predict_command(args: argparse.Namespace) -> int:
@@ -106,9 +109,9 @@ def _all_of(
 
 
 def evaluate_command(args: argparse.Namespace) -> int:
-    """Score one version on an image folder of crops, or face finding on scenes."""
+    """Score one version on face crops or on scenes, or face finding on scenes."""
     if args.scenes:
-        return _evaluate_scenes(args)
+        return _answer_scenes(args) if args.model else _evaluate_scenes(args)
     if not args.model or not args.data:
         raise UserError("evaluate needs --model NAME with --data DIR, or --scenes DIR.")
     model = open_model(args.model)
@@ -138,6 +141,16 @@ def _evaluate_explanations(
     if args.store:
         add_results(args.model, {"explanations": scores})
     print(explanations_markdown({model.name: scores}))
+    return 0
+
+
+def _answer_scenes(args: argparse.Namespace) -> int:
+    model = open_model(args.model)
+    bar = partial(tqdm, desc="scenes", unit="picture", leave=False, disable=None)
+    result = answer_scenes(model, args.scenes, args.split, bar)
+    if args.json:
+        write_json(args.json, {"model": model.name, **result.to_dict()})
+    print(found_answers_text(model.name, result))
     return 0
 
 
@@ -240,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     score = commands.add_parser("evaluate", help="score a version, or face finding")
     score.add_argument("--model")
     score.add_argument("--data", type=Path, help="image folder of face crops; no face finding")
-    score.add_argument("--scenes", type=Path, help="folder with scenes/ and scenes.csv")
+    score.add_argument("--scenes", type=Path, help=SCENES_HELP)
     score.add_argument("--explanations", action="store_true", help="score the heatmaps instead")
     score.add_argument(
         "--faces", type=_positive, default=200, help="how many of them (default: 200)"

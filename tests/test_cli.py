@@ -12,7 +12,7 @@ import pytest
 from conftest import noise
 from PIL import Image
 
-from maskexplain import cli
+from maskexplain import cli, crop_face, find_faces, open_model, read_image
 from maskexplain.examples import write_examples
 from maskexplain.explaining.variants import VARIANTS
 from maskexplain.networks.model import CLASSES
@@ -120,6 +120,30 @@ def test_evaluate_scenes_prints_the_figures_and_says_where_goals_are_missed(
         scenes.write_text(f"{header}\none.png,without_mask,{box},test\n")
         assert cli.main(["evaluate", "--scenes", str(tmp_path)]) == code
         assert ("NOT reached" in capsys.readouterr().out) == bool(code)
+
+
+def test_evaluate_answers_the_faces_found_on_scenes(version, portrait, tmp_path, capsys):
+    (tmp_path / "scenes").mkdir()
+    shutil.copy(portrait, tmp_path / "scenes" / "one.png")
+    lines = [
+        "file,class,xmin,ymin,xmax,ymax,split",
+        "one.png,without_mask,175,142,361,328,test",
+        "one.png,with_mask,5,5,60,60,test",  # no face there: not found, so not answered
+        "seen.png,with_mask,5,5,60,60,train",  # no such file: a training picture is not opened
+    ]
+    (tmp_path / "scenes.csv").write_text("\n".join(lines))
+    file = tmp_path / "out.json"
+    arguments = ["--scenes", str(tmp_path), "--model", version, "--json", str(file)]
+    assert cli.main(["evaluate", *arguments]) == 0
+    figures = json.loads(file.read_text())
+    assert (figures["pictures"], figures["boxed"], figures["scores"]["pictures"]) == (1, 2, 1)
+    image = read_image(portrait)
+    answer = open_model(version).predict([crop_face(image, find_faces(image)[0]).image])[0].label
+    right = int(answer == "without_mask")
+    assert figures["scores"]["per_class"]["without_mask"]["right"] == right
+    assert f"({right}/1, " in capsys.readouterr().out
+    assert cli.main(["evaluate", *arguments, "--split", "val"]) == 2
+    assert "split val" in capsys.readouterr().err
 
 
 def test_the_readmes_python_example_runs(portrait, tmp_path, monkeypatch):

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 
+from PIL import Image
+
 from ..dataset.data import Progress, quietly
 from ..dataset.rows import read_rows
 from ..errors import UserError
@@ -190,12 +192,17 @@ def _result(
     )
 
 
-def _found_boxes(scene: Scene) -> tuple[list[Box], float]:
-    """The found boxes of a scene, and the seconds that finding took."""
+def read_scene(scene: Scene) -> Image.Image:
+    """The scene's picture as RGB, in its own size. Raises ScenesError, which names the file."""
     try:
-        image = read_image(scene.file, max_side=None)
+        return read_image(scene.file, max_side=None)
     except ImageError as error:
         raise ScenesError(f"{scene.file} is unreadable ({error}): mend or remove it.") from error
+
+
+def _found_boxes(scene: Scene) -> tuple[list[Box], float]:
+    """The found boxes of a scene, and the seconds that finding took."""
+    image = read_scene(scene)
     start = perf_counter()
     faces = find_faces(image)
     return [face.box for face in faces], perf_counter() - start

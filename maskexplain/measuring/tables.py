@@ -8,6 +8,7 @@ from ..networks.model import CLASSES
 from .evaluate import Evaluation
 from .scenes import GOAL, GOAL_IOU, ScenesResult
 from .statistics import Recall
+from .street import FoundAnswers
 
 SHIFT_TITLES = {
     "unaugmented": "As taken",
@@ -107,6 +108,19 @@ def _confidence_lines(evaluation: Evaluation) -> list[str]:
         f"answers of {sure.threshold:.3f} and more: {sure.answered}/{sure.pictures}, "
         f"{sure.accuracy:.4f} of them right",
     ]
+
+
+def found_answers_text(name: str, result: FoundAnswers) -> str:
+    """A version's answers on scenes as text: recalls with intervals, and how many were found."""
+    scores = result.scores
+    return "\n".join(
+        [
+            f"{name}: balanced accuracy {scores.balanced_accuracy:.4f} on the {scores.pictures} "
+            f"found of {result.boxed} boxed faces of {result.minimum_side} pixels and more in "
+            f"{result.pictures} pictures",
+            *_recall_lines(scores.per_class, digits=3),
+        ]
+    )
 
 
 def scenes_text(result: ScenesResult) -> str:
