@@ -42,6 +42,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--seed", type=int, help="default: the recipe's; paintings stay the same")
     parser.add_argument("--fresh", action="store_true", help="do not resume")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
@@ -55,7 +56,8 @@ def main(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     keep_memory()
     recipe = RECIPES[args.version]
-    recipe = replace(recipe, epochs=args.epochs or recipe.epochs)
+    seed = recipe.seed if args.seed is None else args.seed
+    recipe = replace(recipe, epochs=args.epochs or recipe.epochs, seed=seed)
     folder = args.runs / recipe.name
     pictures = list_pictures(args.data, args.csv or csv_beside(args.data))
     train, val, test = (select(pictures, split) for split in ("train", "val", "test"))
@@ -86,8 +88,8 @@ def _load(recipe: Recipe, pictures: list[Picture], folder: Path, fresh: bool) ->
     cache = folder / "painted.safetensors"
     if fresh:
         cache.unlink(missing_ok=True)
-    paint = recipe.paint or {}
-    return load_mixed(pictures, TRAIN_SIZE, paint, recipe.seed, cache, _bar("decode and paint"))
+    paint, seed = recipe.paint or {}, RECIPES[recipe.name].seed
+    return load_mixed(pictures, TRAIN_SIZE, paint, seed, cache, _bar("decode and paint"))
 
 
 def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:

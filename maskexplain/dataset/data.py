@@ -34,13 +34,17 @@ class DataError(UserError):
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of the data: `label` is its class index, `augmented` marks a made copy."""
+    """One picture of the data: `label` is its class index, `augmented` marks a made copy.
+
+    `source`: which collection it comes from, as the CSV tells; empty where it does not.
+    """
 
     file: Path
     label: int
     split: str
     group: str
     augmented: bool
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _picture(folder: Path, csv_file: Path, row: dict[str, str]) -> Picture:
             f"{csv_file} names {row['file']}, which {folder} does not hold: match both."
         )
     label, augmented = CLASSES.index(row["class"]), row["augmented"] == "1"
-    return Picture(file, label, row["split"], row["group"], augmented)
+    return Picture(file, label, row["split"], row["group"], augmented, row.get("source") or "")
 
 
 def _check_groups(pictures: Sequence[Picture], csv_file: Path) -> None:
