@@ -2,13 +2,15 @@
 
 Trains v3's recipe shortened, whole and with each ingredient left out once, and scores every
 network on the val split (never on test). Every finished run is kept in --out and skipped by the
-next start; an interrupted one goes on. Prints a Markdown table of balanced accuracies.
+next start; an interrupted one goes on. Prints a Markdown table: balanced accuracies, with --scenes
+also on faces found on street photos, and, of Grad-CAM, heat for area on nose and mouth and the
+share of faces on which blurring by heat beats random orders.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +25,21 @@ from maskexplain.dataset.data import (
     fingerprint,
     list_pictures,
     load_pixels,
+    read_crop,
     select,
 )
 from maskexplain.errors import UserError
+from maskexplain.explaining.faithfulness import curves
+from maskexplain.explaining.regions import face_regions, heat_in
+from maskexplain.explaining.report import explain_ways
+from maskexplain.explaining.variants import VARIANTS
 from maskexplain.files import write_json
+from maskexplain.finding.faces import find_faces
 from maskexplain.measuring.evaluate import Evaluation, evaluate
+from maskexplain.measuring.explanation_scores import sample_faces
+from maskexplain.measuring.street import answer_scenes
 from maskexplain.memory import keep_memory
+from maskexplain.networks.answer import MaskModel
 from maskexplain.training.loop import fit, resume, start
 from maskexplain.training.mix import load_mixed
 from maskexplain.training.recipes import AUGMENTS, RECIPES, TRAIN_SIZE, Recipe
@@ -41,23 +52,37 @@ COPIES = "the data's own copies used"
 
 def _without_paintings(recipe: Recipe) -> Recipe:
     """Real faces only, as many a class as before."""
-    instead = {"right": "real/with_mask"}
-    mix: dict[str, int] = {}
-    for name, count in recipe.mix.items():
-        kind, _, position = name.partition("/")
-        real = instead.get(position, "real/mask_weared_incorrect") if kind == "painted" else name
-        mix[real] = mix.get(real, 0) + count
-    return replace(recipe, mix=mix, paint={})
+
+    def real(name: str) -> str:
+        kind, what, *_ = name.split("/")
+        worn = "with_mask" if what == "right" else "mask_weared_incorrect"
+        return f"real/{worn}" if kind == "painted" else name
+
+    return replace(recipe, mix=_renamed(recipe.mix, real), paint={})
+
+
+def _without_sources(recipe: Recipe) -> Recipe:
+    """Every class and position drawn evenly, wherever its faces come from."""
+    return replace(recipe, mix=_renamed(recipe.mix, lambda name: "/".join(name.split("/")[:2])))
+
+
+def _renamed(mix: Mapping[str, int], rename: Callable[[str], str]) -> dict[str, int]:
+    """The mix with other names; what then has the same one is added up."""
+    counts: dict[str, int] = {}
+    for name, count in mix.items():
+        counts[rename(name)] = counts.get(rename(name), 0) + count
+    return counts
 
 
 def _without_step(step: str, recipe: Recipe) -> Recipe:
     return replace(recipe, augment=f"vary without {step}")
 
 
-VARIANTS: dict[str, Change] = {
+LEFT_OUT: dict[str, Change] = {
     "everything": lambda recipe: recipe,
     "no ImageNet start": lambda recipe: replace(recipe, start=None),
     "no painted masks": _without_paintings,
+    "no share of street faces": _without_sources,
     COPIES: lambda recipe: recipe,
     **{f"no {step}": partial(_without_step, step) for step in STEPS},
     "constant learning rate": lambda recipe: replace(recipe, warm_up=None),
@@ -67,6 +92,8 @@ VARIANTS: dict[str, Change] = {
     "no hidden middles": lambda recipe: replace(recipe, hide=0.0),
 }
 COLUMNS = ("unaugmented", "dark_35", "gray", "blurred", "jpeg_20", "turned_15", "painted")
+COLUMNS += ("street", "nose_mouth", "deletion")
+FACES = 60  # that are explained
 
 
 def run(variant: str, seed: int, args: argparse.Namespace, pictures: Sequence[Picture]) -> dict:
@@ -75,12 +102,16 @@ def run(variant: str, seed: int, args: argparse.Namespace, pictures: Sequence[Pi
     result = folder / "result.json"
     if result.is_file():
         return json.loads(result.read_text(encoding="utf-8"))
-    recipe = VARIANTS[variant](shortened(seed, args.epochs, args.share))
+    recipe = LEFT_OUT[variant](shortened(seed, args.epochs, args.share))
     train, val = select(pictures, "train"), _unaugmented(select(pictures, "val"))
     if variant == COPIES:
         train = [replace(p, augmented=False) for p in train]
     network = _train(recipe, train, val, folder, args.out / "painted.safetensors")
     scores = _row(evaluate(network, val))
+    model = MaskModel(variant, network, {}, torch.device("cpu"))
+    scores |= _looks(model, val)
+    if args.scenes:
+        scores["street"] = answer_scenes(model, args.scenes, "val").scores.balanced_accuracy
     write_json(result, scores)
     return scores
 
@@ -122,16 +153,36 @@ def _row(evaluation: Evaluation) -> dict[str, float]:
     return {**shifts, "painted": evaluation.painted.scores.balanced_accuracy}
 
 
+def _looks(model: MaskModel, pictures: Sequence[Picture]) -> dict[str, float | None]:
+    """Whether Grad-CAM lies on nose and mouth (heat for area), and tells what matters there.
+
+    `deletion`: the share of faces on which blurring by heat beats the mean of random orders.
+    """
+    ratios, beaten = [], []
+    for picture in sample_faces(pictures, FACES):
+        crop = read_crop(picture.file)
+        explained = explain_ways(model, crop, [VARIANTS["grad_cam"]])
+        beaten.append(curves(model, crop, explained)[0].beats_random)
+        found = find_faces(crop)
+        regions = face_regions(found[0].landmarks, crop.size) if found else None
+        if regions and not explained[0].empty:
+            ratios.append(heat_in(explained[0].heatmap, regions["nose"] | regions["mouth"]).ratio)
+    return {"nose_mouth": mean(ratios) if ratios else None, "deletion": mean(beaten)}
+
+
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
     """Means over the seeds as Markdown, with half of the range where there are several."""
-    lines = [["Left out", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
+    columns = [c for c in COLUMNS if all(c in run for runs in rows.values() for run in runs)]
+    lines = [["Left out", *columns], ["---"] * (len(columns) + 1)]
     lines += [
-        [name, *(_cell([r[c] for r in runs]) for c in COLUMNS)] for name, runs in rows.items()
+        [name, *(_cell([r[c] for r in runs]) for c in columns)] for name, runs in rows.items()
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(values: list[float]) -> str:
+def _cell(values: list[float | None]) -> str:
+    if None in values:
+        return "–"
     spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
     return f"{mean(values):.3f}{spread}"
 
@@ -140,11 +191,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is not finished and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="image folder, its CSV beside")
+    parser.add_argument("--scenes", type=Path, help="folder with scenes/ and scenes.csv")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--share", type=float, default=0.5, help="of an epoch's pictures")
     parser.add_argument("--seeds", type=int, nargs="+", default=[3])
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--only", nargs="+", choices=LEFT_OUT, default=list(LEFT_OUT))
     args = parser.parse_args(arguments)
     keep_memory()
     for step in STEPS:

@@ -14,7 +14,7 @@ def test_every_variant_changes_one_thing():
     whole = ablation.shortened(3, epochs=2, share=0.5)
     size = sum(whole.mix.values())
     assert size == pytest.approx(sum(RECIPES["v3"].mix.values()) / 2, abs=5)
-    changed = {name: change(whole) for name, change in ablation.VARIANTS.items()}
+    changed = {name: change(whole) for name, change in ablation.LEFT_OUT.items()}
     alike = [name for name, recipe in changed.items() if recipe == whole]
     assert alike == ["everything", ablation.COPIES]  # the latter changes the pictures
     assert all(sum(r.mix.values()) == size for r in changed.values())
@@ -47,6 +47,6 @@ def test_no_split_but_val_is_scored(toy_folder, tmp_path, monkeypatch):
     real = ablation.evaluate
     monkeypatch.setattr(ablation, "evaluate", lambda n, p: seen.extend(p) or real(n, p))
     pictures = list_pictures(toy_folder, csv_beside(toy_folder))
-    args = argparse.Namespace(out=tmp_path, epochs=1, share=1.0)
+    args = argparse.Namespace(out=tmp_path, epochs=1, share=1.0, scenes=None)
     ablation.run("everything", 1, args, pictures)
     assert {p.split for p in seen} == {"val"}

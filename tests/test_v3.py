@@ -128,14 +128,18 @@ def recipe(monkeypatch):
 
 
 def toy() -> mix.Mixed:
-    """16 x 16 pictures that differ by colour: eight of each of two classes, six painted."""
+    """16 x 16 pictures that differ by colour: eight of each of two classes, six painted.
+
+    The last two are from the street.
+    """
     torch.manual_seed(0)
     labels = torch.tensor([WITH] * 8 + [WITHOUT] * 8)
     real = Pixels(_coloured(labels), labels)
     worn = torch.full((6,), INCORRECT)
     groups = ("g0",) * 5 + ("g1",)
     faces = PaintedFaces(_coloured(worn), worn, ("nose_out",) * 6, groups, _middles(6))
-    return join(real, _middles(16), [f"g{n // 2}" for n in range(16)], faces)
+    places = [(f"g{n // 2}", "street" if n > 13 else "") for n in range(16)]
+    return join(real, _middles(16), places, faces)
 
 
 def _middles(count: int) -> torch.Tensor:
@@ -294,6 +298,13 @@ def test_an_epoch_holds_what_the_mix_says():
     rows = draw_epoch(data, asked)
     assert torch.bincount(data.labels[rows], minlength=3).tolist() == [40, 5, 0]
     assert len(rows[data.labels[rows] == WITH].unique()) == 5, "no picture comes twice"
+
+
+def test_a_source_can_be_drawn_on_its_own():
+    data = toy()
+    street, untold = ({f"real/without_mask/{source}": 40} for source in ("street", "studio"))
+    assert set(draw_epoch(data, street).tolist()) == {14, 15}
+    assert set(draw_epoch(data, untold).tolist()) == set(range(8, 16)), "the whole class instead"
 
 
 def test_a_face_counts_once_however_many_pictures_show_it():

@@ -1,7 +1,7 @@
 """Which pictures an epoch sees: so many of each pool, drawn evenly over the pool's faces."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Mixed(Pixels):
-    """Training pixels and their pools: `real/CLASS` and `painted/POSITION`.
+    """Training pixels and their pools: `real/CLASS`, `real/CLASS/SOURCE`, `painted/POSITION`.
 
     `middles`: where each face's middle lies, uint8 N x 1 x 32 x 32.
     """
@@ -41,12 +41,19 @@ class Mixed(Pixels):
 def draw_epoch(data: Mixed, mix: Mapping[str, int]) -> torch.Tensor:
     """Rows for one epoch in random order: `mix` says how many of each pool.
 
-    Faces (groups) are drawn with equal chances however many pictures show them; no picture comes
-    twice unless more are asked for than the pool has. Pools that are not there are left out.
+    Faces (groups) are drawn with equal chances however many pictures show them; no picture of a
+    pool comes twice unless more are asked for than the pool has. Where the data do not tell their
+    sources, the whole class stands for one; other pools that are not there are left out.
     """
-    chosen = [_draw(data.pools[name], count) for name, count in mix.items() if name in data.pools]
+    pools = {name: data.pools.get(name) or data.pools.get(_whole(name)) for name in mix}
+    chosen = [_draw(pool, mix[name]) for name, pool in pools.items() if pool]
     rows = torch.cat(chosen)
     return rows[torch.randperm(len(rows))]
+
+
+def _whole(name: str) -> str:
+    """The class's pool of a source's pool."""
+    return "/".join(name.split("/")[:2])
 
 
 def _draw(pool: Pool, count: int) -> torch.Tensor:
@@ -76,24 +83,41 @@ def load_mixed(
         painted = paint_faces(bare, size, paint, seed, varied=True, progress=progress)
         _write(cache, key, painted)
     pixels, middles = load_pixels(real, size, progress), find_middles(real, progress)
-    return join(pixels, middles, [p.group for p in real], painted)
+    faces = [(p.group, p.source) for p in real]
+    return join(pixels, middles, faces, painted)
 
 
 def join(
-    real: Pixels, middles: torch.Tensor, groups: Sequence[str], painted: PaintedFaces
+    real: Pixels,
+    middles: torch.Tensor,
+    faces: Sequence[tuple[str, str]],
+    painted: PaintedFaces,
 ) -> Mixed:
-    """Real faces (with their middles and groups) and painted ones as one set with its pools."""
-    names = [f"real/{CLASSES[label]}" for label in real.labels.tolist()]
-    names += [f"painted/{position}" for position in painted.positions]
-    numbers = {group: n for n, group in enumerate(dict.fromkeys([*groups, *painted.groups]))}
-    group = torch.tensor([numbers[g] for g in (*groups, *painted.groups)])
-    pools = {}
-    for name in dict.fromkeys(names):
-        rows = torch.tensor([row for row, other in enumerate(names) if other == name])
-        pools[name] = Pool(rows, group[rows])
+    """Real faces and painted ones as one set with its pools.
+
+    `faces`: group and source of each real face; `middles`: theirs too.
+    """
+    groups = [*(group for group, _ in faces), *painted.groups]
+    numbers = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    group = torch.tensor([numbers[g] for g in groups])
+    rows: dict[str, list[int]] = {}
+    for row, names in enumerate(_names(real, faces, painted)):
+        for name in names:
+            rows.setdefault(name, []).append(row)
+    pools = {name: Pool(torch.tensor(of), group[of]) for name, of in rows.items()}
     pixels = torch.cat([real.pixels, painted.pixels])
     labels = torch.cat([real.labels, painted.labels])
     return Mixed(pixels, labels, pools, torch.cat([middles, painted.middles]))
+
+
+def _names(
+    real: Pixels, faces: Sequence[tuple[str, str]], painted: PaintedFaces
+) -> Iterator[list[str]]:
+    """The pools that each row is in."""
+    for label, (_, source) in zip(real.labels.tolist(), faces, strict=True):
+        name = f"real/{CLASSES[label]}"
+        yield [name, f"{name}/{source}"] if source else [name]
+    yield from ([f"painted/{position}"] for position in painted.positions)
 
 
 def _write(cache: Path, key: str, painted: PaintedFaces) -> None:
