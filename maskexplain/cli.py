@@ -150,6 +150,8 @@ def _answer_scenes(args: argparse.Namespace) -> int:
     result = answer_scenes(model, args.scenes, args.split, bar)
     if args.json:
         write_json(args.json, {"model": model.name, **result.to_dict()})
+    if args.store:
+        add_results(args.model, {"street": result.to_dict()})
     print(found_answers_text(model.name, result))
     return 0
 

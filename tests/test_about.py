@@ -51,6 +51,20 @@ def test_the_worst_shift_comes_first():
     assert sentences[-1].endswith("“Mask worn” called “Mask worn incorrectly”, 5 of 10 times.")
 
 
+def test_street_faces_are_named_where_they_are_missed():
+    counts = [[9, 1, 0], [0, 10, 0], [0, 0, 10]]
+    results = {"shifts": {"unaugmented": {"balanced_accuracy": 1.0}}, "per_class": {}}
+    missed, nearly, none = (
+        {"right": right, "total": total, "recall": right / max(1, total)}
+        for right, total in ((40, 69), (68, 69), (0, 0))
+    )
+    recalls = dict(zip(CLASSES, (none, nearly, missed), strict=True))
+    street = {"scores": {"balanced_accuracy": 0.8, "per_class": recalls}}
+    sentences = known_failures({**results, "confusion_matrix": counts, "street": street})
+    wanted = "Faces found on street photos, “No mask”: only 40 of 69 are recognised."
+    assert [s for s in sentences if "street" in s] == [wanted]
+
+
 def test_without_mistakes_there_is_no_commonest_one():
     counts = [[10, 0, 0], [0, 10, 0], [0, 0, 10]]
     score = {"pictures": 30, "balanced_accuracy": 1.0, "confusion_matrix": counts}

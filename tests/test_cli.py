@@ -133,7 +133,7 @@ def test_evaluate_answers_the_faces_found_on_scenes(version, portrait, tmp_path,
     ]
     (tmp_path / "scenes.csv").write_text("\n".join(lines))
     file = tmp_path / "out.json"
-    arguments = ["--scenes", str(tmp_path), "--model", version, "--json", str(file)]
+    arguments = ["--scenes", str(tmp_path), "--model", version, "--json", str(file), "--store"]
     assert cli.main(["evaluate", *arguments]) == 0
     figures = json.loads(file.read_text())
     assert (figures["pictures"], figures["boxed"], figures["scores"]["pictures"]) == (1, 2, 1)
@@ -142,6 +142,8 @@ def test_evaluate_answers_the_faces_found_on_scenes(version, portrait, tmp_path,
     right = int(answer == "without_mask")
     assert figures["scores"]["per_class"]["without_mask"]["right"] == right
     assert f"({right}/1, " in capsys.readouterr().out
+    stored = json.loads(Path(version).with_suffix(".json").read_text())["street"]
+    assert stored == {name: figures[name] for name in stored}
     assert cli.main(["evaluate", *arguments, "--split", "val"]) == 2
     assert "split val" in capsys.readouterr().err
 

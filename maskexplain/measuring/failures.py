@@ -22,7 +22,8 @@ def known_failures(results: dict) -> list[str]:
     ]
     costly.sort(key=lambda item: item[1]["balanced_accuracy"])
     sentences = [_shift_sentence(key, score, as_taken) for key, score in costly]
-    return [*sentences, *_painted(results), *_commonest(results["confusion_matrix"])]
+    commonest = _commonest(results["confusion_matrix"])
+    return [*sentences, *_painted(results), *_street(results), *commonest]
 
 
 def _shift_sentence(key: str, score: dict, as_taken: float) -> str:
@@ -46,6 +47,17 @@ def _painted(results: dict) -> list[str]:
         f"{found['total']} are recognised."
         for key, found in positions.items()
         if found["recall"] < 1 - LOST
+    ]
+
+
+def _street(results: dict) -> list[str]:
+    """Faces found on street photos: the classes that are taken for another one."""
+    recalls = results.get("street", {}).get("scores", {}).get("per_class", {})
+    return [
+        f"Faces found on street photos, “{CLASS_TITLES[name]}”: only {found['right']} of "
+        f"{found['total']} are recognised."
+        for name, found in recalls.items()
+        if found["total"] and found["recall"] < 1 - LOST
     ]
 
 

@@ -41,6 +41,7 @@ def results_markdown(versions: Mapping[str, dict]) -> str:
         rows.append([f"{title}, un-augmented faces", *cells])
     painted = (_part(r, "painted", "balanced_accuracy") for r in results)
     rows.append(["Masks painted on bare faces", *painted])
+    rows.append(["Faces found on street photos", *map(found_on_street, results)])
     errors = (_part(r, "calibration", "error") for r in results)
     rows.append(["Expected calibration error", *errors])
     rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
@@ -55,6 +56,11 @@ def shifted(result: dict, shift: str) -> str:
     """The balanced accuracy under a shift; a dash for a version that was measured without it."""
     score = result["shifts"].get(shift)
     return f"{score['balanced_accuracy']:.3f}" if score else "–"
+
+
+def found_on_street(result: dict) -> str:
+    """The balanced accuracy on faces found on street photos; a dash where it was not measured."""
+    return f"{result['street']['scores']['balanced_accuracy']:.3f}" if "street" in result else "–"
 
 
 def _recall(recall: dict) -> str:
