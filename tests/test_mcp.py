@@ -4,6 +4,7 @@ import ast
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mcp import ClientSession
@@ -33,7 +34,9 @@ def session(served, work: Callable[[ClientSession], Awaitable]):
             await client.initialize()
             return await work(client)
 
-    return asyncio.run(run())
+    # The browser tests' event loop may still run in this thread.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, run()).result()
 
 
 def call(served, tool: str, **arguments) -> CallToolResult:
