@@ -42,7 +42,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
-    parser.add_argument("--seed", type=int, help="default: the recipe's; paintings stay the same")
+    parser.add_argument("--seed", type=int, help="default: the recipe's; give it its own --runs")
     parser.add_argument("--fresh", action="store_true", help="do not resume")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
@@ -52,6 +52,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(args: argparse.Namespace) -> None:
     if args.epochs is not None and args.epochs < 1:
         raise UserError("--epochs must be 1 or more.")
+    if args.seed is not None and not 0 <= args.seed < 2**32:
+        raise UserError("--seed must be a whole number from 0 to 4294967295.")
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_memory()
@@ -88,6 +90,7 @@ def _load(recipe: Recipe, pictures: list[Picture], folder: Path, fresh: bool) ->
     cache = folder / "painted.safetensors"
     if fresh:
         cache.unlink(missing_ok=True)
+    # Other seeds train on the same paintings: their spread is the training's.
     paint, seed = recipe.paint or {}, RECIPES[recipe.name].seed
     return load_mixed(pictures, TRAIN_SIZE, paint, seed, cache, _bar("decode and paint"))
 

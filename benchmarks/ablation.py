@@ -91,8 +91,10 @@ LEFT_OUT: dict[str, Change] = {
     "no focus on the middle": lambda recipe: replace(recipe, focus=0.0, hide=0.0),
     "no hidden middles": lambda recipe: replace(recipe, hide=0.0),
 }
-COLUMNS = ("unaugmented", "dark_35", "gray", "blurred", "jpeg_20", "turned_15", "painted")
-COLUMNS += ("street", "nose_mouth", "deletion")
+COLUMNS = (
+    *("unaugmented", "dark_35", "gray", "blurred", "jpeg_20", "turned_15", "painted"),
+    *("street", "nose_mouth", "deletion"),
+)
 FACES = 60  # that are explained
 
 
@@ -100,9 +102,9 @@ def run(variant: str, seed: int, args: argparse.Namespace, pictures: Sequence[Pi
     """Train and score one variant, or read its result where it is finished."""
     folder = args.out / f"{variant.replace(' ', '_')}.{seed}"
     result = folder / "result.json"
-    if result.is_file():
-        return json.loads(result.read_text(encoding="utf-8"))
     recipe = LEFT_OUT[variant](shortened(seed, args.epochs, args.share))
+    if result.is_file():
+        return _finished(result, recipe)
     train, val = select(pictures, "train"), _unaugmented(select(pictures, "val"))
     if variant == COPIES:
         train = [replace(p, augmented=False) for p in train]
@@ -111,9 +113,16 @@ def run(variant: str, seed: int, args: argparse.Namespace, pictures: Sequence[Pi
     model = MaskModel(variant, network, {}, torch.device("cpu"))
     scores |= _looks(model, val)
     if args.scenes:
-        scores["street"] = answer_scenes(model, args.scenes, "val").scores.balanced_accuracy
-    write_json(result, scores)
+        scores["street"] = answer_scenes(model, args.scenes, ("val",)).scores.balanced_accuracy
+    write_json(result, {"recipe": recipe.to_dict(), "scores": scores})
     return scores
+
+
+def _finished(result: Path, recipe: Recipe) -> dict:
+    stored = json.loads(result.read_text(encoding="utf-8"))
+    if stored["recipe"] != json.loads(json.dumps(recipe.to_dict())):
+        raise UserError(f"{result} is of another recipe: give another --out, or remove it.")
+    return stored["scores"]
 
 
 def _unaugmented(pictures: Sequence[Picture]) -> list[Picture]:
@@ -172,15 +181,15 @@ def _looks(model: MaskModel, pictures: Sequence[Picture]) -> dict[str, float | N
 
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
     """Means over the seeds as Markdown, with half of the range where there are several."""
-    columns = [c for c in COLUMNS if all(c in run for runs in rows.values() for run in runs)]
-    lines = [["Left out", *columns], ["---"] * (len(columns) + 1)]
+    lines = [["Left out", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
     lines += [
-        [name, *(_cell([r[c] for r in runs]) for c in columns)] for name, runs in rows.items()
+        [name, *(_cell([r.get(c) for r in runs]) for c in COLUMNS)] for name, runs in rows.items()
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cell(values: list[float | None]) -> str:
+    """A dash where something was not measured: no --scenes, no face found."""
     if None in values:
         return "–"
     spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""

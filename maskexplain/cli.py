@@ -27,7 +27,7 @@ from .finding.photo import NoFaceError, Subjects, find_subjects
 from .measuring.evaluate import evaluate
 from .measuring.explanation_scores import score_explanations
 from .measuring.scenes import evaluate_scenes
-from .measuring.street import answer_scenes
+from .measuring.street import HELD_OUT, answer_scenes
 from .measuring.tables import (
     evaluation_text,
     explanations_markdown,
@@ -110,10 +110,10 @@ def _all_of(
 
 def evaluate_command(args: argparse.Namespace) -> int:
     """Score one version on face crops or on scenes, or face finding on scenes."""
+    if bool(args.scenes) == bool(args.data) or (args.data and not args.model):
+        raise UserError("evaluate needs --model NAME with --data DIR, or --scenes DIR.")
     if args.scenes:
         return _answer_scenes(args) if args.model else _evaluate_scenes(args)
-    if not args.model or not args.data:
-        raise UserError("evaluate needs --model NAME with --data DIR, or --scenes DIR.")
     model = open_model(args.model)
     csv_file = args.csv or csv_beside(args.data)
     # Without a CSV the pictures are somebody's own test set: all of them count.
@@ -145,9 +145,14 @@ def _evaluate_explanations(
 
 
 def _answer_scenes(args: argparse.Namespace) -> int:
+    if args.explanations:
+        raise UserError("--explanations needs face crops: give --data in place of --scenes.")
+    if args.store and args.split:
+        raise UserError("--store keeps the answers to val and test: leave out --split, or --store.")
     model = open_model(args.model)
     bar = partial(tqdm, desc="scenes", unit="picture", leave=False, disable=None)
-    result = answer_scenes(model, args.scenes, args.split, bar)
+    splits = (args.split,) if args.split else HELD_OUT
+    result = answer_scenes(model, args.scenes, splits, bar)
     if args.json:
         write_json(args.json, {"model": model.name, **result.to_dict()})
     if args.store:
@@ -158,6 +163,8 @@ def _answer_scenes(args: argparse.Namespace) -> int:
 
 def _evaluate_scenes(args: argparse.Namespace) -> int:
     bar = partial(tqdm, desc="scenes", unit="picture", leave=False, disable=None)
+    if args.store or args.explanations:
+        raise UserError("--store and --explanations are about a version: name one with --model.")
     result = evaluate_scenes(args.scenes, split=args.split or "all", progress=bar)
     if args.json:
         write_json(args.json, result.to_dict())

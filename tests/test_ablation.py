@@ -7,6 +7,7 @@ from conftest import TinyCNN
 
 from benchmarks import ablation
 from maskexplain.dataset.data import csv_beside, list_pictures
+from maskexplain.errors import UserError
 from maskexplain.training.recipes import RECIPES
 
 
@@ -39,6 +40,17 @@ def test_finished_runs_are_kept_and_printed(toy_folder, tmp_path, monkeypatch, c
     assert {val for *_, val in trained} == {9}, "val keeps its un-augmented pictures alone"
     ablation.main(args)
     assert len(trained) == 4
+    with pytest.raises(UserError, match="another recipe: give another --out"):
+        ablation.main([*args, "--epochs", "5"])
+
+
+def test_what_was_not_measured_is_a_dash():
+    whole = dict.fromkeys(ablation.COLUMNS, 0.5)
+    rows = {"everything": [whole], "no light": [{**whole, "nose_mouth": None}, {"gray": 0.25}]}
+    *_, first, second = ablation.table(rows).splitlines()
+    assert first == "| everything" + " | 0.500" * len(ablation.COLUMNS) + " |"
+    assert second.count("–") == len(ablation.COLUMNS) - 1 and "0.375 ± 0.125" not in first
+    assert ablation.table({"x": [whole, {**whole, "gray": 0.25}]}).count("0.375 ± 0.125") == 1
 
 
 def test_no_split_but_val_is_scored(toy_folder, tmp_path, monkeypatch):
@@ -46,6 +58,8 @@ def test_no_split_but_val_is_scored(toy_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(ablation, "_train", lambda *args: TinyCNN())
     real = ablation.evaluate
     monkeypatch.setattr(ablation, "evaluate", lambda n, p: seen.extend(p) or real(n, p))
+    sample = ablation.sample_faces
+    monkeypatch.setattr(ablation, "sample_faces", lambda p, n: seen.extend(p) or sample(p, n))
     pictures = list_pictures(toy_folder, csv_beside(toy_folder))
     args = argparse.Namespace(out=tmp_path, epochs=1, share=1.0, scenes=None)
     ablation.run("everything", 1, args, pictures)

@@ -133,8 +133,8 @@ def test_evaluate_answers_the_faces_found_on_scenes(version, portrait, tmp_path,
     ]
     (tmp_path / "scenes.csv").write_text("\n".join(lines))
     file = tmp_path / "out.json"
-    arguments = ["--scenes", str(tmp_path), "--model", version, "--json", str(file), "--store"]
-    assert cli.main(["evaluate", *arguments]) == 0
+    arguments = ["--scenes", str(tmp_path), "--model", version]
+    assert cli.main(["evaluate", *arguments, "--json", str(file), "--store"]) == 0
     figures = json.loads(file.read_text())
     assert (figures["pictures"], figures["boxed"], figures["scores"]["pictures"]) == (1, 2, 1)
     image = read_image(portrait)
@@ -180,6 +180,16 @@ def test_bad_input_is_one_line_and_exit_code_2(version, toy_folder, tmp_path, ca
         (["evaluate", "--data", str(tmp_path / "x"), "--model", version], "There is no folder"),
         (["evaluate", "--model", version], "evaluate needs --model NAME with --data DIR"),
         (["evaluate", "--scenes", str(tmp_path)], "scenes"),
+        (
+            ["evaluate", "--scenes", str(tmp_path), *toy],
+            "evaluate needs --model NAME with --data DIR",
+        ),
+        (["evaluate", "--scenes", str(tmp_path), "--store"], "about a version"),
+        (["evaluate", "--scenes", "x", "--model", version, "--explanations"], "needs face crops"),
+        (
+            ["evaluate", "--scenes", "x", "--model", version, "--split", "train", "--store"],
+            "leave out --split",
+        ),
         (["results", "--model", version], "tiny was never measured: "),
     ]:
         assert cli.main(arguments) == 2

@@ -89,18 +89,19 @@ class ScenesResult:
 # --- reading
 
 
-def list_scenes(folder: str | Path, split: str = "all") -> list[Scene]:
+def list_scenes(folder: str | Path, *splits: str) -> list[Scene]:
     """The scenes that `folder`/scenes.csv lists, their pictures being in `folder`/scenes.
 
-    `split` takes those of train, val or test only. Raises ScenesError.
+    `splits`: train, val, test; none, or "all", takes every scene. Raises ScenesError.
     """
     folder = Path(folder)
     scenes: dict[str, list[dict[str, str]]] = {}
     for row in _rows(folder):
-        if split in ("all", row["split"]):
+        if not splits or {"all", row["split"]} & set(splits):
             scenes.setdefault(row["file"], []).append(row)
     if not scenes:
-        raise ScenesError(f"{folder / 'scenes.csv'} lists no picture of the split {split}.")
+        wanted = " or ".join(splits)
+        raise ScenesError(f"{folder / 'scenes.csv'} lists no picture of the split {wanted}.")
     return [_scene(folder / "scenes" / name, rows) for name, rows in scenes.items()]
 
 

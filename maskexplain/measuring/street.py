@@ -12,7 +12,7 @@ from ..finding.crops import crop_face
 from ..finding.faces import find_faces
 from ..networks.answer import MaskModel
 from ..networks.model import CLASSES
-from .scenes import Scene, ScenesError, list_scenes, match_boxes, read_scene
+from .scenes import Scene, list_scenes, match_boxes, read_scene
 from .statistics import Scores, score
 
 MINIMUM_SIDE = 24  # pixels; on smaller faces a person can hardly tell how a mask is worn
@@ -23,6 +23,7 @@ HELD_OUT = ("val", "test")
 class FoundAnswers:
     """One version's answers to the found faces among `boxed` of `minimum_side` pixels and more."""
 
+    splits: tuple[str, ...]
     pictures: int
     minimum_side: int
     boxed: int
@@ -33,14 +34,17 @@ class FoundAnswers:
 
 
 def answer_scenes(
-    model: MaskModel, folder: str | Path, split: str | None = None, progress: Progress = quietly
+    model: MaskModel,
+    folder: str | Path,
+    splits: Sequence[str] = HELD_OUT,
+    progress: Progress = quietly,
 ) -> FoundAnswers:
-    """Answer the found faces of the scenes in `folder`, as the page would cut them.
+    """Answer the found faces of the scenes in `folder`, cut out as the page cuts them.
 
-    A found face has the class of the boxed one that it overlaps by IoU .5 or more. `split`: None
-    takes val and test, since a version was trained on faces of train. Raises ScenesError.
+    A found face has the class of the boxed one that it overlaps by IoU .5 or more. By default
+    val and test, since a version was trained on faces of train. Raises ScenesError.
     """
-    scenes = _of(list_scenes(folder), (split,) if split else HELD_OUT, folder)
+    scenes = list_scenes(folder, *splits)
     labels, answers = [], []
     for scene in progress(scenes):
         pairs = list(_found(scene))
@@ -50,15 +54,7 @@ def answer_scenes(
     indices = (
         torch.tensor([CLASSES.index(n) for n in names]).long() for names in (labels, answers)
     )
-    return FoundAnswers(len(scenes), MINIMUM_SIDE, boxed, score(*indices))
-
-
-def _of(scenes: Sequence[Scene], splits: Sequence[str], folder: str | Path) -> list[Scene]:
-    chosen = [s for s in scenes if s.split in splits or "all" in splits]
-    if not chosen:
-        listed = " or ".join(splits)
-        raise ScenesError(f"{Path(folder) / 'scenes.csv'} lists no picture of the split {listed}.")
-    return chosen
+    return FoundAnswers(tuple(splits), len(scenes), MINIMUM_SIDE, boxed, score(*indices))
 
 
 def _found(scene: Scene) -> Iterator[tuple[str, Image.Image]]:

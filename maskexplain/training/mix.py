@@ -42,8 +42,8 @@ def draw_epoch(data: Mixed, mix: Mapping[str, int]) -> torch.Tensor:
     """Rows for one epoch in random order: `mix` says how many of each pool.
 
     Faces (groups) are drawn with equal chances however many pictures show them; no picture of a
-    pool comes twice unless more are asked for than the pool has. Where the data do not tell their
-    sources, the whole class stands for one; other pools that are not there are left out.
+    pool comes twice unless more are asked for than the pool has. The whole class stands for a
+    source of which it has no picture; other pools that are not there are left out.
     """
     pools = {name: data.pools.get(name) or data.pools.get(_whole(name)) for name in mix}
     chosen = [_draw(pool, mix[name]) for name, pool in pools.items() if pool]
