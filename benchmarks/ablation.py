@@ -30,18 +30,22 @@ from maskexplain.dataset.data import (
 )
 from maskexplain.errors import UserError
 from maskexplain.explaining.faithfulness import curves
-from maskexplain.explaining.regions import face_regions, heat_in
 from maskexplain.explaining.report import explain_ways
 from maskexplain.explaining.variants import VARIANTS
 from maskexplain.files import write_json
-from maskexplain.finding.faces import find_faces
 from maskexplain.measuring.evaluate import Evaluation, evaluate
-from maskexplain.measuring.explanation_scores import sample_faces
+from maskexplain.measuring.explanation_scores import (
+    find_landmarks,
+    heat_ratio,
+    mean_known,
+    nose_and_mouth,
+    sample_faces,
+)
 from maskexplain.measuring.street import answer_scenes
 from maskexplain.memory import keep_memory
 from maskexplain.networks.answer import MaskModel
 from maskexplain.training.loop import fit, resume, start
-from maskexplain.training.mix import load_mixed
+from maskexplain.training.mix import load_mixed, whole_pool
 from maskexplain.training.recipes import AUGMENTS, RECIPES, TRAIN_SIZE, Recipe
 from maskexplain.training.vary import vary
 
@@ -63,7 +67,7 @@ def _without_paintings(recipe: Recipe) -> Recipe:
 
 def _without_sources(recipe: Recipe) -> Recipe:
     """Every class and position drawn evenly, wherever its faces come from."""
-    return replace(recipe, mix=_renamed(recipe.mix, lambda name: "/".join(name.split("/")[:2])))
+    return replace(recipe, mix=_renamed(recipe.mix, whole_pool))
 
 
 def _renamed(mix: Mapping[str, int], rename: Callable[[str], str]) -> dict[str, int]:
@@ -172,11 +176,9 @@ def _looks(model: MaskModel, pictures: Sequence[Picture]) -> dict[str, float | N
         crop = read_crop(picture.file)
         explained = explain_ways(model, crop, [VARIANTS["grad_cam"]])
         beaten.append(curves(model, crop, explained)[0].beats_random)
-        found = find_faces(crop)
-        regions = face_regions(found[0].landmarks, crop.size) if found else None
-        if regions and not explained[0].empty:
-            ratios.append(heat_in(explained[0].heatmap, regions["nose"] | regions["mouth"]).ratio)
-    return {"nose_mouth": mean(ratios) if ratios else None, "deletion": mean(beaten)}
+        place = nose_and_mouth(find_landmarks(crop), crop.size)
+        ratios.append(heat_ratio(explained[0], place))
+    return {"nose_mouth": mean_known(ratios), "deletion": mean(beaten)}
 
 
 def table(rows: dict[str, list[dict[str, float]]]) -> str:

@@ -119,14 +119,11 @@ def evaluate_command(args: argparse.Namespace) -> int:
     # Without a CSV the pictures are somebody's own test set: all of them count.
     split = args.split or ("test" if csv_file else "all")
     pictures = select(list_pictures(args.data, csv_file), split)
-    bar = partial(tqdm, desc="pictures", unit="picture", leave=False, disable=None)
+    bar = _bar("pictures")
     if args.explanations:
         return _evaluate_explanations(args, model, pictures, bar)
     evaluation = evaluate(model.network, pictures, bar, model.temperature, model.unsure_below)
-    if args.json:
-        write_json(args.json, {"model": model.name, **evaluation.to_dict()})
-    if args.store:
-        add_results(args.model, {"split": split, **evaluation.to_dict()})
+    _keep(args, model, evaluation.to_dict(), {"split": split, **evaluation.to_dict()})
     print(evaluation_text(model.name, evaluation))
     return 0
 
@@ -136,12 +133,21 @@ def _evaluate_explanations(
 ) -> int:
     torch.set_num_threads(1)  # as the page is served: the times are compared
     scores = score_explanations(model, pictures, args.faces, progress=bar).to_dict()
-    if args.json:
-        write_json(args.json, {"model": model.name, **scores})
-    if args.store:
-        add_results(args.model, {"explanations": scores})
+    _keep(args, model, scores, {"explanations": scores})
     print(explanations_markdown({model.name: scores}))
     return 0
+
+
+def _bar(what: str) -> Progress:
+    return partial(tqdm, desc=what, unit="picture", leave=False, disable=None)
+
+
+def _keep(args: argparse.Namespace, model: MaskModel, figures: dict, part: dict) -> None:
+    """Write the figures to --json, and with --store `part` into the version's JSON."""
+    if args.json:
+        write_json(args.json, {"model": model.name, **figures})
+    if args.store:
+        add_results(args.model, part)
 
 
 def _answer_scenes(args: argparse.Namespace) -> int:
@@ -150,19 +156,16 @@ def _answer_scenes(args: argparse.Namespace) -> int:
     if args.store and args.split:
         raise UserError("--store keeps the answers to val and test: leave out --split, or --store.")
     model = open_model(args.model)
-    bar = partial(tqdm, desc="scenes", unit="picture", leave=False, disable=None)
+    bar = _bar("scenes")
     splits = (args.split,) if args.split else HELD_OUT
     result = answer_scenes(model, args.scenes, splits, bar)
-    if args.json:
-        write_json(args.json, {"model": model.name, **result.to_dict()})
-    if args.store:
-        add_results(args.model, {"street": result.to_dict()})
+    _keep(args, model, result.to_dict(), {"street": result.to_dict()})
     print(found_answers_text(model.name, result))
     return 0
 
 
 def _evaluate_scenes(args: argparse.Namespace) -> int:
-    bar = partial(tqdm, desc="scenes", unit="picture", leave=False, disable=None)
+    bar = _bar("scenes")
     if args.store or args.explanations:
         raise UserError("--store and --explanations are about a version: name one with --model.")
     result = evaluate_scenes(args.scenes, split=args.split or "all", progress=bar)

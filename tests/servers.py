@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -93,6 +94,31 @@ def plain_server(router: APIRouter) -> Iterator[httpx.Client]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+class Trap(BaseHTTPRequestHandler):
+    """Gives a face to whoever asks, and remembers it in its server's `asked`."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(CROP)
+
+    def log_message(self, *_):
+        """Nothing to say."""
+
+
+@contextmanager
+def trap() -> Iterator[tuple[str, list[str]]]:
+    """A server that nobody should ask -> (address of its face, the paths that were asked for)."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trap) as server:
+        server.asked = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/a.png", server.asked
+        finally:
+            server.shutdown()
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:

@@ -16,7 +16,7 @@ import requests
 from conftest import TinyCNN, noise
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from servers import CROP, encoded, page_server, plain_server, send, version
+from servers import CROP, encoded, page_server, plain_server, send, trap, version
 
 from maskexplain.api import make_router, predict_picture
 from maskexplain.errors import UserError
@@ -117,17 +117,6 @@ def test_a_bad_picture_is_a_sentence_for_gradio_client_too(server, tmp_path):
         client.predict(handle_file(str(tmp_path / "empty.png")), api_name="/predict")
 
 
-class Trap(BaseHTTPRequestHandler):
-    asked: list[str] = []
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        self.send_error(404)
-
-    def log_message(self, *_):
-        """Nothing to say."""
-
-
 def call(server: httpx.Client, picture: dict) -> str:
     """What Gradio's endpoint answers to a picture as a stranger may describe it."""
     data = {"data": [picture, "v2", False]}
@@ -138,9 +127,7 @@ def call(server: httpx.Client, picture: dict) -> str:
 
 
 def test_paths_and_addresses_are_neither_read_nor_fetched(server, portrait):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Trap) as trap:
-        threading.Thread(target=trap.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{trap.server_port}/a.png"
+    with trap() as (address, asked):
         kind = {"_type": "gradio.FileData"}
         for picture in (
             {"path": portrait, "meta": kind},
@@ -157,8 +144,7 @@ def test_paths_and_addresses_are_neither_read_nor_fetched(server, portrait):
         for name in ("file", "picture"):
             reply = server.post("/predict", data={name: address})
             assert reply.status_code == 422
-        trap.shutdown()
-    assert Trap.asked == []
+    assert asked == []
 
 
 def test_a_data_url_works_and_one_without_bound_does_not(server):

@@ -3,17 +3,14 @@
 import ast
 import asyncio
 import base64
-import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 
 import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
-from servers import CROP, page_server, send, version
+from servers import CROP, page_server, send, trap, version
 
 DATA_URL = "data:image/png;base64," + base64.b64encode(CROP).decode()
 
@@ -68,30 +65,13 @@ def test_a_tool_answers_as_http_does(served):
     assert told["prediction"] == send(served, "/predict", model="v2").json()["prediction"]
 
 
-class Trap(BaseHTTPRequestHandler):
-    """Gives a face to whoever asks, and remembers it."""
-
-    asked: ClassVar[list[str]] = []
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(CROP)
-
-    def log_message(self, *_):
-        """Nothing to say."""
-
-
 def test_addresses_and_paths_are_not_opened(served, tmp_path):
     file = tmp_path / "face.png"
     file.write_bytes(CROP)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Trap) as trap:
-        threading.Thread(target=trap.serve_forever, daemon=True).start()
-        for picture in (f"http://127.0.0.1:{trap.server_port}/a.png", str(file), file.as_uri()):
+    with trap() as (address, asked):
+        for picture in (address, str(file), file.as_uri()):
             result = call(served, "predict", picture=picture)
             text = " ".join(item.text for item in result.content)
             assert result.isError, picture
             assert "prediction" not in text and "Traceback" not in text
-        trap.shutdown()
-    assert Trap.asked == []
+    assert asked == []

@@ -136,7 +136,7 @@ def score_explanations(
     lights: dict[str, list[dict[str, Reading]]] = {"as_taken": [], "dark_35": []}
     for index, picture in enumerate(progress(sample)):
         crop = read_crop(picture.file)
-        landmarks = _landmarks(crop)
+        landmarks = find_landmarks(crop)
         lights["as_taken"].append(_read(model, crop, landmarks, index % every == 0))
         if index % 2 == 0:
             lights["dark_35"].append(_read(model, dark_35(crop), landmarks, False))
@@ -158,7 +158,8 @@ def _best(scores: dict[str, VariantScores]) -> str:
     return max(fast, key=lambda key: near[key].beats_random)
 
 
-def _landmarks(crop: Image.Image) -> Landmarks | None:
+def find_landmarks(crop: Image.Image) -> Landmarks | None:
+    """The landmarks of the largest face on a crop; None where none is found."""
     faces = find_faces(crop)
     return faces[0].landmarks if faces else None
 
@@ -168,8 +169,7 @@ def _read(
 ) -> dict[str, Reading]:
     """Every variant's reading of one crop."""
     explanations, seconds = _explain_all(model, crop)
-    regions = face_regions(landmarks, crop.size) if landmarks else None
-    place = regions["nose"] | regions["mouth"] if regions else None
+    place = nose_and_mouth(landmarks, crop.size)
     cascades = cascade(model, crop, explanations) if sane else [None] * len(VARIANTS)
     columns = zip(
         VARIANTS,
@@ -181,7 +181,7 @@ def _read(
         strict=True,
     )
     return {
-        key: Reading(c, b, _ratio(e, place), s, e.completeness_gap, e.empty, time)
+        key: Reading(c, b, heat_ratio(e, place), s, e.completeness_gap, e.empty, time)
         for key, e, c, b, s, time in columns
     }
 
@@ -196,7 +196,14 @@ def _explain_all(model: MaskModel, crop: Image.Image) -> tuple[list[Explanation]
     return explanations, seconds
 
 
-def _ratio(explanation: Explanation, place: np.ndarray | None) -> float | None:
+def nose_and_mouth(landmarks: Landmarks | None, size: tuple[int, int]) -> np.ndarray | None:
+    """Where nose and mouth lie on a crop of this width and height (H x W, bool), if known."""
+    regions = face_regions(landmarks, size) if landmarks else None
+    return regions["nose"] | regions["mouth"] if regions else None
+
+
+def heat_ratio(explanation: Explanation, place: np.ndarray | None) -> float | None:
+    """Heat for the area of a place (1 is even); None without place or heat."""
     if place is None or explanation.empty:
         return None
     return heat_in(explanation.heatmap, place).ratio
@@ -217,7 +224,7 @@ def _score(readings: list[Reading]) -> VariantScores:
         hottest_fifth=sum(r.blur.matters for r in readings),
         deletion=mean(r.curves.deletion.area - r.curves.random_area for r in readings),
         insertion=mean(r.curves.insertion.area - r.curves.random_area for r in readings),
-        nose_mouth=_mean(r.nose_mouth for r in readings),
+        nose_mouth=mean_known(r.nose_mouth for r in readings),
         cascade=_mean_cascade(readings),
         empty=sum(r.empty for r in readings),
         largest_gap=max((r.gap for r in readings if r.gap is not None), default=None),
@@ -225,7 +232,7 @@ def _score(readings: list[Reading]) -> VariantScores:
     )
 
 
-def _mean(values) -> float | None:
+def mean_known(values) -> float | None:
     known = [value for value in values if value is not None]
     return mean(known) if known else None
 
@@ -246,7 +253,7 @@ def _painted(
         if not left:
             break
         crop = read_crop(picture.file)
-        landmarks = _landmarks(crop)
+        landmarks = find_landmarks(crop)
         regions = face_regions(landmarks, crop.size) if landmarks else None
         if regions is None:
             continue
@@ -263,10 +270,12 @@ def _painted_face(
     explanation: Explanation, painted: PaintedMask, place: np.ndarray
 ) -> PaintedScores:
     heat = heat_in(explanation.heatmap, place)
-    ratios = (_ratio(explanation, region) for region in (painted.mask, painted.nose))
+    ratios = (heat_ratio(explanation, region) for region in (painted.mask, painted.nose))
     return PaintedScores(1, *ratios, None if explanation.empty else heat.heat, heat.area)
 
 
 def _mean_painted(rows: Sequence[PaintedScores]) -> PaintedScores:
     names = ("mask", "nose", "place", "place_area")
-    return PaintedScores(len(rows), *(_mean(getattr(row, name) for row in rows) for name in names))
+    return PaintedScores(
+        len(rows), *(mean_known(getattr(row, name) for row in rows) for name in names)
+    )

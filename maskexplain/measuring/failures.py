@@ -1,5 +1,7 @@
 """What a version is known to get wrong, in words, from what was measured of it."""
 
+from collections.abc import Mapping
+
 from ..explaining.draw import CLASS_TITLES
 from ..networks.model import CLASSES
 from .tables import SHIFT_TITLES, is_measured
@@ -42,22 +44,23 @@ def _painted(results: dict) -> list[str]:
     """Masks painted on bare faces: the positions that are taken for another one."""
     positions = results.get("painted", {}).get("by_position", {})
     titles = {"right": "worn right", "nose_out": "with the nose out", "chin": "under the chin"}
-    return [
-        f"Masks painted on bare faces, {titles.get(key, key)}: only {found['right']} of "
-        f"{found['total']} are recognised."
-        for key, found in positions.items()
-        if found["recall"] < 1 - LOST
-    ]
+    named = {titles.get(key, key): found for key, found in positions.items()}
+    return _missed("Masks painted on bare faces", named)
 
 
 def _street(results: dict) -> list[str]:
     """Faces found on street photos: the classes that are taken for another one."""
     recalls = results.get("street", {}).get("scores", {}).get("per_class", {})
+    named = {f"“{CLASS_TITLES[name]}”": found for name, found in recalls.items() if found["total"]}
+    return _missed("Faces found on street photos", named)
+
+
+def _missed(faces: str, recalls: Mapping[str, dict]) -> list[str]:
+    """A sentence for each kind of these faces of which too many are taken for another one."""
     return [
-        f"Faces found on street photos, “{CLASS_TITLES[name]}”: only {found['right']} of "
-        f"{found['total']} are recognised."
-        for name, found in recalls.items()
-        if found["total"] and found["recall"] < 1 - LOST
+        f"{faces}, {kind}: only {found['right']} of {found['total']} are recognised."
+        for kind, found in recalls.items()
+        if found["recall"] < 1 - LOST
     ]
 
 

@@ -45,13 +45,13 @@ def draw_epoch(data: Mixed, mix: Mapping[str, int]) -> torch.Tensor:
     pool comes twice unless more are asked for than the pool has. The whole class stands for a
     source of which it has no picture; other pools that are not there are left out.
     """
-    pools = {name: data.pools.get(name) or data.pools.get(_whole(name)) for name in mix}
+    pools = {name: data.pools.get(name) or data.pools.get(whole_pool(name)) for name in mix}
     chosen = [_draw(pool, mix[name]) for name, pool in pools.items() if pool]
     rows = torch.cat(chosen)
     return rows[torch.randperm(len(rows))]
 
 
-def _whole(name: str) -> str:
+def whole_pool(name: str) -> str:
     """The class's pool of a source's pool."""
     return "/".join(name.split("/")[:2])
 
