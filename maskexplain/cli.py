@@ -24,11 +24,14 @@ from .explaining.report import FIRST_WAYS, Asked, reports
 from .explaining.variants import BEST, VARIANTS, measured_explanations
 from .files import write_json
 from .finding.photo import NoFaceError, Subjects, find_subjects
+from .measuring.cost import FACES as COST_FACES
+from .measuring.cost import Cost, measure_cost
 from .measuring.evaluate import evaluate
 from .measuring.explanation_scores import score_explanations
 from .measuring.scenes import evaluate_scenes
 from .measuring.street import HELD_OUT, answer_scenes
 from .measuring.tables import (
+    cost_text,
     evaluation_text,
     explanations_markdown,
     found_answers_text,
@@ -37,7 +40,7 @@ from .measuring.tables import (
     scenes_text,
 )
 from .networks.answer import MaskModel, open_model, open_models
-from .networks.checkpoints import FOLDER, add_results, list_versions
+from .networks.checkpoints import FOLDER, add_results, find_version, list_versions
 from .networks.model import CLASSES
 from .one_by_one import Told, one_by_one
 from .pictures.images import read_image
@@ -123,9 +126,18 @@ def evaluate_command(args: argparse.Namespace) -> int:
     if args.explanations:
         return _evaluate_explanations(args, model, pictures, bar)
     evaluation = evaluate(model.network, pictures, bar, model.temperature, model.unsure_below)
-    _keep(args, model, evaluation.to_dict(), {"split": split, **evaluation.to_dict()})
-    print(evaluation_text(model.name, evaluation))
+    cost = _cost(args.model, model, pictures)
+    figures = {**evaluation.to_dict(), "cost": cost.to_dict()}
+    _keep(args, model, figures, {"split": split, **figures})
+    print(evaluation_text(model.name, evaluation), cost_text(model.name, cost), sep="\n")
     return 0
+
+
+def _cost(name_or_path: str, model: MaskModel, pictures: Sequence[Picture]) -> Cost:
+    """What the version costs, timed beside the other versions that are there."""
+    others = [open_model(name) for name in list_versions() if name != model.name]
+    crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
+    return measure_cost(find_version(name_or_path), [model, *others], crops)
 
 
 def _evaluate_explanations(

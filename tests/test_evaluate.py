@@ -1,6 +1,8 @@
 """Scores: figures by hand, shifts, and the stored results of the shipped versions."""
 
 from dataclasses import asdict
+from pathlib import Path
+from time import sleep
 
 import pytest
 import torch
@@ -9,10 +11,11 @@ from PIL import Image, ImageChops
 
 from maskexplain.dataset.data import Picture, csv_beside, list_pictures, load_pixels, select
 from maskexplain.examples import example_pictures
+from maskexplain.measuring.cost import measure_cost
 from maskexplain.measuring.evaluate import evaluate, logits_of
 from maskexplain.measuring.statistics import score, wilson
 from maskexplain.measuring.tables import evaluation_text
-from maskexplain.networks.answer import open_model
+from maskexplain.networks.answer import MaskModel, open_model
 from maskexplain.networks.checkpoints import FOLDER, list_versions
 from maskexplain.networks.model import CLASSES
 from maskexplain.pictures.shifts import SHIFTS, dark_35
@@ -72,6 +75,21 @@ def test_painted_masks_are_scored_by_position(tiny, tmp_path):
     text = evaluation_text("tiny", found)
     assert "masks painted on 1 bare faces" in text
     assert "expected calibration error" in text and "of them right" in text
+
+
+def test_the_cost_of_an_answer_is_timed_on_one_thread(version, tiny):
+    class Slow(MaskModel):
+        def predict(self, crops):
+            threads.append(torch.get_num_threads())
+            sleep(0.02)
+            return super().predict(crops)
+
+    threads, before = [], torch.get_num_threads()
+    slow = Slow("slow", tiny.network, {}, tiny.device)
+    cost = measure_cost(Path(version), [tiny, slow], [noise(n, (40, 40)) for n in range(5)])
+    assert cost.bytes == Path(version).stat().st_size
+    assert cost.milliseconds["slow"] > 20 and set(cost.milliseconds) == {"tiny", "slow"}
+    assert set(threads) == {1} and torch.get_num_threads() == before
 
 
 def test_shipped_versions_are_v1_and_v2():

@@ -5,6 +5,7 @@ from statistics import mean
 
 from ..explaining.variants import VARIANTS
 from ..networks.model import CLASSES
+from .cost import Cost
 from .evaluate import Evaluation
 from .scenes import GOAL, GOAL_IOU, ScenesResult
 from .statistics import Recall
@@ -18,6 +19,8 @@ SHIFT_TITLES = {
     "jpeg_20": "JPEG 20",
     "turned_15": "Turned 15°",
 }
+
+REFERENCE = "v2"  # the version that others' times are held against
 
 
 def is_measured(results: dict) -> bool:
@@ -45,6 +48,9 @@ def results_markdown(versions: Mapping[str, dict]) -> str:
     errors = (_part(r, "calibration", "error") for r in results)
     rows.append(["Expected calibration error", *errors])
     rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
+    rows.append(["Checkpoint", *map(_megabytes, results)])
+    times = (_time_beside(result, name) for name, result in versions.items())
+    rows.append([f"Time of a face's answer, for {REFERENCE}'s", *times])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -66,6 +72,16 @@ def found_on_street(result: dict) -> str:
 def _recall(recall: dict) -> str:
     low, high = recall["interval"]
     return f"{recall['recall']:.3f} ({recall['right']}/{recall['total']}, {low:.2f}–{high:.2f})"
+
+
+def _megabytes(result: dict) -> str:
+    return f"{result['cost']['bytes'] / 1e6:.1f} MB" if "cost" in result else "–"
+
+
+def _time_beside(result: dict, name: str) -> str:
+    """A version's time for that of the reference in the same run; a dash without either."""
+    times = result.get("cost", {}).get("milliseconds", {})
+    return f"{times[name] / times[REFERENCE]:.2f}" if {name, REFERENCE} <= set(times) else "–"
 
 
 def _called_incorrect(results: dict) -> str:
@@ -114,6 +130,15 @@ def _confidence_lines(evaluation: Evaluation) -> list[str]:
         f"answers of {sure.threshold:.3f} and more: {sure.answered}/{sure.pictures}, "
         f"{sure.accuracy:.4f} of them right",
     ]
+
+
+def cost_text(name: str, cost: Cost) -> str:
+    """A version's cost as a line: its size, its time, and those of the others in the same run."""
+    others = [f"{other} {ms:.1f}" for other, ms in cost.milliseconds.items() if other != name]
+    return (
+        f"{cost.bytes / 1e6:.2f} MB; one face in {cost.milliseconds[name]:.1f} ms on one thread"
+        + (f" ({', '.join(others)})" if others else "")
+    )
 
 
 def found_answers_text(name: str, result: FoundAnswers) -> str:
