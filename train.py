@@ -5,7 +5,8 @@ there); without one they are made by content. An interrupted training goes on wh
 While it runs, runs/NAME/ holds last.pt, best.safetensors (full precision), history.json and, for
 recipes with painted masks, painted.safetensors (kept for the next start); at the end come
 history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half precision) and
-NAME.json (the measured results).
+NAME.json (the measured results). The networks that v3 learns from, its teachers, are trained
+first, each in a folder below runs/v3/.
 """
 
 import argparse
@@ -27,11 +28,15 @@ from maskexplain.dataset.data import (
 )
 from maskexplain.errors import UserError
 from maskexplain.memory import keep_memory
-from maskexplain.networks.checkpoints import FOLDER
+from maskexplain.networks.checkpoints import FOLDER, read_checkpoint
 from maskexplain.training.finish import finish
 from maskexplain.training.loop import Training, fit, has_bf16, resume, start
 from maskexplain.training.mix import load_mixed
 from maskexplain.training.recipes import RECIPES, TRAIN_SIZE, Recipe
+from maskexplain.training.teachers import as_teacher
+
+PAINTED = "painted.safetensors"
+SEED_HELP = "default: the recipe's; others train in runs/NAME/seedSEED/, with the same teachers"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,8 +47,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
-    parser.add_argument("--seed", type=int, help="default: the recipe's; give it its own --runs")
-    parser.add_argument("--fresh", action="store_true", help="do not resume")
+    parser.add_argument("--seed", type=int, help=SEED_HELP)
+    parser.add_argument("--fresh", action="store_true", help="do not resume; teachers neither")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     return parser.parse_args(arguments)
@@ -57,42 +62,74 @@ def main(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_memory()
-    recipe = RECIPES[args.version]
-    seed = recipe.seed if args.seed is None else args.seed
-    recipe = replace(recipe, epochs=args.epochs or recipe.epochs, seed=seed)
-    folder = args.runs / recipe.name
+    recipe, root = _recipe(args), args.runs / args.version
+    usual = recipe.seed == RECIPES[args.version].seed
+    folder = root if usual else root / f"seed{recipe.seed}"
+    if args.fresh:
+        _forget(recipe, root, folder)
     pictures = list_pictures(args.data, args.csv or csv_beside(args.data))
-    train, val, test = (select(pictures, split) for split in ("train", "val", "test"))
-    last = folder / "last.pt"
-    resumes = last.is_file() and not args.fresh
-    data = fingerprint(pictures)
-    training = resume(recipe, last, data) if resumes else start(recipe, data)
-    if len(training.history) < recipe.epochs:
-        decode = _bar("decode")
-        size = training.network.transform.size
-        train, val = _load(recipe, train, folder, args.fresh), load_pixels(val, size, decode)
-        load_pixels(test, size, decode)  # an unreadable picture is told before the training
-        _fit(
-            training,
-            train,
-            val,
-            folder,
-            args.precision == "bf16" or (args.precision == "auto" and has_bf16()),
-        )
+    training = _open(recipe, folder, fingerprint(pictures))
+    if _unfinished(training):
+        bf16 = args.precision == "bf16" or (args.precision == "auto" and has_bf16())
+        _train(training, pictures, root, folder, bf16)
     summary = finish(training, pictures, args.data.resolve().name, folder, args.out, _bar("test"))
     print(summary)
 
 
-def _load(recipe: Recipe, pictures: list[Picture], folder: Path, fresh: bool) -> Pixels:
+def _recipe(args: argparse.Namespace) -> Recipe:
+    """The version's recipe with the seed and the epochs that were asked for."""
+    recipe = RECIPES[args.version]
+    if args.seed is not None:
+        recipe = replace(recipe, seed=args.seed)
+    if args.epochs is None:
+        return recipe
+    teachers = tuple(replace(teacher, epochs=args.epochs) for teacher in recipe.teachers)
+    return replace(recipe, epochs=args.epochs, teachers=teachers)
+
+
+def _forget(recipe: Recipe, root: Path, folder: Path) -> None:
+    """Remove what would be gone on with: paintings, and states of the recipe and its teachers."""
+    states = [at / "last.pt" for at in (folder, *(root / t.name for t in recipe.teachers))]
+    for file in (root / PAINTED, *states):
+        file.unlink(missing_ok=True)
+
+
+def _open(recipe: Recipe, folder: Path, data: str) -> Training:
+    """The training in the folder as far as it went, or a new one."""
+    last = folder / "last.pt"
+    return resume(recipe, last, data) if last.is_file() else start(recipe, data)
+
+
+def _unfinished(training: Training) -> bool:
+    return len(training.history) < training.recipe.epochs
+
+
+def _train(
+    training: Training, pictures: list[Picture], root: Path, folder: Path, bf16: bool
+) -> None:
+    """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
+    recipe, size, decode = training.recipe, training.network.transform.size, _bar("decode")
+    # What cannot be resumed is told before anything is trained, as an unreadable picture is.
+    teachers = [_open(t, root / t.name, training.data) for t in recipe.teachers]
+    train, val, test = (select(pictures, split) for split in ("train", "val", "test"))
+    train, val = _load(recipe, train, root), load_pixels(val, size, decode)
+    load_pixels(test, size, decode)
+    for teacher in teachers:
+        place = root / teacher.recipe.name
+        if _unfinished(teacher):
+            _fit(teacher, train, val, place, bf16)
+        kept = read_checkpoint(place / "best.safetensors").network
+        training.teachers.append(as_teacher(kept))
+    _fit(training, train, val, folder, bf16)
+
+
+def _load(recipe: Recipe, pictures: list[Picture], root: Path) -> Pixels:
     """The training pictures, with painted ones where the recipe wants them."""
     if not recipe.mix:
         return load_pixels(pictures, TRAIN_SIZE, _bar("decode"))
-    cache = folder / "painted.safetensors"
-    if fresh:
-        cache.unlink(missing_ok=True)
     # Other seeds train on the same paintings: their spread is the training's.
     paint, seed = recipe.paint or {}, RECIPES[recipe.name].seed
-    return load_mixed(pictures, TRAIN_SIZE, paint, seed, cache, _bar("decode and paint"))
+    return load_mixed(pictures, TRAIN_SIZE, paint, seed, root / PAINTED, _bar("decode and paint"))
 
 
 def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:
@@ -102,15 +139,15 @@ def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:
     with tqdm(total=epochs * steps, initial=len(training.history) * steps, unit="step") as bar:
 
         def on_step(epoch: int, loss: float, rate: float) -> None:
-            bar.set_description(f"epoch {epoch + 1}/{epochs}")
+            bar.set_description(f"{training.recipe.name}, epoch {epoch + 1}/{epochs}")
             bar.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
             bar.update()
 
         def on_epoch(line: dict) -> None:
             bar.write(
-                "epoch {epoch}: train loss {train_loss:.4f}, val loss {val_loss:.4f}, "
+                "{name}, epoch {epoch}: train loss {train_loss:.4f}, val loss {val_loss:.4f}, "
                 "val balanced accuracy {val_balanced_accuracy:.4f}, lr {learning_rate:.1e}, "
-                "{seconds} s".format(**line)
+                "{seconds} s".format(name=training.recipe.name, **line)
             )
 
         fit(training, train, val, folder, bf16, on_step, on_epoch)
@@ -127,5 +164,8 @@ if __name__ == "__main__":
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("train.py: stopped; the same command goes on from the last epoch.", file=sys.stderr)
+        print(
+            "train.py: stopped; the same command (without --fresh) goes on from the last epoch.",
+            file=sys.stderr,
+        )
         sys.exit(130)

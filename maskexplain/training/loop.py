@@ -21,6 +21,7 @@ from .mix import draw_epoch
 from .pretrained import STARTS
 from .recipes import AUGMENTS, Recipe
 from .schedule import make_average, make_optimizer, make_plateau, set_rate
+from .teachers import mean_answer
 
 # Called after every step with the epoch (from 0), the step's loss and the learning rate.
 OnStep = Callable[[int, float, float], object]
@@ -37,7 +38,8 @@ class Training:
     """What an interrupted training resumes from.
 
     `data` is the fingerprint of the pictures; `history` holds a dict an epoch; `average` is the
-    running mean of the weights, where the recipe wants one.
+    running mean of the weights, where the recipe wants one. `teachers` are not kept with it: who
+    resumes gives those of the recipe anew.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class Training:
     data: str = ""
     history: list[dict] = field(default_factory=list)
     average: AveragedModel | None = None
+    teachers: list[nn.Module] = field(default_factory=list)
 
     @property
     def answering(self) -> nn.Module:
@@ -129,7 +132,7 @@ def resume(recipe: Recipe, path: Path, data: str = "") -> Training:
     except Exception as error:
         raise TrainingError(
             f"{path} cannot be resumed (damaged, or of another recipe or other data): "
-            "start over with --fresh."
+            "remove it, or start over with --fresh."
         ) from error
     return training
 
@@ -147,7 +150,10 @@ def fit(
 
     `train` is held at any size, as its augmentation wants it; `val` at the network's input size.
     Raises TrainingError where the loss stops being finite; the best epoch so far stays on disk.
+    ValueError where the teachers of the recipe are not there.
     """
+    if len(training.teachers) != len(training.recipe.teachers):
+        raise ValueError("a training needs the teachers of its recipe")
     for epoch in range(len(training.history), training.recipe.epochs):
         began = time.perf_counter()
         loss = train_epoch(training, train, epoch, bf16, on_step)
@@ -186,7 +192,7 @@ def train_epoch(
         if middles is not None:
             maps = class_maps(network.head, activations.float())
             loss = loss + recipe.focus * share_outside(maps, middles)
-        losses.append(_check(loss.item(), epoch, step))
+        losses.append(_check(loss.item(), recipe.name, epoch, step))
         training.optimizer.zero_grad()
         loss.backward()
         training.optimizer.step()
@@ -201,19 +207,31 @@ def _batch(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Inputs as the network gets them, what it should answer, and for a focus the middles (0..1).
 
-    The answers are class indices N or, where some pictures are hidden, probabilities N x 3.
+    The answers are class indices N or, with teachers or a focus, probabilities N x 3.
     """
-    recipe, transform = training.recipe, training.network.transform
+    recipe = training.recipe
     augment, pixels, labels = AUGMENTS[recipe.augment], data.pixels[rows], data.labels[rows]
     if not recipe.focus:
-        x = transform.normalise(augment(pixels, labels))
-        return x.contiguous(memory_format=torch.channels_last), labels, None
+        x = _inputs(training, augment(pixels, labels))
+        return x, _answers(training, x, labels), None
     middles = nn.functional.interpolate(data.middles[rows], pixels.shape[-2:])
     both = augment(torch.cat([pixels, middles], 1), labels)
-    x, middles = transform.normalise(both[:, :3]), both[:, 3:].float() / 255
-    targets = nn.functional.one_hot(labels, len(CLASSES)).to(x)
+    x, middles = _inputs(training, both[:, :3]), both[:, 3:].float() / 255
+    targets = _answers(training, x, labels)
+    if targets is labels:
+        targets = nn.functional.one_hot(labels, len(CLASSES)).to(x)
     x, targets = hide_some(x, targets, middles, recipe.hide)
-    return x.contiguous(memory_format=torch.channels_last), targets, middles
+    return x, targets, middles
+
+
+def _inputs(training: Training, pixels: torch.Tensor) -> torch.Tensor:
+    x = training.network.transform.normalise(pixels)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _answers(training: Training, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """What the teachers answer (probabilities N x 3); without any, the labels N."""
+    return mean_answer(training.teachers, x) if training.teachers else labels
 
 
 def _order(recipe: Recipe, data: Pixels) -> torch.Tensor:
@@ -221,11 +239,11 @@ def _order(recipe: Recipe, data: Pixels) -> torch.Tensor:
     return draw_epoch(data, recipe.mix) if recipe.mix else torch.randperm(len(data.labels))
 
 
-def _check(loss: float, epoch: int, step: int) -> float:
+def _check(loss: float, name: str, epoch: int, step: int) -> float:
     if loss != loss or loss in (float("inf"), float("-inf")):
         raise TrainingError(
-            f"The loss is {loss} in epoch {epoch + 1}, step {step + 1}: lower the learning rate "
-            "or check the data; the best epoch so far is kept."
+            f"The loss of {name} is {loss} in epoch {epoch + 1}, step {step + 1}: lower the "
+            "learning rate or check the data; the best epoch so far is kept."
         )
     return loss
 

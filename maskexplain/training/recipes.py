@@ -1,7 +1,7 @@
 """One recipe per version: everything that distinguishes its training, found by name."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import torch
@@ -32,7 +32,9 @@ class Recipe:
     depthwise convs it does not. `calibrate`: whether a temperature and an "unsure" threshold are
     fitted on val. `focus`: weight in the loss of what the class maps say outside of the faces'
     middles (see focus.py; for a mix only), 0 for none; `hide`: with a focus, the share of pictures
-    whose middle is blurred out, for an even answer.
+    whose middle is blurred out, for an even answer. `teachers`: recipes of the networks, trained
+    before, whose mean answer is learned in the labels' place; their pictures, paintings and input
+    transform are this recipe's.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Recipe:
     calibrate: bool = False
     focus: float = 0.0
     hide: float = 0.0
+    teachers: tuple["Recipe", ...] = ()
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -117,8 +120,9 @@ V2 = Recipe(
     seed=2,
 )
 
-V3 = Recipe(
-    name="v3",
+# v3 without teachers: it learns from labels alone.
+FOCUSED = Recipe(
+    name="focused",
     network="lite0_stride16_3x3",
     augment="vary",
     epochs=12,
@@ -152,6 +156,17 @@ V3 = Recipe(
     focus=0.05,
     hide=0.05,
 )
+
+# Two may look anywhere: they answer a little better, and their heat says less.
+_ANYWHERE = replace(FOCUSED, focus=0.0, hide=0.0)
+TEACHERS = (
+    replace(_ANYWHERE, name="stride16", network="lite0_stride16", seed=3),
+    replace(_ANYWHERE, name="stride32", network="lite0_stride32", seed=4),
+    replace(FOCUSED, seed=5),
+)
+
+# The teachers' answers are as soft as smoothed labels.
+V3 = replace(FOCUSED, name="v3", label_smoothing=0.0, teachers=TEACHERS)
 
 # Training pictures are held at this size, so that a recipe can change them before its own resize.
 TRAIN_SIZE = 128

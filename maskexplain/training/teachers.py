@@ -1,0 +1,24 @@
+"""Networks whose mean answer another one learns: they answer better, it looks at the right place.
+
+Hinton et al. 2015 (arXiv:1503.02531); teachers and pupil see the very same varied picture, as in
+Beyer et al. 2022 (arXiv:2106.05237).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..networks.folding import fold_batch_norms
+
+
+def as_teacher(network: nn.Module) -> nn.Module:
+    """A trained network made ready to answer, and to do nothing else; it is changed in place."""
+    fold_batch_norms(network.eval().requires_grad_(False))
+    return network.to(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def mean_answer(teachers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    """Mean of the teachers' probabilities N x 3 for the pupil's inputs N x 3 x S x S."""
+    return torch.stack([teacher(x).softmax(1) for teacher in teachers]).mean(0)
