@@ -25,12 +25,13 @@ from .explaining.variants import BEST, VARIANTS, measured_explanations
 from .files import write_json
 from .finding.photo import NoFaceError, Subjects, find_subjects
 from .measuring.cost import FACES as COST_FACES
-from .measuring.cost import Cost, measure_cost
+from .measuring.cost import measure_cost
 from .measuring.evaluate import evaluate
 from .measuring.explanation_scores import score_explanations
 from .measuring.scenes import evaluate_scenes
 from .measuring.street import HELD_OUT, answer_scenes
 from .measuring.tables import (
+    REFERENCE,
     cost_text,
     evaluation_text,
     explanations_markdown,
@@ -125,19 +126,14 @@ def evaluate_command(args: argparse.Namespace) -> int:
     bar = _bar("pictures")
     if args.explanations:
         return _evaluate_explanations(args, model, pictures, bar)
+    timed = [model, *(open_model(n) for n in {REFERENCE} & set(list_versions()) - {model.name})]
     evaluation = evaluate(model.network, pictures, bar, model.temperature, model.unsure_below)
-    cost = _cost(args.model, model, pictures)
+    crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
+    cost = measure_cost(find_version(args.model), timed, crops)
     figures = {**evaluation.to_dict(), "cost": cost.to_dict()}
     _keep(args, model, figures, {"split": split, **figures})
     print(evaluation_text(model.name, evaluation), cost_text(model.name, cost), sep="\n")
     return 0
-
-
-def _cost(name_or_path: str, model: MaskModel, pictures: Sequence[Picture]) -> Cost:
-    """What the version costs, timed beside the other versions that are there."""
-    others = [open_model(name) for name in list_versions() if name != model.name]
-    crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
-    return measure_cost(find_version(name_or_path), [model, *others], crops)
 
 
 def _evaluate_explanations(

@@ -11,10 +11,10 @@ from PIL import Image, ImageChops
 
 from maskexplain.dataset.data import Picture, csv_beside, list_pictures, load_pixels, select
 from maskexplain.examples import example_pictures
-from maskexplain.measuring.cost import measure_cost
+from maskexplain.measuring.cost import Cost, measure_cost
 from maskexplain.measuring.evaluate import evaluate, logits_of
 from maskexplain.measuring.statistics import score, wilson
-from maskexplain.measuring.tables import evaluation_text
+from maskexplain.measuring.tables import cost_text, evaluation_text, results_markdown
 from maskexplain.networks.answer import MaskModel, open_model
 from maskexplain.networks.checkpoints import FOLDER, list_versions
 from maskexplain.networks.model import CLASSES
@@ -87,9 +87,21 @@ def test_the_cost_of_an_answer_is_timed_on_one_thread(version, tiny):
     threads, before = [], torch.get_num_threads()
     slow = Slow("slow", tiny.network, {}, tiny.device)
     cost = measure_cost(Path(version), [tiny, slow], [noise(n, (40, 40)) for n in range(5)])
-    assert cost.bytes == Path(version).stat().st_size
+    assert cost.checkpoint_bytes == Path(version).stat().st_size
     assert cost.milliseconds["slow"] > 20 and set(cost.milliseconds) == {"tiny", "slow"}
     assert set(threads) == {1} and torch.get_num_threads() == before
+
+
+def test_the_table_holds_times_against_the_references_in_the_same_run():
+    results = open_model("v2").results
+    cost = {"checkpoint_bytes": 1_460_000, "milliseconds": {"mine": 6.0, "v2": 8.0}}
+    versions = {"mine": {**results, "cost": cost}, "other": {**results, "cost": {**cost}}}
+    bare = {key: value for key, value in results.items() if key != "cost"}
+    table = results_markdown({**versions, "bare": bare})
+    assert "| Checkpoint | 1.5 MB | 1.5 MB | – |" in table
+    assert "| Time of a face's answer (v2 = 1) | 0.75 | – | – |" in table
+    assert cost_text("mine", Cost(**cost)) == ("1.5 MB; one face in 6.0 ms on one thread (v2 8.0)")
+    assert cost_text("v2", Cost(37_000_000, {"v2": 8.0})).endswith("8.0 ms on one thread")
 
 
 def test_shipped_versions_are_v1_and_v2():

@@ -16,12 +16,12 @@ FACES = 60
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes of the checkpoint, and the median milliseconds of one face's answer on one thread.
+    """Size of the checkpoint, and the median milliseconds of one face's answer on one thread.
 
     `milliseconds`: by version; all were timed in the same run, in turn on each face.
     """
 
-    bytes: int
+    checkpoint_bytes: int
     milliseconds: dict[str, float]
 
     def to_dict(self) -> dict:

@@ -32,7 +32,7 @@ def results_markdown(versions: Mapping[str, dict]) -> str:
     """The contents of some versions' JSON files, by name, as a Markdown table, a column a version.
 
     Recall with counts and Wilson's 95% interval; the rows of SHIFT_TITLES are balanced accuracies
-    on the un-augmented pictures.
+    on the un-augmented pictures. A version's time is held against the reference's in the same run.
     """
     names, results = list(versions), list(versions.values())
     rows = [["Test split", *names], ["---", *("---" for _ in names)]]
@@ -50,7 +50,7 @@ def results_markdown(versions: Mapping[str, dict]) -> str:
     rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
     rows.append(["Checkpoint", *map(_megabytes, results)])
     times = (_time_beside(result, name) for name, result in versions.items())
-    rows.append([f"Time of a face's answer, for {REFERENCE}'s", *times])
+    rows.append([f"Time of a face's answer ({REFERENCE} = 1)", *times])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -75,7 +75,7 @@ def _recall(recall: dict) -> str:
 
 
 def _megabytes(result: dict) -> str:
-    return f"{result['cost']['bytes'] / 1e6:.1f} MB" if "cost" in result else "–"
+    return f"{result['cost']['checkpoint_bytes'] / 1e6:.1f} MB" if "cost" in result else "–"
 
 
 def _time_beside(result: dict, name: str) -> str:
@@ -134,11 +134,10 @@ def _confidence_lines(evaluation: Evaluation) -> list[str]:
 
 def cost_text(name: str, cost: Cost) -> str:
     """A version's cost as a line: its size, its time, and those of the others in the same run."""
-    others = [f"{other} {ms:.1f}" for other, ms in cost.milliseconds.items() if other != name]
-    return (
-        f"{cost.bytes / 1e6:.2f} MB; one face in {cost.milliseconds[name]:.1f} ms on one thread"
-        + (f" ({', '.join(others)})" if others else "")
-    )
+    times = dict(cost.milliseconds)
+    own, others = times.pop(name), ", ".join(f"{other} {ms:.1f}" for other, ms in times.items())
+    size = f"{cost.checkpoint_bytes / 1e6:.1f} MB"
+    return f"{size}; one face in {own:.1f} ms on one thread" + (f" ({others})" if others else "")
 
 
 def found_answers_text(name: str, result: FoundAnswers) -> str:
