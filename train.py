@@ -6,7 +6,8 @@ While it runs, runs/NAME/ holds last.pt, best.safetensors (full precision), hist
 recipes with painted masks, painted.safetensors (kept for the next start); at the end come
 history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half precision) and
 NAME.json (the measured results). The networks that v3 learns from, its teachers, are trained
-first, each in a folder below runs/v3/.
+first, each in a folder below runs/v3/. Another --seed has a folder there, too, and the same
+teachers and paintings.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from maskexplain.training.recipes import RECIPES, TRAIN_SIZE, Recipe
 from maskexplain.training.teachers import as_teacher
 
 PAINTED = "painted.safetensors"
-SEED_HELP = "default: the recipe's; others train in runs/NAME/seedSEED/, with the same teachers"
+SEED_HELP = "default: the recipe's; others train in runs/NAME/seedSEED/: give them their own --out"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,9 +47,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, help="file, class, split, group, augmented")
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
-    parser.add_argument("--epochs", type=int, help="default: the recipe's")
+    parser.add_argument("--epochs", type=int, help="default: the recipe's; the teachers' too")
     parser.add_argument("--seed", type=int, help=SEED_HELP)
-    parser.add_argument("--fresh", action="store_true", help="do not resume; teachers neither")
+    parser.add_argument("--fresh", action="store_true", help="do not resume, teachers neither")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     return parser.parse_args(arguments)
@@ -65,10 +66,12 @@ def main(args: argparse.Namespace) -> None:
     recipe, root = _recipe(args), args.runs / args.version
     usual = recipe.seed == RECIPES[args.version].seed
     folder = root if usual else root / f"seed{recipe.seed}"
-    if args.fresh:
-        _forget(recipe, root, folder)
     pictures = list_pictures(args.data, args.csv or csv_beside(args.data))
-    training = _open(recipe, folder, fingerprint(pictures))
+    data = fingerprint(pictures)
+    if args.fresh:
+        start(recipe)  # what it lacks is told before anything is removed
+        _forget(root, folder)
+    training = _open(recipe, folder, data)
     if _unfinished(training):
         bf16 = args.precision == "bf16" or (args.precision == "auto" and has_bf16())
         _train(training, pictures, root, folder, bf16)
@@ -87,17 +90,23 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return replace(recipe, epochs=args.epochs, teachers=teachers)
 
 
-def _forget(recipe: Recipe, root: Path, folder: Path) -> None:
-    """Remove what would be gone on with: paintings, and states of the recipe and its teachers."""
-    states = [at / "last.pt" for at in (folder, *(root / t.name for t in recipe.teachers))]
-    for file in (root / PAINTED, *states):
+def _forget(root: Path, folder: Path) -> None:
+    """Remove what would be gone on with.
+
+    For a seed of its own that is its state; else all states, since all learned from the same
+    teachers, and the paintings.
+    """
+    files = folder.glob("last.pt")
+    if folder == root:
+        files = [*root.glob("**/last.pt"), root / PAINTED]
+    for file in files:
         file.unlink(missing_ok=True)
 
 
-def _open(recipe: Recipe, folder: Path, data: str) -> Training:
+def _open(recipe: Recipe, folder: Path, data: str, exact: bool = False) -> Training:
     """The training in the folder as far as it went, or a new one."""
     last = folder / "last.pt"
-    return resume(recipe, last, data) if last.is_file() else start(recipe, data)
+    return resume(recipe, last, data, exact) if last.is_file() else start(recipe, data)
 
 
 def _unfinished(training: Training) -> bool:
@@ -110,7 +119,7 @@ def _train(
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
     recipe, size, decode = training.recipe, training.network.transform.size, _bar("decode")
     # What cannot be resumed is told before anything is trained, as an unreadable picture is.
-    teachers = [_open(t, root / t.name, training.data) for t in recipe.teachers]
+    teachers = [_open(t, root / t.name, training.data, exact=True) for t in recipe.teachers]
     train, val, test = (select(pictures, split) for split in ("train", "val", "test"))
     train, val = _load(recipe, train, root), load_pixels(val, size, decode)
     load_pixels(test, size, decode)

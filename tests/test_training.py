@@ -9,6 +9,7 @@ import torch
 
 import train
 from maskexplain.dataset.data import csv_beside, list_pictures, load_pixels, select
+from maskexplain.errors import UserError
 from maskexplain.measuring.evaluate import logits_of
 from maskexplain.networks.answer import open_model
 from maskexplain.networks.checkpoints import read_checkpoint
@@ -149,6 +150,11 @@ def test_the_command_trains_the_teachers_first_and_once(recipe, toy_folder, tmp_
     assert len(epochs("v1/elder")) == 1, "stopped in the teacher's training"
     command()
     assert (epochs("v1"), epochs("v1/elder")) == first, "gone on, and not with the old pupil"
+    with pytest.raises(TrainingError, match="elder.last.pt cannot be resumed"):
+        train.main(train.parse(["v1", *folders, "--epochs", "1", "--seed", "9"]))
+    with pytest.raises(UserError, match="There is no folder"):
+        command("--fresh", "--data", str(tmp_path / "nowhere"))
+    assert (runs / "v1/last.pt").is_file(), "a slip removes nothing"
 
 
 def test_recipes_are_the_seeds():

@@ -113,12 +113,15 @@ def save(training: Training, path: Path) -> None:
     write_file(path, lambda beside: torch.save(state, beside))
 
 
-def resume(recipe: Recipe, path: Path, data: str = "") -> Training:
-    """Read an interrupted training of the same recipe and data. Raises TrainingError."""
+def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> Training:
+    """Read an interrupted training of the same recipe and data. Raises TrainingError.
+
+    More or fewer epochs may be asked for, unless `exact`.
+    """
     training = _around(recipe, build_network(recipe.network), data)
     try:
         state = torch.load(path, weights_only=True)
-        stored = {**state["recipe"], "epochs": recipe.epochs}  # more epochs may be asked for
+        stored = state["recipe"] if exact else {**state["recipe"], "epochs": recipe.epochs}
         if stored != recipe.to_dict() or state["data"] != data:
             raise ValueError("another recipe or other data")
         training.network.load_state_dict(state["network"])
@@ -131,8 +134,8 @@ def resume(recipe: Recipe, path: Path, data: str = "") -> Training:
     # A damaged file fails in many ways, and each has the same remedy.
     except Exception as error:
         raise TrainingError(
-            f"{path} cannot be resumed (damaged, or of another recipe or other data): "
-            "remove it, or start over with --fresh."
+            f"{path} cannot be resumed (damaged, of another recipe or other data, or with other "
+            "epochs than its teachers): give another --runs, or start over with --fresh."
         ) from error
     return training
 

@@ -157,7 +157,7 @@ FOCUSED = Recipe(
     hide=0.05,
 )
 
-# Two may look anywhere: they answer a little better, and their heat says less.
+# Two may look anywhere: they err on other faces than the third.
 _ANYWHERE = replace(FOCUSED, focus=0.0, hide=0.0)
 TEACHERS = (
     replace(_ANYWHERE, name="stride16", network="lite0_stride16", seed=3),

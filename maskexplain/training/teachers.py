@@ -1,4 +1,4 @@
-"""Networks whose mean answer another one learns: they answer better, it looks at the right place.
+"""Networks whose mean answer another one learns in the labels' place.
 
 Hinton et al. 2015 (arXiv:1503.02531); teachers and pupil see the very same varied picture, as in
 Beyer et al. 2022 (arXiv:2106.05237).
