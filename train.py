@@ -29,12 +29,12 @@ from maskexplain.dataset.data import (
 )
 from maskexplain.errors import UserError
 from maskexplain.memory import keep_memory
-from maskexplain.networks.checkpoints import FOLDER, read_checkpoint
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import FOLDER
 from maskexplain.training.finish import finish
 from maskexplain.training.loop import Training, fit, has_bf16, resume, start
 from maskexplain.training.mix import load_mixed
 from maskexplain.training.recipes import RECIPES, TRAIN_SIZE, Recipe
-from maskexplain.training.teachers import as_teacher
 
 PAINTED = "painted.safetensors"
 SEED_HELP = "default: the recipe's; others train in runs/NAME/seedSEED/: give them their own --out"
@@ -127,8 +127,7 @@ def _train(
         place = root / teacher.recipe.name
         if _unfinished(teacher):
             _fit(teacher, train, val, place, bf16)
-        kept = read_checkpoint(place / "best.safetensors").network
-        training.teachers.append(as_teacher(kept))
+        training.teachers.append(open_model(place / "best.safetensors").network)
     _fit(training, train, val, folder, bf16)
 
 

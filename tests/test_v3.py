@@ -17,6 +17,8 @@ from maskexplain.errors import UserError
 from maskexplain.examples import LANDMARKS, example_pictures
 from maskexplain.finding.faces import Face
 from maskexplain.masks import random_style
+from maskexplain.networks.answer import open_model
+from maskexplain.networks.checkpoints import write_weights
 from maskexplain.networks.lite0 import Lite0, Lite0Stride16, Lite0Stride32
 from maskexplain.networks.model import CLASSES, NETWORKS, build_network
 from maskexplain.networks.transforms import EvaluationTransform, to_pixels
@@ -26,7 +28,7 @@ from maskexplain.training.loop import TrainingError, fit, resume, start
 from maskexplain.training.mix import Pool, draw_epoch, join, load_mixed
 from maskexplain.training.recipes import FOCUSED, RECIPES
 from maskexplain.training.schedule import one_cycle, set_rate
-from maskexplain.training.teachers import as_teacher, mean_answer
+from maskexplain.training.teachers import mean_answer
 
 INCORRECT, WITH, WITHOUT = range(3)
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")
@@ -202,15 +204,16 @@ def test_a_pupil_learns_the_answer_and_not_the_label(recipe, tmp_path, monkeypat
     teacher = fit(start(recipe), turned, turned, tmp_path / "teacher").answering
     for more in ({}, {"network": "mean", "focus": 0.05, "hide": 0.1, "epochs": 10}):
         pupil = start(replace(recipe, teachers=(recipe,), **more))
-        pupil.teachers = [as_teacher(teacher)]
+        pupil.teachers = [teacher.eval()]
         history = fit(pupil, data, turned, tmp_path / str(len(more))).history
         assert history[-1]["val_balanced_accuracy"] == 1.0
 
 
-def test_a_teacher_answers_as_the_network_and_is_not_trained(recipe):
+def test_a_teacher_answers_as_the_network_and_is_not_trained(recipe, tmp_path):
     network, x = start(recipe).network.eval(), torch.randn(4, 3, 16, 16)
     answer = network(x).softmax(1)
-    teacher = as_teacher(network.train())
+    write_weights(tmp_path / "best.safetensors", network.train(), recipe.network, half=False)
+    teacher = open_model(tmp_path / "best.safetensors").network
     assert not teacher.training
     assert not any(p.requires_grad for p in teacher.parameters())
     flat = torch.zeros(4, 3)
@@ -228,7 +231,7 @@ def test_a_pupil_is_not_resumed_with_other_teachers(recipe, tmp_path):
     data = toy()
     recipe = replace(recipe, teachers=(recipe,))
     pupil = start(replace(recipe, epochs=1))
-    pupil.teachers = [as_teacher(start(recipe).network)]
+    pupil.teachers = [start(recipe).network.eval()]
     fit(pupil, data, data, tmp_path)
     assert len(resume(recipe, tmp_path / "last.pt").history) == 1
     for change in ({"seed": 9}, {"epochs": 9}):

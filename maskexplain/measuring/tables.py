@@ -48,7 +48,7 @@ def results_markdown(versions: Mapping[str, dict]) -> str:
     errors = (_part(r, "calibration", "error") for r in results)
     rows.append(["Expected calibration error", *errors])
     rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
-    rows.append(["Checkpoint", *map(_megabytes, results)])
+    rows.append(["Checkpoint", *map(_size, results)])
     times = (_time_beside(result, name) for name, result in versions.items())
     rows.append([f"Time of a face's answer ({REFERENCE} = 1)", *times])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -74,8 +74,12 @@ def _recall(recall: dict) -> str:
     return f"{recall['recall']:.3f} ({recall['right']}/{recall['total']}, {low:.2f}–{high:.2f})"
 
 
-def _megabytes(result: dict) -> str:
-    return f"{result['cost']['checkpoint_bytes'] / 1e6:.1f} MB" if "cost" in result else "–"
+def _size(result: dict) -> str:
+    return _megabytes(result["cost"]["checkpoint_bytes"]) if "cost" in result else "–"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
 
 
 def _time_beside(result: dict, name: str) -> str:
@@ -136,7 +140,7 @@ def cost_text(name: str, cost: Cost) -> str:
     """A version's cost as a line: its size, its time, and those of the others in the same run."""
     times = dict(cost.milliseconds)
     own, others = times.pop(name), ", ".join(f"{other} {ms:.1f}" for other, ms in times.items())
-    size = f"{cost.checkpoint_bytes / 1e6:.1f} MB"
+    size = _megabytes(cost.checkpoint_bytes)
     return f"{size}; one face in {own:.1f} ms on one thread" + (f" ({others})" if others else "")
 
 

@@ -216,13 +216,11 @@ def _batch(
     augment, pixels, labels = AUGMENTS[recipe.augment], data.pixels[rows], data.labels[rows]
     if not recipe.focus:
         x = _inputs(training, augment(pixels, labels))
-        return x, _answers(training, x, labels), None
+        return x, _taught(training, x, labels), None
     middles = nn.functional.interpolate(data.middles[rows], pixels.shape[-2:])
     both = augment(torch.cat([pixels, middles], 1), labels)
     x, middles = _inputs(training, both[:, :3]), both[:, 3:].float() / 255
-    targets = _answers(training, x, labels)
-    if targets is labels:
-        targets = nn.functional.one_hot(labels, len(CLASSES)).to(x)
+    targets = _taught(training, x, nn.functional.one_hot(labels, len(CLASSES)).to(x))
     x, targets = hide_some(x, targets, middles, recipe.hide)
     return x, targets, middles
 
@@ -232,8 +230,8 @@ def _inputs(training: Training, pixels: torch.Tensor) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _answers(training: Training, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """What the teachers answer (probabilities N x 3); without any, the labels N."""
+def _taught(training: Training, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """What the teachers answer (probabilities N x 3); without any, the labels as they come."""
     return mean_answer(training.teachers, x) if training.teachers else labels
 
 

@@ -9,14 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..networks.folding import fold_batch_norms
-
-
-def as_teacher(network: nn.Module) -> nn.Module:
-    """A trained network made ready to answer, and to do nothing else; it is changed in place."""
-    fold_batch_norms(network.eval().requires_grad_(False))
-    return network.to(memory_format=torch.channels_last)
-
 
 @torch.no_grad()
 def mean_answer(teachers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
