@@ -14,15 +14,15 @@ from pathlib import Path
 
 import torch
 
-from maskexplain.compare.disagreements import SplitAnswers
-from maskexplain.dataset.data import csv_beside, list_pictures, select
+from maskexplain.data.folder import csv_beside, list_pictures, select
+from maskexplain.data.samples import write_examples
 from maskexplain.errors import UserError
-from maskexplain.examples import write_examples
 from maskexplain.memory import keep_memory
-from maskexplain.networks.answer import MaskModel, open_models
-from maskexplain.networks.checkpoints import by_number, list_versions
-from maskexplain.page import build_page
-from maskexplain.serve import launch
+from maskexplain.models.checkpoints import by_number, list_versions
+from maskexplain.models.version import MaskModel, open_models
+from maskexplain.web.compare.split import SplitAnswers
+from maskexplain.web.page import build_page
+from maskexplain.web.serve import launch
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

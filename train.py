@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from maskexplain.dataset.data import (
+from maskexplain.data.folder import (
     Picture,
     Pixels,
     csv_beside,
@@ -29,12 +29,12 @@ from maskexplain.dataset.data import (
 )
 from maskexplain.errors import UserError
 from maskexplain.memory import keep_memory
-from maskexplain.networks.answer import open_model
-from maskexplain.networks.checkpoints import FOLDER
-from maskexplain.training.finish import finish
-from maskexplain.training.loop import Training, fit, has_bf16, resume, start
-from maskexplain.training.mix import load_mixed
-from maskexplain.training.recipes import RECIPES, TRAIN_SIZE, Recipe
+from maskexplain.models.checkpoints import FOLDER
+from maskexplain.models.version import open_model
+from maskexplain.train.finish import finish
+from maskexplain.train.loop import Training, fit, has_bf16, resume, start
+from maskexplain.train.mix import load_mixed
+from maskexplain.train.recipes import RECIPES, TRAIN_SIZE, Recipe
 
 PAINTED = "painted.safetensors"
 SEED_HELP = "default: the recipe's; others train in runs/NAME/seedSEED/: give them their own --out"

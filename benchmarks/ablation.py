@@ -19,7 +19,7 @@ from statistics import mean
 import torch
 from tqdm import tqdm
 
-from maskexplain.dataset.data import (
+from maskexplain.data.folder import (
     Picture,
     csv_beside,
     fingerprint,
@@ -29,25 +29,25 @@ from maskexplain.dataset.data import (
     select,
 )
 from maskexplain.errors import UserError
-from maskexplain.explaining.faithfulness import curves
-from maskexplain.explaining.report import explain_ways
-from maskexplain.explaining.variants import VARIANTS
+from maskexplain.explain.faithfulness import curves
+from maskexplain.explain.report import explain_ways
+from maskexplain.explain.variants import VARIANTS
 from maskexplain.files import write_json
-from maskexplain.measuring.evaluate import Evaluation, evaluate
-from maskexplain.measuring.explanation_scores import (
+from maskexplain.memory import keep_memory
+from maskexplain.models.version import MaskModel
+from maskexplain.results.evaluate import Evaluation, evaluate
+from maskexplain.results.explanations import (
     find_landmarks,
     heat_ratio,
     mean_known,
     nose_and_mouth,
     sample_faces,
 )
-from maskexplain.measuring.street import answer_scenes
-from maskexplain.memory import keep_memory
-from maskexplain.networks.answer import MaskModel
-from maskexplain.training.loop import fit, resume, start
-from maskexplain.training.mix import load_mixed, whole_pool
-from maskexplain.training.recipes import AUGMENTS, FOCUSED, TRAIN_SIZE, Recipe
-from maskexplain.training.vary import vary
+from maskexplain.results.scenes import answer_scenes
+from maskexplain.train.loop import fit, resume, start
+from maskexplain.train.mix import load_mixed, whole_pool
+from maskexplain.train.recipes import AUGMENTS, FOCUSED, TRAIN_SIZE, Recipe
+from maskexplain.train.vary import vary
 
 Change = Callable[[Recipe], Recipe]
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")

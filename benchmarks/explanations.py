@@ -34,13 +34,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from maskexplain.dataset.data import csv_beside, list_pictures, read_crop, select
+from maskexplain.data.folder import csv_beside, list_pictures, read_crop, select
+from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
-from maskexplain.examples import example_pictures
-from maskexplain.explaining.explain import answer_and_explain, answer_and_explain_all, explain
+from maskexplain.explain.explain import answer_and_explain, answer_and_explain_all, explain
 from maskexplain.memory import keep_memory
-from maskexplain.networks.answer import MaskModel, open_model
-from maskexplain.networks.checkpoints import list_versions, read_checkpoint
+from maskexplain.models.checkpoints import list_versions, read_checkpoint
+from maskexplain.models.version import MaskModel, open_model
 
 METHODS = ["grad_cam", "integrated_gradients"]
 STEPS = 50

@@ -26,10 +26,9 @@ from pathlib import Path
 
 import aiohttp
 
-from maskexplain.dataset.some_faces import painted_faces
+from maskexplain.data.samples import example_pictures, painted_faces
 from maskexplain.errors import UserError
-from maskexplain.examples import example_pictures
-from maskexplain.exchange.export_version import export_version
+from maskexplain.exchange.exporting import export_version
 
 from .served import free_port, started
 

@@ -24,13 +24,13 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
-from maskexplain.examples import example_pictures
-from maskexplain.live.live_picture import frame_name
-from maskexplain.networks.answer import open_model
-from maskexplain.networks.checkpoints import by_number, list_versions
-from maskexplain.serve import launch
-from maskexplain.tabs.live import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
+from maskexplain.models.checkpoints import by_number, list_versions
+from maskexplain.models.version import open_model
+from maskexplain.web.live.picture import frame_name
+from maskexplain.web.live.tab import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
+from maskexplain.web.serve import launch
 
 from .served import QUIET, find_chromium, served
 

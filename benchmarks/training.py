@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from tqdm import tqdm
 
-from maskexplain.dataset.data import Pixels, csv_beside, list_pictures, load_pixels, select
+from maskexplain.data.folder import Pixels, csv_beside, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
 from maskexplain.memory import keep_memory
-from maskexplain.networks.model import CLASSES, build_network
-from maskexplain.training.loop import Training, has_bf16, start, train_epoch, validate
-from maskexplain.training.recipes import RECIPES, TRAIN_SIZE
+from maskexplain.models.network import CLASSES, build_network
+from maskexplain.train.loop import Training, has_bf16, start, train_epoch, validate
+from maskexplain.train.recipes import RECIPES, TRAIN_SIZE
 
 RECIPE = RECIPES["v2"]
 

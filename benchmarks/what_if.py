@@ -18,7 +18,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from maskexplain.errors import UserError
-from maskexplain.networks.checkpoints import list_versions
+from maskexplain.models.checkpoints import list_versions
 
 from .served import QUIET, find_chromium, served
 

@@ -1,11 +1,11 @@
 """Answers whether a face wears its mask, shows why, and says how far the why can be believed."""
 
-from .explaining.explain import Explanation, explain
-from .finding.crops import crop_face
-from .finding.faces import Face, find_faces
-from .networks import lite0 as lite0  # registers its network
-from .networks.answer import MaskModel, Prediction, open_model
-from .pictures.images import ImageError, read_image
+from .explain.explain import Explanation, explain
+from .images.crops import crop_face
+from .images.faces import Face, find_faces
+from .images.read import ImageError, read_image
+from .models import lite0 as lite0
+from .models.version import MaskModel, Prediction, open_model
 
 __all__ = [
     "Explanation",

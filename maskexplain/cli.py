@@ -5,32 +5,38 @@ among the results; the others go on, and the exit code is 1.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from .dataset.data import Picture, Progress, csv_beside, list_pictures, read_crop, select
-from .dataset.some_faces import evenly, painted_faces
+from .data.folder import Picture, Progress, csv_beside, list_pictures, read_crop, select
+from .data.samples import evenly, painted_faces
 from .errors import UserError
-from .exchange.export_version import FORMATS, export_version
-from .exchange.import_version import import_version
-from .explaining.export import report_files, write_report
-from .explaining.report import FIRST_WAYS, Asked, reports
-from .explaining.variants import BEST, VARIANTS, measured_explanations
+from .exchange.exporting import FORMATS, export_version
+from .exchange.importing import import_version
+from .explain.explain import ExplainError
+from .explain.figure import report_files, write_report
+from .explain.report import FIRST_WAYS, Asked, reports
+from .explain.variants import BEST, VARIANTS, measured_explanations
 from .files import write_json
-from .finding.photo import NoFaceError, Subjects, find_subjects
-from .measuring.cost import FACES as COST_FACES
-from .measuring.cost import measure_cost
-from .measuring.evaluate import evaluate
-from .measuring.explanation_scores import score_explanations
-from .measuring.scenes import evaluate_scenes
-from .measuring.street import HELD_OUT, answer_scenes
-from .measuring.tables import (
+from .images.crops import NoFaceError, Subjects, find_subjects
+from .images.folder import PictureFile, picture_files
+from .images.read import ImageError, read_image
+from .models.checkpoints import FOLDER, add_results, find_version, list_versions
+from .models.network import CLASSES
+from .models.version import MaskModel, open_model, open_models
+from .results.evaluate import COST_FACES as COST_FACES
+from .results.evaluate import evaluate, measure_cost
+from .results.explanations import score_explanations
+from .results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
+from .results.tables import (
     REFERENCE,
     cost_text,
     evaluation_text,
@@ -40,13 +46,42 @@ from .measuring.tables import (
     results_markdown,
     scenes_text,
 )
-from .networks.answer import MaskModel, open_model, open_models
-from .networks.checkpoints import FOLDER, add_results, find_version, list_versions
-from .networks.model import CLASSES
-from .one_by_one import Told, one_by_one
-from .pictures.images import read_image
-from .pictures.picture_files import PictureFile, picture_files
-from .views.words import listed
+from .words import listed
+
+# What is wrong with one picture; every other error concerns all of them and ends the run.
+FAILURES = (ImageError, NoFaceError, ExplainError)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of one picture: lines to read, and the same as facts for --json."""
+
+    lines: Sequence[str]
+    facts: dict
+
+
+def one_by_one(
+    files: Sequence[PictureFile], work: Callable[[PictureFile], Told], as_json: bool = False
+) -> int:
+    """Do the work for each file and print what it tells, at once; returns how many failed.
+
+    A failing picture gets the line `PATH, failed, sentence` (tabs between), or, as JSON,
+    `{"file", "error"}`. The progress bar is drawn on stderr, and only where that is a terminal.
+    """
+    failed = 0
+    with tqdm(files, unit="picture", disable=None if len(files) > 1 else True) as bar:
+        for file in bar:
+            try:
+                told = work(file)
+            except FAILURES as error:
+                failed += 1
+                told = Told([f"{file.path}\tfailed\t{error}"], {"error": str(error)})
+            facts = {"file": str(file.path), **told.facts}
+            for line in [json.dumps(facts)] if as_json else told.lines:
+                bar.write(line, file=sys.stdout)
+            sys.stdout.flush()
+    return failed
+
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
 FACES = 200  # to compare an exported network on, and to try an imported one with

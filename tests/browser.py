@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.live import fake_browser, write_camera
 from benchmarks.served import CHROMIUM, served
-from maskexplain.examples import example_pictures, write_examples
-from maskexplain.networks.checkpoints import list_versions
+from maskexplain.data.samples import example_pictures, write_examples
+from maskexplain.models.checkpoints import list_versions
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 VERSIONS = ("v2", "v3")  # one with the shortcut, one without

@@ -8,10 +8,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from maskexplain.networks.answer import MaskModel
-from maskexplain.networks.checkpoints import write_weights
-from maskexplain.networks.model import CLASSES, network
-from maskexplain.networks.transforms import EvaluationTransform
+from maskexplain.models.checkpoints import write_weights
+from maskexplain.models.network import CLASSES, EvaluationTransform, network
+from maskexplain.models.version import MaskModel
 
 pytest_plugins = ["browser"]  # its fixtures
 
@@ -67,7 +66,7 @@ def version(tmp_path, tiny) -> str:
 @pytest.fixture(scope="session")
 def seed_model() -> MaskModel:
     """The seed's network with seeded random weights."""
-    from maskexplain.networks.model import build_network
+    from maskexplain.models.network import build_network
 
     torch.manual_seed(0)
     return MaskModel("random", build_network("seed_cnn"), {}, torch.device("cpu"))

@@ -20,10 +20,10 @@ from fastapi import APIRouter, FastAPI
 from PIL import Image
 
 from benchmarks.served import ROOT, free_port
-from maskexplain.examples import write_examples
-from maskexplain.networks.answer import MaskModel
-from maskexplain.page import build_page
-from maskexplain.serve import launch
+from maskexplain.data.samples import write_examples
+from maskexplain.models.version import MaskModel
+from maskexplain.web.page import build_page
+from maskexplain.web.serve import launch
 
 
 def version(name: str, seed: int = 0, results: dict | None = None) -> MaskModel:

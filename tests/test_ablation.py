@@ -6,9 +6,9 @@ import pytest
 from conftest import TinyCNN
 
 from benchmarks import ablation
-from maskexplain.dataset.data import csv_beside, list_pictures
+from maskexplain.data.folder import csv_beside, list_pictures
 from maskexplain.errors import UserError
-from maskexplain.training.recipes import RECIPES
+from maskexplain.train.recipes import RECIPES
 
 
 def test_every_variant_changes_one_thing():

@@ -4,13 +4,12 @@ import re
 
 import pytest
 
-from maskexplain.measuring.failures import known_failures
-from maskexplain.networks.answer import MaskModel, open_model
-from maskexplain.networks.checkpoints import list_versions
-from maskexplain.networks.model import CLASSES
-from maskexplain.views.details_html import version_details
-from maskexplain.views.reliability_svg import reliability_svg
-from maskexplain.views.results_html import results_table
+from maskexplain.models.checkpoints import list_versions
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import MaskModel, open_model
+from maskexplain.results.sentences import known_failures
+from maskexplain.web.about import results_table, version_details
+from maskexplain.web.charts import reliability_svg
 
 SHIPPED = [v for v in ("v1", "v2", "v3") if v in list_versions()]
 

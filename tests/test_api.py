@@ -32,16 +32,16 @@ from maskexplain.api import (
 )
 from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
-from maskexplain.examples import example_pictures
-from maskexplain.explaining.explain import BASELINES, ExplainError, explain
-from maskexplain.explaining.faithfulness import blur_test
-from maskexplain.explaining.methods import METHODS
-from maskexplain.explaining.variants import VARIANTS
-from maskexplain.explaining.verdicts import verdict_of
-from maskexplain.finding.photo import find_subjects
-from maskexplain.networks.answer import MaskModel
-from maskexplain.networks.model import CLASSES
-from maskexplain.pictures.images import read_image
+from maskexplain.data.samples import example_pictures
+from maskexplain.explain.explain import BASELINES, ExplainError, explain
+from maskexplain.explain.faithfulness import blur_test
+from maskexplain.explain.methods import METHODS
+from maskexplain.explain.variants import VARIANTS
+from maskexplain.explain.verdicts import verdict_of
+from maskexplain.images.crops import find_subjects
+from maskexplain.images.read import read_image
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import MaskModel
 
 AUTH = ("ada", "löwe:1")
 RESULTS = {"balanced_accuracy": 0.9, "shifts": {"dark_35": {"balanced_accuracy": 0.6}}}

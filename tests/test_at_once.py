@@ -5,8 +5,8 @@ from threading import Event
 
 import pytest
 
-from maskexplain.networks import wanted
-from maskexplain.networks.at_once import at_once
+from maskexplain.models import threads as wanted
+from maskexplain.models.threads import at_once
 
 
 def test_results_come_in_the_items_order_whoever_is_ready_first():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import explanations as bench
-from maskexplain.networks.model import build_network
+from maskexplain.models.network import build_network
 
 
 def test_candidates_take_turns_and_each_round_starts_with_another():

@@ -20,8 +20,8 @@ from conftest import noise
 from PIL import Image, ImageChops
 from playwright.sync_api import Locator, Page, expect
 
-from maskexplain.explaining.variants import VARIANTS
-from maskexplain.networks.model import CLASSES
+from maskexplain.explain.variants import VARIANTS
+from maskexplain.models.network import CLASSES
 
 pytestmark = needs_browser
 

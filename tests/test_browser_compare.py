@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from benchmarks.served import ROOT, served
-from maskexplain.examples import example_pictures
+from maskexplain.data.samples import example_pictures
 
 pytestmark = needs_browser
 

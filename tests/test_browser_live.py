@@ -14,7 +14,7 @@ from browser import (
 from playwright.sync_api import Page, expect
 
 from benchmarks.served import CHROMIUM, QUIET
-from maskexplain.networks.model import CLASSES
+from maskexplain.models.network import CLASSES
 
 pytestmark = needs_browser
 

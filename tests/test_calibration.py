@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from maskexplain.networks.calibration import (
+from maskexplain.models.network import divide_by_temperature
+from maskexplain.results.statistics import (
     BINS,
     at_threshold,
     calibration,
     choose_threshold,
-    divide_by_temperature,
     fit_temperature,
 )
 

@@ -6,11 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from maskexplain.examples import example_pictures
-from maskexplain.finding.crops import whole_crop
-from maskexplain.finding.photo import find_subjects
-from maskexplain.pictures.shifts import blurred, dark_35, gray
-from maskexplain.what_if.changes import COLOURS, MASKS, SLIDERS, ChangeError, Changes, apply, seat
+from maskexplain.data.samples import example_pictures
+from maskexplain.images.crops import find_subjects, whole_crop
+from maskexplain.images.edit import blurred, dark_35, gray
+from maskexplain.web.what_if.changes import (
+    COLOURS,
+    MASKS,
+    SLIDERS,
+    ChangeError,
+    Changes,
+    apply,
+    seat,
+)
 
 
 @pytest.fixture(scope="module")

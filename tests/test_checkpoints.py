@@ -9,15 +9,15 @@ from conftest import TinyCNN
 from safetensors.torch import save_file
 
 from maskexplain.errors import UserError
-from maskexplain.networks.answer import open_model
-from maskexplain.networks.checkpoints import (
+from maskexplain.models.checkpoints import (
     CheckpointError,
     list_versions,
     read_checkpoint,
     write_results,
     write_weights,
 )
-from maskexplain.networks.model import CLASSES
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import open_model
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from conftest import noise
 from PIL import Image
 
 from maskexplain import cli, crop_face, find_faces, open_model, read_image
-from maskexplain.examples import write_examples
-from maskexplain.explaining.variants import VARIANTS
-from maskexplain.networks.model import CLASSES
+from maskexplain.data.samples import write_examples
+from maskexplain.explain.variants import VARIANTS
+from maskexplain.models.network import CLASSES
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,9 +13,9 @@ import pytest
 from conftest import noise
 
 from maskexplain import cli
+from maskexplain.data.samples import write_examples
 from maskexplain.errors import UserError
-from maskexplain.examples import write_examples
-from maskexplain.pictures.picture_files import picture_files
+from maskexplain.images.folder import picture_files
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -19,11 +19,11 @@ from gradio_client.exceptions import AppError
 from servers import CROP, encoded, page_server, plain_server, send, trap, version
 
 from maskexplain.api import make_router, predict_picture
+from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
-from maskexplain.examples import example_pictures
-from maskexplain.explaining.methods import METHODS
-from maskexplain.networks.answer import MaskModel
-from maskexplain.serve import launch
+from maskexplain.explain.methods import METHODS
+from maskexplain.models.version import MaskModel
+from maskexplain.web.serve import launch
 
 AUTH = ("ada", "secret")
 
@@ -171,10 +171,10 @@ def test_credentials_cover_the_named_endpoints(locked, portrait):
 
 
 def test_mcp_says_what_it_needs(models, monkeypatch):
-    monkeypatch.setattr("maskexplain.serve.find_spec", lambda name: None)
+    monkeypatch.setattr("maskexplain.web.serve.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'gradio\[mcp\]'"):
         launch(None, models, "127.0.0.1", 1, mcp=True)
-    monkeypatch.setattr("maskexplain.serve.find_spec", lambda name: object())
+    monkeypatch.setattr("maskexplain.web.serve.find_spec", lambda name: object())
     with pytest.raises(UserError, match="leave out --auth"):
         launch(None, models, "127.0.0.1", 1, auth=AUTH, mcp=True)
 

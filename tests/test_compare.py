@@ -11,7 +11,26 @@ from PIL import Image, ImageEnhance
 from servers import version
 
 import app
-from maskexplain.compare.compare_view import (
+from maskexplain.data.folder import DataError, csv_beside, list_pictures, read_crop, select
+from maskexplain.data.samples import example_pictures, write_examples
+from maskexplain.explain.report import Asked
+from maskexplain.images.edit import brightness, in_other_light, is_dark, is_gray
+from maskexplain.images.read import ImageError
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import MaskModel, Prediction
+from maskexplain.web.answers import says
+from maskexplain.web.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
+from maskexplain.web.compare.split import (
+    PAGE,
+    SplitAnswers,
+    Wanted,
+    disagreements_of,
+    kind_key,
+    picked,
+    tally,
+    tally_sentences,
+)
+from maskexplain.web.compare.view import (
     EXAMPLE,
     FROM_PHOTO,
     CompareView,
@@ -20,18 +39,8 @@ from maskexplain.compare.compare_view import (
     given_of,
     on_opening,
 )
-from maskexplain.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
-from maskexplain.compare.disagreements import SplitAnswers, kind_key, tally, tally_sentences
-from maskexplain.compare.disagreements_view import PAGE, Wanted, disagreements_of, picked
-from maskexplain.dataset.data import DataError, csv_beside, list_pictures, read_crop, select
-from maskexplain.examples import example_pictures, write_examples
-from maskexplain.explaining.report import Asked
-from maskexplain.networks.answer import MaskModel, Prediction
-from maskexplain.networks.model import CLASSES
-from maskexplain.pictures.images import ImageError
-from maskexplain.pictures.light import brightness, in_other_light, is_dark, is_gray
-from maskexplain.views.photo_view import photo_zip
-from maskexplain.views.words import listed, says
+from maskexplain.web.photo import photo_zip
+from maskexplain.words import listed
 
 GRAD_CAM = Asked(ways=("grad_cam",))
 INCORRECT, WORN, BARE = CLASSES

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from maskexplain.dataset.data import (
+from maskexplain.data.folder import (
     DataError,
     csv_beside,
     fingerprint,
@@ -13,7 +13,7 @@ from maskexplain.dataset.data import (
     load_pixels,
     select,
 )
-from maskexplain.networks.model import CLASSES
+from maskexplain.models.network import CLASSES
 
 
 def test_csv_gives_the_splits(toy_folder):

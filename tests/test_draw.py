@@ -8,7 +8,7 @@ import pytest
 from conftest import noise
 from PIL import Image
 
-from maskexplain.explaining.draw import (
+from maskexplain.explain.draw import (
     confusion_figure,
     data_url,
     history_figure,
@@ -18,10 +18,10 @@ from maskexplain.explaining.draw import (
     relative_heat,
     relative_signed,
 )
-from maskexplain.explaining.explain import Explanation
-from maskexplain.finding.crops import Crop, whole_crop
-from maskexplain.finding.faces import Face
-from maskexplain.networks.model import CLASSES
+from maskexplain.explain.explain import Explanation
+from maskexplain.images.crops import Crop, whole_crop
+from maskexplain.images.faces import Face
+from maskexplain.models.network import CLASSES
 
 GRAY = Image.new("RGB", (80, 80), (128, 128, 128))
 

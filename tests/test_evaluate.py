@@ -9,16 +9,15 @@ import torch
 from conftest import noise
 from PIL import Image, ImageChops
 
-from maskexplain.dataset.data import Picture, csv_beside, list_pictures, load_pixels, select
-from maskexplain.examples import example_pictures
-from maskexplain.measuring.cost import Cost, measure_cost
-from maskexplain.measuring.evaluate import evaluate, logits_of
-from maskexplain.measuring.statistics import score, wilson
-from maskexplain.measuring.tables import cost_text, evaluation_text, results_markdown
-from maskexplain.networks.answer import MaskModel, open_model
-from maskexplain.networks.checkpoints import FOLDER, list_versions
-from maskexplain.networks.model import CLASSES
-from maskexplain.pictures.shifts import SHIFTS, dark_35
+from maskexplain.data.folder import Picture, csv_beside, list_pictures, load_pixels, select
+from maskexplain.data.samples import example_pictures
+from maskexplain.images.edit import SHIFTS, dark_35
+from maskexplain.models.checkpoints import FOLDER, list_versions
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import MaskModel, open_model
+from maskexplain.results.evaluate import Cost, evaluate, logits_of, measure_cost
+from maskexplain.results.statistics import score, wilson
+from maskexplain.results.tables import cost_text, evaluation_text, results_markdown
 
 
 def test_wilson_interval_equals_published_values():
@@ -49,7 +48,7 @@ def test_shifts_change_the_picture_as_they_say(crop):
 def test_logits_restore_the_mode_and_do_not_depend_on_the_batch(seed_model):
     crops = [noise(seed, (64, 64)) for seed in range(3)]
     size = seed_model.network.transform.size
-    from maskexplain.networks.transforms import to_pixels
+    from maskexplain.models.network import to_pixels
 
     pixels = torch.stack([to_pixels(c, size) for c in crops])
     seed_model.network.train()

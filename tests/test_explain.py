@@ -16,9 +16,9 @@ from captum.attr import (
 )
 from conftest import noise
 
-from maskexplain.examples import example_pictures
-from maskexplain.explaining import methods
-from maskexplain.explaining.explain import (
+from maskexplain.data.samples import example_pictures
+from maskexplain.explain import methods
+from maskexplain.explain.explain import (
     BASELINES,
     ExplainError,
     Question,
@@ -26,11 +26,11 @@ from maskexplain.explaining.explain import (
     answer_and_explain_all,
     explain,
 )
-from maskexplain.explaining.methods import METHODS
-from maskexplain.networks.answer import open_model
-from maskexplain.networks.checkpoints import list_versions
-from maskexplain.networks.model import CLASSES
-from maskexplain.pictures.blur import blur_inputs
+from maskexplain.explain.methods import METHODS
+from maskexplain.explain.places import blur_inputs
+from maskexplain.models.checkpoints import list_versions
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import open_model
 
 VERSIONS = [name for name in ("v1", "v2", "v3") if name in list_versions()]
 

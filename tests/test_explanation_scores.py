@@ -9,10 +9,10 @@ import torch
 from conftest import noise
 from PIL import Image
 
-from maskexplain.dataset.data import DataError, Picture
-from maskexplain.examples import write_examples
-from maskexplain.explaining.explain import ExplainError
-from maskexplain.explaining.variants import (
+from maskexplain.data.folder import DataError, Picture
+from maskexplain.data.samples import write_examples
+from maskexplain.explain.explain import ExplainError
+from maskexplain.explain.variants import (
     BEST,
     VARIANTS,
     Variant,
@@ -20,16 +20,12 @@ from maskexplain.explaining.variants import (
     find_variants,
     measured_explanations,
 )
-from maskexplain.measuring import explanation_scores
-from maskexplain.measuring.explanation_scores import VariantScores, sample_faces, score_explanations
-from maskexplain.measuring.statistics import wilson
-from maskexplain.measuring.tables import (
-    EXPLANATION_COLUMNS,
-    explanation_rows,
-    explanations_markdown,
-)
-from maskexplain.networks.model import CLASSES
-from maskexplain.views.results_html import explanations_table
+from maskexplain.models.network import CLASSES
+from maskexplain.results import explanations as explanation_scores
+from maskexplain.results.explanations import VariantScores, sample_faces, score_explanations
+from maskexplain.results.statistics import wilson
+from maskexplain.results.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
+from maskexplain.web.about import explanations_table
 
 
 def pictures(counts: dict[int, int], augmented: bool = False) -> list[Picture]:

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from maskexplain.errors import UserError
-from maskexplain.explaining.explain import explain
-from maskexplain.explaining.export import report_files, write_report, zip_of
-from maskexplain.explaining.report import Asked, explain_ways, reports
-from maskexplain.explaining.variants import VARIANTS
+from maskexplain.explain.explain import explain
+from maskexplain.explain.figure import report_files, write_report, zip_of
+from maskexplain.explain.report import Asked, explain_ways, reports
+from maskexplain.explain.variants import VARIANTS
 
 LANDMARKS = ((15.0, 20.0), (33.0, 20.0), (24.0, 30.0), (18.0, 38.0), (30.0, 38.0))
 ASKED = Asked("with_mask", "without_mask", ("best", "grad_cam", "integrated_gradients/blurred"))

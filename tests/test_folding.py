@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from maskexplain.networks.folding import fold_batch_norms
-from maskexplain.networks.lite0 import Lite0
+from maskexplain.models.lite0 import Lite0
+from maskexplain.models.version import fold_batch_norms
 
 
 def test_a_folded_network_answers_the_same_without_a_batch_norm():

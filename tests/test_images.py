@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
 from maskexplain.errors import UserError
-from maskexplain.pictures.images import MAX_BYTES, MAX_SIDE, UPRIGHT, ImageError, read_image
+from maskexplain.images.read import MAX_BYTES, MAX_SIDE, UPRIGHT, ImageError, read_image
 
 SIZE = (96, 64)
 COLOURS = ((200, 40, 40), (40, 180, 60), (50, 60, 200), (230, 220, 210))  # by quarter, row by row

@@ -12,15 +12,15 @@ from conftest import TinyCNN, noise
 from torch import nn
 
 from maskexplain import cli
-from maskexplain.dataset.some_faces import painted_faces
+from maskexplain.data.samples import painted_faces
 from maskexplain.errors import UserError
-from maskexplain.exchange.export_version import FORMATS, export_version, notes_of
-from maskexplain.exchange.import_version import import_version
+from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
+from maskexplain.exchange.importing import import_version
 from maskexplain.exchange.onnx_engine import open_session
 from maskexplain.exchange.torch_files import FileError, read_tensor_file
-from maskexplain.networks.answer import MaskModel, open_model
-from maskexplain.networks.checkpoints import list_versions, write_weights
-from maskexplain.networks.model import CLASSES
+from maskexplain.models.checkpoints import list_versions, write_weights
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import MaskModel, open_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CROPS = [noise(seed, (40, 44)) for seed in range(3)]
@@ -324,7 +324,7 @@ def test_an_exported_file_answers_as_the_version(kind, cold, tmp_path):
 
 
 def test_a_file_that_answers_otherwise_does_not_stay(cold, tmp_path, monkeypatch):
-    monkeypatch.setattr("maskexplain.exchange.export_version.TOLERANCE", -1.0)
+    monkeypatch.setattr("maskexplain.exchange.exporting.TOLERANCE", -1.0)
     with pytest.raises(UserError, match="nothing was written"):
         export_version("cold", "torchscript", tmp_path / "x.pt", CROPS, cold)
     assert list(tmp_path.iterdir()) == []

@@ -8,17 +8,17 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "maskexplain"
 # From the bottom to the top; what stands in one line does not know its neighbours.
 LAYERS = (
-    ("errors", "newest", "theme", "assets", "masks"),
-    ("files", "examples", "memory"),
-    ("pictures", "networks"),
-    ("finding", "photo_input"),
-    ("explaining",),
-    ("dataset",),
-    ("measuring", "exchange"),
-    ("training", "views"),
-    ("live", "compare", "what_if", "one_by_one", "api"),
-    ("tabs", "serve", "cli"),
-    ("page",),
+    ("errors", "memory", "words", "masks"),
+    ("files",),
+    ("images",),
+    ("models",),
+    ("explain",),
+    ("data",),
+    ("results", "exchange"),
+    ("train",),
+    ("api",),
+    ("web",),
+    ("cli",),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

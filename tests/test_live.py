@@ -14,31 +14,19 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import async_move_files_to_cache
 from PIL import Image
 
-from maskexplain.examples import example_pictures
-from maskexplain.explaining.variants import VARIANTS
-from maskexplain.finding.crops import Crop, crop_face, whole_crop
-from maskexplain.finding.faces import Face, find_faces, follow_face, iou
-from maskexplain.live.live_input import MAX_URL, LiveInput
-from maskexplain.live.live_picture import SHRINK, frame_name, heat_url, live_marks
-from maskexplain.live.live_view import (
-    NO_FACE,
-    LiveView,
-    Told,
-    bars_are_due,
-    is_new,
-    live_record,
-    live_view,
-)
-from maskexplain.live.smoothing import (
+from maskexplain.data.samples import example_pictures
+from maskexplain.explain.variants import VARIANTS
+from maskexplain.images.crops import Crop, crop_face, whole_crop
+from maskexplain.images.faces import Face, find_faces, follow_face, iou
+from maskexplain.images.read import ImageError
+from maskexplain.models.network import CLASSES
+from maskexplain.models.version import Prediction
+from maskexplain.web.inputs import MAX_URL, LiveInput, PhotoInput
+from maskexplain.web.live.picture import SHRINK, frame_name, heat_url, live_marks
+from maskexplain.web.live.tracks import (
     ANSWER_SECONDS,
-    LEAD,
-    mixed_heat,
-    mixed_probabilities,
-    new_share,
-    steady_label,
-)
-from maskexplain.live.tracks import (
     HOLD,
+    LEAD,
     MAX_TRACKS,
     MIN_OVERLAP,
     Heat,
@@ -47,11 +35,20 @@ from maskexplain.live.tracks import (
     advance,
     answered,
     matched,
+    mixed_heat,
+    mixed_probabilities,
+    new_share,
+    steady_label,
 )
-from maskexplain.networks.answer import Prediction
-from maskexplain.networks.model import CLASSES
-from maskexplain.photo_input import PhotoInput
-from maskexplain.pictures.images import ImageError
+from maskexplain.web.live.view import (
+    NO_FACE,
+    LiveView,
+    Told,
+    bars_are_due,
+    is_new,
+    live_record,
+    live_view,
+)
 
 POINTS = ((0.0, 0.0),) * 5
 

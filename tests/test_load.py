@@ -16,8 +16,8 @@ from conftest import noise
 from PIL import Image
 from servers import encoded, files_in, free_port, program
 
-from maskexplain.examples import example_pictures
-from maskexplain.networks.checkpoints import write_weights
+from maskexplain.data.samples import example_pictures
+from maskexplain.models.checkpoints import write_weights
 
 SECONDS, CLIENTS = 60, 32
 MAX_GROWTH = 1.15  # of the memory, from a fifth of the time on

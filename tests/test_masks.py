@@ -5,15 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from maskexplain.examples import LANDMARKS, Example, example_pictures, write_examples
-from maskexplain.masks import (
-    KINDS,
-    PATTERNS,
-    POSITIONS,
-    MaskStyle,
-    paint_mask,
-    random_style,
-)
+from maskexplain.data.samples import LANDMARKS, Example, example_pictures, write_examples
+from maskexplain.masks import KINDS, PATTERNS, POSITIONS, MaskStyle, paint_mask, random_style
 
 LEFT, TOP, SIDE = 145, 110, 250  # a part of the example portrait, to be quick
 RIGHT_EYE, LEFT_EYE, NOSE, RIGHT_MOUTH, LEFT_MOUTH = range(5)

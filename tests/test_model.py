@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskexplain.networks.model import CLASSES, NETWORKS, Dropout, build_network
+from maskexplain.models.network import CLASSES, NETWORKS, Dropout, build_network
 
 SEED_SHAPES = {
     "network.0": (32, 3, 3, 3),

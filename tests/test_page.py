@@ -13,16 +13,16 @@ from conftest import noise
 from gradio.data_classes import ImageData
 from PIL import Image
 
-from maskexplain.examples import example_pictures
-from maskexplain.explaining.report import Asked
-from maskexplain.explaining.variants import VARIANTS
-from maskexplain.finding.photo import find_subjects
-from maskexplain.networks.model import CLASSES
-from maskexplain.newest import VISITORS, Newest
-from maskexplain.photo_input import PhotoInput
-from maskexplain.pictures.images import ImageError
-from maskexplain.views.face_choice import FaceChoice, face_at
-from maskexplain.views.photo_view import PhotoView, photo_views, photo_zip
+from maskexplain.data.samples import example_pictures
+from maskexplain.explain.report import Asked
+from maskexplain.explain.variants import VARIANTS
+from maskexplain.images.crops import find_subjects
+from maskexplain.images.read import ImageError
+from maskexplain.models.network import CLASSES
+from maskexplain.web.faces import FaceChoice, face_at
+from maskexplain.web.inputs import PhotoInput
+from maskexplain.web.parts import VISITORS, Newest
+from maskexplain.web.photo import PhotoView, photo_views, photo_zip
 
 GRAD_CAM = Asked(ways=("grad_cam",))
 

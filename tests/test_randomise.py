@@ -5,14 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from maskexplain.examples import example_pictures
-from maskexplain.explaining.explain import answer_and_explain
-from maskexplain.explaining.methods import METHODS
-from maskexplain.explaining.randomise import cascade, head_layers, randomised, similarity, spearman
-from maskexplain.finding.photo import find_subjects
-from maskexplain.networks.answer import MaskModel, open_model
-from maskexplain.networks.checkpoints import list_versions
-from maskexplain.networks.model import build_network
+from maskexplain.data.samples import example_pictures
+from maskexplain.explain.explain import answer_and_explain
+from maskexplain.explain.methods import METHODS
+from maskexplain.explain.randomise import cascade, head_layers, randomised, similarity, spearman
+from maskexplain.images.crops import find_subjects
+from maskexplain.models.checkpoints import list_versions
+from maskexplain.models.network import build_network
+from maskexplain.models.version import MaskModel, open_model
 
 
 def test_layers_are_randomised_from_the_last_one_back(seed_model):

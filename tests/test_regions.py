@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from maskexplain.examples import example_pictures
-from maskexplain.explaining.regions import (
+from maskexplain.data.samples import example_pictures
+from maskexplain.explain.regions import (
     BOXES,
     OUTSIDE,
     REST,
@@ -14,7 +14,7 @@ from maskexplain.explaining.regions import (
     heat_in,
     upper_edge,
 )
-from maskexplain.finding.photo import find_subjects
+from maskexplain.images.crops import find_subjects
 
 # eyes level at y = 40, the mouth 40 pixels below them, nose tip between
 LANDMARKS = ((31.0, 40.0), (69.0, 40.0), (50.0, 62.0), (36.0, 80.0), (64.0, 80.0))

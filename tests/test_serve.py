@@ -8,7 +8,7 @@ import pytest
 from conftest import noise
 from servers import CROP, files_in, free_port, program
 
-from maskexplain.networks.checkpoints import write_weights
+from maskexplain.models.checkpoints import write_weights
 
 
 @pytest.fixture

@@ -8,19 +8,19 @@ import pytest
 import torch
 
 import train
-from maskexplain.dataset.data import csv_beside, list_pictures, load_pixels, select
+from maskexplain.data.folder import csv_beside, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
-from maskexplain.measuring.evaluate import logits_of
-from maskexplain.networks.answer import open_model
-from maskexplain.networks.checkpoints import read_checkpoint
-from maskexplain.training.finish import finish
-from maskexplain.training.loop import TrainingError, fit, resume, start
-from maskexplain.training.recipes import RECIPES
+from maskexplain.models.checkpoints import read_checkpoint
+from maskexplain.models.version import open_model
+from maskexplain.results.evaluate import logits_of
+from maskexplain.train.finish import finish
+from maskexplain.train.loop import TrainingError, fit, resume, start
+from maskexplain.train.recipes import RECIPES
 
 
 @pytest.fixture
 def recipe(monkeypatch):
-    from maskexplain.training import recipes
+    from maskexplain.train import recipes
 
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     return replace(

@@ -6,10 +6,9 @@ from conftest import noise
 from torchvision import transforms as v1
 from torchvision.transforms.v2 import functional as F
 
-from maskexplain.networks.model import CLASSES, build_network
-from maskexplain.networks.transforms import EvaluationTransform, to_pixels
-from maskexplain.training import augment
-from maskexplain.training.recipes import AUGMENTS, RECIPES, plain, seed_augment
+from maskexplain.models.network import CLASSES, EvaluationTransform, build_network, to_pixels
+from maskexplain.train import augment
+from maskexplain.train.recipes import AUGMENTS, RECIPES, plain, seed_augment
 
 
 def test_evaluation_transform_equals_the_seeds_torchvision_pipeline(crop):

@@ -9,26 +9,36 @@ from conftest import noise
 from torchvision.ops import Conv2dNormActivation
 from torchvision.transforms.v2 import functional as F
 
-from maskexplain.dataset import painted
-from maskexplain.dataset.data import Picture, Pixels
-from maskexplain.dataset.middle import find_middles, middle_of
-from maskexplain.dataset.painted import PaintedFaces, paint_faces
+from maskexplain.data import painted
+from maskexplain.data.folder import Picture, Pixels
+from maskexplain.data.painted import PaintedFaces, find_middles, middle_of, paint_faces
+from maskexplain.data.samples import LANDMARKS, example_pictures
 from maskexplain.errors import UserError
-from maskexplain.examples import LANDMARKS, example_pictures
-from maskexplain.finding.faces import Face
+from maskexplain.images.faces import Face
 from maskexplain.masks import random_style
-from maskexplain.networks.answer import open_model
-from maskexplain.networks.checkpoints import write_weights
-from maskexplain.networks.lite0 import Lite0, Lite0Stride16, Lite0Stride32
-from maskexplain.networks.model import CLASSES, NETWORKS, build_network
-from maskexplain.networks.transforms import EvaluationTransform, to_pixels
-from maskexplain.training import augment, mix, pretrained, vary
-from maskexplain.training.focus import class_maps, hide_some, share_outside
-from maskexplain.training.loop import TrainingError, fit, resume, start
-from maskexplain.training.mix import Pool, draw_epoch, join, load_mixed
-from maskexplain.training.recipes import FOCUSED, RECIPES
-from maskexplain.training.schedule import one_cycle, set_rate
-from maskexplain.training.teachers import mean_answer
+from maskexplain.models.checkpoints import write_weights
+from maskexplain.models.lite0 import Lite0, Lite0Stride16, Lite0Stride32
+from maskexplain.models.network import (
+    CLASSES,
+    NETWORKS,
+    EvaluationTransform,
+    build_network,
+    to_pixels,
+)
+from maskexplain.models.version import open_model
+from maskexplain.train import augment, mix, pretrained, vary
+from maskexplain.train.focus import class_maps, hide_some, share_outside
+from maskexplain.train.loop import (
+    TrainingError,
+    fit,
+    mean_answer,
+    one_cycle,
+    resume,
+    set_rate,
+    start,
+)
+from maskexplain.train.mix import Pool, draw_epoch, join, load_mixed
+from maskexplain.train.recipes import FOCUSED, RECIPES
 
 INCORRECT, WITH, WITHOUT = range(3)
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")
@@ -129,7 +139,7 @@ def test_only_recipes_with_a_cycle_change_the_rate():
 
 @pytest.fixture
 def recipe(monkeypatch):
-    from maskexplain.training import recipes
+    from maskexplain.train import recipes
 
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}

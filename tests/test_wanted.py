@@ -2,8 +2,8 @@
 
 import pytest
 
-from maskexplain.explaining.explain import explain
-from maskexplain.networks import wanted
+from maskexplain.explain.explain import explain
+from maskexplain.models import threads as wanted
 
 
 def test_without_an_asker_nothing_is_stopped(tiny, crop):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from fastapi import HTTPException, Request
 
-from ..networks.answer import MaskModel
+from ..models.version import MaskModel
 from .guard import GONE, Guard
 
 MAX_CROPS = 16  # of one batch; beyond that a face hardly gets cheaper

@@ -15,10 +15,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..explaining.explain import ExplainError
-from ..finding.photo import NoFaceError
-from ..networks.wanted import Abandoned, unless
-from ..pictures.images import ImageError
+from ..explain.explain import ExplainError
+from ..images.crops import NoFaceError
+from ..images.read import ImageError
+from ..models.threads import Abandoned, unless
 
 MAX_BODY = 20 * 2**20  # bytes, the whole request; the page takes files of the same size
 UPLOAD_SECONDS = 30.0

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from fastapi.security.http import HTTPBase
 from pydantic.json_schema import SkipJsonSchema
 
-from ..networks.answer import MaskModel
+from ..models.version import MaskModel
 from .batches import Batches
 from .docs import add_docs
 from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..explaining.explain import BASELINES
-from ..explaining.methods import METHODS
-from ..explaining.verdicts import TITLES
-from ..networks.model import CLASSES
+from ..explain.explain import BASELINES
+from ..explain.methods import METHODS
+from ..explain.verdicts import TITLES
+from ..models.network import CLASSES
 
 Label = Literal[CLASSES]
 Method = Literal[tuple(METHODS)]

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..explaining.draw import base64_of, overlay, relative_heat
-from ..explaining.explain import Explanation, explain
-from ..explaining.faithfulness import blur_test
-from ..explaining.variants import Variant, default_variant
-from ..explaining.verdicts import verdict_of
-from ..finding.photo import Subjects, find_subjects
-from ..networks.answer import MaskModel, Prediction
-from ..pictures.images import read_image
+from ..explain.draw import base64_of, overlay, relative_heat
+from ..explain.explain import Explanation, explain
+from ..explain.faithfulness import blur_test
+from ..explain.variants import Variant, default_variant
+from ..explain.verdicts import verdict_of
+from ..images.crops import Subjects, find_subjects
+from ..images.read import read_image
+from ..models.version import MaskModel, Prediction
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
 
 

@@ -3,11 +3,10 @@
 import cv2
 import numpy as np
 
-from .folds import SOFTNESS, crumple, folds
+from .head import HEAD, Head
 from .light import Light, lit
-from .pattern import pattern_weight
-from .scene import Scene, unproject
-from .style import MaskStyle
+from .style import Colour, Kind, MaskStyle, pattern_weight
+from .surface import Scene, unproject
 
 
 def draw_cloth(
@@ -66,3 +65,73 @@ def _seams(style: MaskStyle, s: np.ndarray, t: np.ndarray) -> np.ndarray:
         away = np.hypot(s * 0.8 - 0.3, t - 0.55) / 0.14
         shade *= 1 - 0.3 * np.exp(-(((away - 1) / 0.15) ** 2)) + 0.05 * (away < 0.9)
     return shade
+
+
+SOFTNESS = {"surgical": 1.0, "cloth": 1.0, "cup": 0.15, "folded": 0.45}  # 1: crumples easily
+
+
+def folds(kind: Kind, s: np.ndarray, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Height of pleats and creases over the smooth cloth, in units."""
+    height = np.zeros_like(s)
+    if kind == "surgical":
+        for at in np.array([0.28, 0.47, 0.66]) + rng.normal(0, 0.015):
+            below = (t - at - 0.02 * np.sin(2 * s + at * 20)) / 0.05
+            overhang = np.exp(np.minimum(below, 0)) / (1 + np.exp(below.clip(-9, 9) * 8))
+            height += 0.045 * (1 - 0.5 * s**2) * overhang
+    if kind == "folded" or (kind == "cloth" and rng.random() < 0.5):
+        height -= 0.03 * np.abs(s) ** 0.7
+    for _ in range(7):
+        height += 0.014 * SOFTNESS[kind] * rng.normal() * _ridge(s, t, rng)
+    return height
+
+
+def _ridge(s: np.ndarray, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One crease of height 1, somewhere, in any direction."""
+    angle, (s0, t0) = rng.uniform(0, np.pi), rng.uniform((-0.8, 0.1), (0.8, 0.9))
+    x, y = s - s0, (t - t0) * 2
+    along = x * np.cos(angle) + y * np.sin(angle)
+    off = y * np.cos(angle) - x * np.sin(angle)
+    return np.exp(-((off / rng.uniform(0.05, 0.15)) ** 2) - (along / 0.5) ** 2)
+
+
+def crumple(shape: tuple[int, ...], unit: float, rng: np.random.Generator) -> np.ndarray:
+    """A random uneven height (H x W, in units) over the fine grid, coarse and fine together."""
+    height = np.zeros(shape, dtype=np.float32)
+    for cell, size in ((0.3, 0.011), (0.12, 0.004), (0.05, 0.0012)):
+        knots = [max(4, int(side / (cell * unit)) + 2) for side in shape]
+        noise = rng.normal(0, size, knots).astype(np.float32)
+        height += cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return height
+
+
+def draw_straps(scene: Scene) -> np.ndarray:
+    """Coverage of the straps on the fine grid: from the mask's corners over the cheeks."""
+    cover = np.zeros(scene.window.fine, dtype=np.float32)
+    if scene.style.straps == "none":
+        return cover
+    ends = (-0.1, 0.62) if scene.style.straps == "ears" else (-0.25, 0.85)
+    thick = max(1, round(0.032 * scene.unit))
+    for side in (-1, 1):
+        corners = scene.cut.surface(np.full(2, float(side)), np.array([0.03, 0.95]))
+        for corner, end in zip(corners, ends, strict=True):
+            line = scene.window.to_fine(_strap_line(corner, end, scene.head))
+            points = np.round(line * 16).astype(np.int32)
+            for step, (start, stop) in enumerate(zip(points[:-1], points[1:], strict=True)):
+                fade = min(1.0, 2.0 - step / 8)  # into the hair or behind the ear
+                cv2.line(cover, start, stop, fade, thick, cv2.LINE_8, 4)
+    return cover
+
+
+def _strap_line(corner: np.ndarray, end: float, head: Head) -> np.ndarray:
+    """Pixels of a strap from the mask's corner to the ear at height `end`, as far as it is seen."""
+    x, y, _ = corner
+    angle = np.linspace(np.arcsin(np.clip(abs(x) / HEAD[0], 0, 1)), np.pi / 2, 16)
+    across, ahead = np.sign(x) * np.sin(angle), np.cos(angle)
+    points = np.stack([HEAD[0] * across, np.linspace(y, end, 16), HEAD[1] * ahead], 1)
+    facing = ahead / HEAD[1] * np.cos(head.yaw) - across / HEAD[0] * np.sin(head.yaw)
+    return head.project(points[(facing > 0) | (angle == angle[0])])[0]
+
+
+def strap_colour(style: MaskStyle) -> Colour:
+    """Straps of cloth masks are of the cloth's colour, all others off-white."""
+    return style.colour if style.kind == "cloth" else (238, 238, 236)

@@ -7,16 +7,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .cloth import draw_cloth
+from .cloth import draw_cloth, draw_straps, strap_colour
 from .cut import POSITIONS, Position, choose_cut
-from .grain import blur_of, noise_of
 from .head import Head, bare_nose, fit_head
-from .light import light_of, lit
-from .mesh import make_mesh
-from .scene import Scene, coverage
-from .straps import draw_straps, strap_colour
+from .light import blur_of, light_of, lit, noise_of
 from .style import MaskStyle, random_style
-from .window import find_window
+from .surface import Scene, coverage, find_window, make_mesh
 
 
 @dataclass(frozen=True)

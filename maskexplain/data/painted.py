@@ -1,0 +1,141 @@
+"""Bare faces with painted masks, and where the middle of each face lies.
+
+The same faces are in both masked classes, told apart by position.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..explain.regions import face_middle
+from ..images.faces import Face, find_faces
+from ..masks import KINDS, PATTERNS, MaskStyle, PaintedMask, Position, paint_mask, random_style
+from ..models.network import CLASSES, to_pixels
+from .folder import Picture, Progress, quietly, read_crop
+
+LABELS: dict[str, int] = {
+    position: CLASSES.index("with_mask" if position == "right" else "mask_weared_incorrect")
+    for position in ("right", "nose_out", "chin", "eyes")
+}
+# A mask that covers less of the picture than this can hardly be seen.
+MIN_COVER = 0.03
+
+
+@dataclass(frozen=True)
+class PaintedFaces:
+    """Painted faces: uint8 pixels N x 3 x S x S, class indices N, positions, groups (N each).
+
+    `middles`: where each face's middle lies, as `middle_of` gives it, N x 1 x 32 x 32.
+    """
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    positions: tuple[str, ...]
+    groups: tuple[str, ...]
+    middles: torch.Tensor
+
+
+def paint_faces(
+    pictures: Sequence[Picture],
+    size: int,
+    shares: Mapping[Position, float],
+    seed: int,
+    varied: bool = False,
+    progress: Progress = quietly,
+) -> PaintedFaces:
+    """Paint masks on those of the pictures (bare faces) whose landmarks the face finder tells.
+
+    `shares` is the number of paintings a face and position; .5 paints every second face. `varied`
+    adds colours and finishes beyond those of the street. The same seed paints the same pictures.
+    Raises DataError for an unreadable picture.
+    """
+    pixels, positions, groups, middles = [], [], [], []
+    for index, picture in enumerate(progress(pictures)):
+        crop = read_crop(picture.file)
+        faces = find_faces(crop)
+        middle = middle_of(faces[0] if faces else None, crop.size)
+        for position, share in shares.items() if faces else ():
+            for turn in range(_turns(share, index)):
+                rng = np.random.default_rng((seed, index, list(LABELS).index(position), turn))
+                image = _paint(crop, faces[0], position, rng, varied)
+                if image is not None:
+                    pixels.append(to_pixels(image, size))
+                    positions.append(position)
+                    groups.append(picture.group)
+                    middles.append(middle)
+    stacked = torch.stack(pixels) if pixels else torch.empty(0, 3, size, size, dtype=torch.uint8)
+    labels = torch.tensor([LABELS[p] for p in positions], dtype=torch.long)
+    where = torch.stack(middles) if middles else torch.empty(0, 1, SIDE, SIDE, dtype=torch.uint8)
+    return PaintedFaces(stacked, labels, tuple(positions), tuple(groups), where)
+
+
+def _turns(share: float, index: int) -> int:
+    """How often this face is painted, so that every run of 1 / share faces adds up to one."""
+    return int((index + 1) * share) - int(index * share)
+
+
+def _paint(
+    crop: Image.Image, face: Face, position: Position, rng: np.random.Generator, varied: bool
+) -> Image.Image | None:
+    style = _varied_style(rng) if varied else random_style(rng)
+    try:
+        painted = paint_mask(crop, face.landmarks, position, style, rng)
+    except ValueError:  # landmarks that form no face
+        return None
+    if painted.mask.mean() < MIN_COVER:
+        return None
+    return _flattened(painted, rng) if varied and rng.random() < 0.3 else painted.image
+
+
+def _varied_style(rng: np.random.Generator) -> MaskStyle:
+    """Half of the time a mask as met in the street, else any kind in any colour and pattern."""
+    style = random_style(rng)
+    if rng.random() < 0.5:
+        return style
+    colours = rng.integers(10, 250, (2, 3)).tolist()
+    return replace(
+        style,
+        kind=str(rng.choice(KINDS)),
+        colour=tuple(colours[0]),
+        pattern=str(rng.choice(PATTERNS)) if rng.random() < 0.4 else "plain",
+        second=tuple(colours[1]),
+    )
+
+
+def _flattened(painted: PaintedMask, rng: np.random.Generator) -> Image.Image:
+    """The mask's cloth blended with its mean colour: folds fade, as other painters leave them."""
+    pixels = np.asarray(painted.image, dtype=np.float32).copy()
+    cloth = pixels[painted.mask]
+    flat = cloth.mean(0) * rng.uniform(0.8, 1.2)
+    pixels[painted.mask] = cloth + (flat - cloth) * rng.uniform(0.5, 1)
+    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
+
+
+SIDE = 32  # middles are kept this coarse; the maps are coarser
+
+
+def middle_of(face: Face | None, size: tuple[int, int]) -> torch.Tensor:
+    """The middle of a face on a crop of this width and height: uint8 1 x 32 x 32, 255 inside.
+
+    All zero where there is no face: nothing is asked of such a picture.
+    """
+    inside = face_middle(face.landmarks, size) if face else None
+    if inside is None:
+        return torch.zeros(1, SIDE, SIDE, dtype=torch.uint8)
+    small = Image.fromarray(inside.astype(np.uint8) * 255).resize(
+        (SIDE, SIDE), Image.Resampling.BOX
+    )
+    return torch.from_numpy(np.array(small))[None]
+
+
+def find_middles(pictures: Sequence[Picture], progress: Progress = quietly) -> torch.Tensor:
+    """The middle of the largest face on each picture: uint8 N x 1 x 32 x 32."""
+    middles = []
+    for picture in progress(pictures):
+        crop = read_crop(picture.file)
+        faces = find_faces(crop)
+        middles.append(middle_of(faces[0] if faces else None, crop.size))
+    return torch.stack(middles)

@@ -1,0 +1,162 @@
+"""Pictures of results: heatmap overlays, numbered faces, training curves, confusion matrices.
+
+matplotlib's Figure is used without pyplot: pyplot keeps state between callers.
+"""
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from ..images.crops import Crop, paste_back
+from ..images.faces import Face
+from ..models.network import CLASSES
+from .explain import Explanation
+
+# Told apart by colour-blind people (after Okabe and Ito), 3:1 and more against white and black.
+CLASS_COLOURS = {
+    "mask_weared_incorrect": "#c46a00",
+    "with_mask": "#2a7fc0",
+    "without_mask": "#a8589a",
+}
+CLASS_TITLES = {
+    "mask_weared_incorrect": "Mask worn incorrectly",
+    "with_mask": "Mask worn",
+    "without_mask": "No mask",
+}
+HEAT = matplotlib.colormaps["inferno"]  # perceptually uniform
+FOR_AND_AGAINST = matplotlib.colormaps["PuOr_r"]  # even on both sides, told apart by all eyes
+SIDE = 320  # of a drawn crop, in pixels
+
+
+def enlarge(crop: Image.Image, side: int = SIDE) -> Image.Image:
+    """A crop scaled so that its longer side has `side` pixels."""
+    scale = side / max(crop.size)
+    size = (max(1, round(crop.width * scale)), max(1, round(crop.height * scale)))
+    return crop.resize(size, Image.Resampling.BICUBIC)
+
+
+def overlay(
+    crop: Image.Image, explanation: Explanation, side: int = SIDE, signed: bool = False
+) -> Image.Image:
+    """The crop with the heat over it: what speaks for the target; `signed`: and against it.
+
+    Scaled to the map's peak. Opacity grows with the heat, so that cold places show the face;
+    without positive heat the face stays as it is. Signed, orange speaks for, purple against.
+    """
+    large = enlarge(crop, side)
+    scale = relative_signed if signed else relative_heat
+    small = Image.fromarray(scale(explanation.heatmap))
+    heat = np.asarray(small.resize(large.size, Image.Resampling.BILINEAR))
+    return _blend(large, heat, HEAT(heat) if not signed else FOR_AND_AGAINST((heat + 1) / 2))
+
+
+def overlay_on_photo(
+    photo: Image.Image, crop: Crop, explanation: Explanation, side: int = 2 * SIDE
+) -> Image.Image:
+    """The photo, at most `side` pixels long, with the heat at its true place on the face."""
+    heat = paste_back(relative_heat(explanation.heatmap), crop, photo.size)
+    small = photo.copy()
+    small.thumbnail((side, side))
+    resized = np.asarray(Image.fromarray(heat).resize(small.size, Image.Resampling.BILINEAR))
+    return _blend(small, resized, HEAT(resized))
+
+
+def relative_heat(heatmap: np.ndarray) -> np.ndarray:
+    """The positive heat as a share of the map's peak, float32 0..1; all 0 where none is."""
+    heat = np.clip(heatmap, 0, None)
+    peak = heat.max()
+    return heat / peak if peak > 0 else heat
+
+
+def relative_signed(heatmap: np.ndarray) -> np.ndarray:
+    """The heat as a share of its largest absolute value, float32 -1..1; all 0 where none is."""
+    peak = np.abs(heatmap).max()
+    return heatmap / peak if peak > 0 else heatmap
+
+
+def _blend(image: Image.Image, heat: np.ndarray, colours: np.ndarray) -> Image.Image:
+    alpha = 0.85 * np.sqrt(np.abs(heat))[..., None]
+    rgb = colours[..., :3] * 255  # H x W x 3
+    mixed = (1 - alpha) * np.asarray(image, dtype=np.float32) + alpha * rgb
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def number_faces(image: Image.Image, faces: Sequence[Face], chosen: int) -> Image.Image:
+    """The picture with a numbered box on each face (from 1); the chosen one's (from 0) is thick."""
+    drawn = image.copy()
+    pen = ImageDraw.Draw(drawn)
+    line = max(1, round(max(image.size) / 400))
+    for index, face in enumerate(faces):
+        colour, width = ("#ffd54a", 2 * line) if index == chosen else ("white", line)
+        pen.rectangle(face.box, outline="black", width=width + 2)
+        pen.rectangle(face.box, outline=colour, width=width)
+        _number(pen, face, str(index + 1), largest=max(12, max(image.size) // 24))
+    return drawn
+
+
+def _number(pen: ImageDraw.ImageDraw, face: Face, number: str, largest: int) -> None:
+    # A number that covered its face would hide what it names.
+    size = min(largest, max(9, round((face.box[3] - face.box[1]) / 3)))
+    font = ImageFont.load_default(size=size)
+    frame = pen.textbbox(face.box[:2], number, font=font)
+    pen.rectangle((face.box[0], face.box[1], frame[2] + 2, frame[3] + 2), "black")
+    pen.text(face.box[:2], number, fill="white", font=font)
+
+
+def file_bytes(image: Image.Image, kind: str = "png") -> bytes:
+    """The contents of a picture's file (png, jpeg or webp)."""
+    buffer = BytesIO()
+    image.save(buffer, kind, quality=88)
+    return buffer.getvalue()
+
+
+def base64_of(image: Image.Image, kind: str = "png") -> str:
+    """A picture's file (png, jpeg or webp) in base64."""
+    return base64.b64encode(file_bytes(image, kind)).decode()
+
+
+def data_url(image: Image.Image, kind: str = "png") -> str:
+    """A picture as a `data:` URL (png, jpeg or webp): shown and saved without a file on disk."""
+    return f"data:image/{kind};base64,{base64_of(image, kind)}"
+
+
+def history_figure(history: list[dict], path: Path) -> None:
+    """Write the training curves as PNG: losses left, balanced accuracy and recalls right."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [line["epoch"] for line in history]
+    left.plot(epochs, [line["train_loss"] for line in history], label="train")
+    left.plot(epochs, [line["val_loss"] for line in history], label="val")
+    left.set(xlabel="epoch", ylabel="loss")
+    for name in CLASSES:
+        recalls = [line["val_recall"][name] for line in history]
+        right.plot(epochs, recalls, color=CLASS_COLOURS[name], label=f"recall, {name}")
+    balanced = [line["val_balanced_accuracy"] for line in history]
+    right.plot(epochs, balanced, color="black", linewidth=2, label="balanced accuracy")
+    right.set(xlabel="epoch", ylabel="on val", ylim=(0, 1.02))
+    for axes in (left, right):
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def confusion_figure(matrix: list[list[int]], title: str, path: Path) -> None:
+    """Write a confusion matrix (counts; rows true, columns answered) as PNG."""
+    counts = np.array(matrix)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=colour)
+    names = [CLASS_TITLES[name].replace(" worn ", "\nworn ") for name in CLASSES]
+    axes.set_xticks(range(len(CLASSES)), names)
+    axes.set_yticks(range(len(CLASSES)), names)
+    axes.set(xlabel="answered", ylabel="true", title=title)
+    figure.savefig(path, dpi=110, format="png")

@@ -1,0 +1,161 @@
+"""A report to keep: its figure, and files of everything.
+
+The figure has each version's answer, heatmaps, curves and verdicts on one page (PNG). The files
+are that, the heatmaps as .npy, all figures as JSON, and all of it as zip.
+"""
+
+import json
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from textwrap import fill
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from PIL import Image
+
+from ..files import write_file
+from ..models.network import CLASSES
+from ..models.version import Prediction
+from .draw import CLASS_COLOURS, CLASS_TITLES, HEAT, file_bytes, overlay
+from .explain import Explanation
+from .faithfulness import Curves
+from .report import Report
+from .verdicts import Verdict
+
+WIDTH, HEIGHT = 3.2, 3.4  # of a panel, in inches
+LINE = 46  # characters of a verdict's line
+
+
+def explanation_figure(crop: Image.Image, reports: Sequence[Report]) -> bytes:
+    """A PNG with a row a version: the crop, its bars, its overlays with colour bar and verdict.
+
+    Under each overlay its deletion and insertion curves, where the report has them. Drawn by Agg
+    without pyplot, which keeps state between callers.
+    """
+    columns = 2 + max(len(report.ways) for report in reports)
+    rows = [2 if report.trust else 1 for report in reports]
+    size = (WIDTH * columns, sum(HEIGHT + 0.7 + 2.4 * (row - 1) for row in rows))
+    figure = Figure(figsize=size, layout="constrained")
+    parts = figure.subfigures(len(reports), 1, squeeze=False, height_ratios=rows)[:, 0]
+    for part, report in zip(parts, reports, strict=True):
+        _draw_report(part, crop, report, columns)
+    buffer = BytesIO()
+    figure.savefig(buffer, dpi=100, format="png")
+    return buffer.getvalue()
+
+
+def _draw_report(part: SubFigure, crop: Image.Image, report: Report, columns: int) -> None:
+    rows, ratios = (2, (1.5, 1)) if report.trust else (1, (1,))
+    grid = part.subplots(rows, columns, squeeze=False, height_ratios=ratios)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    grid[0, 0].imshow(crop)
+    name = report.model.name
+    answer = report.answer.prediction
+    unsure = " (unsure)" if answer.unsure else ""
+    grid[0, 0].set_title(
+        f"{name}: {CLASS_TITLES[answer.label]}{unsure}", weight="bold", fontsize=10, loc="left"
+    )
+    _draw_bars(grid[0, 1], answer)
+    explained = zip(report.ways, report.answer.explanations, report.verdicts, strict=True)
+    for column, (way, explanation, verdict) in enumerate(explained, start=2):
+        _draw_heat(grid[0, column], crop, explanation, way.title, verdict)
+    for column, trust in enumerate(report.trust, start=2):
+        _draw_curves(grid[1, column], trust.curves)
+    if report.trust:
+        grid[1, 1].legend(*grid[1, 2].get_legend_handles_labels(), loc="center", fontsize=8)
+    scale = matplotlib.cm.ScalarMappable(cmap=HEAT)
+    bar = part.colorbar(scale, ax=grid[0, -1], ticks=[0, 1], fraction=0.05)
+    bar.set_ticklabels(["nothing", "most"])
+    bar.set_label("speaks for the class")
+
+
+def _draw_heat(
+    axes: Axes, crop: Image.Image, explanation: Explanation, title: str, verdict: Verdict
+) -> None:
+    axes.imshow(overlay(crop, explanation))
+    axes.set_title(f"{title}\n{question_of(explanation)}", fontsize=9)
+    text = f"{verdict.title}\n{fill(verdict.sentence, LINE)}"
+    axes.text(0, -0.04, text, transform=axes.transAxes, va="top", fontsize=7)
+
+
+def question_of(explanation: Explanation) -> str:
+    """What a heatmap answers, for people: why this class, and why not that one."""
+    against = f", not “{CLASS_TITLES[explanation.against]}”" if explanation.against else ""
+    return f"Why “{CLASS_TITLES[explanation.target]}”{against}?"
+
+
+def _draw_bars(axes: Axes, prediction: Prediction) -> None:
+    values = [prediction.probabilities[name] for name in CLASSES]
+    titles = [CLASS_TITLES[name].replace(" worn ", "\nworn ") for name in CLASSES]
+    axes.set_axis_on()
+    bars = axes.barh(titles, values, color=[CLASS_COLOURS[name] for name in CLASSES])
+    axes.bar_label(bars, [f"{v:.1%}" for v in values], padding=3)
+    axes.set_xlim(0, 1.3)
+    axes.invert_yaxis()
+    axes.set_box_aspect(0.8)
+    axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_curves(axes: Axes, curves: Curves) -> None:
+    """Insertion is drawn over what is still blurred, so that one band serves both curves."""
+    axes.set_axis_on()
+    low, high = curves.band()
+    levels, kept = curves.levels, [1 - level for level in curves.levels]
+    axes.fill_between(levels, low, high, color="#999999", alpha=0.35, label="random orders")
+    axes.plot(levels, curves.deletion.probability, color="#b5400a", label="hottest blurred first")
+    axes.plot(
+        kept, curves.insertion.probability, "--", color="#1f659b", label="coldest blurred first"
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="blurred share of the picture")
+    axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.set_yticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+# --- as files
+
+
+def report_files(crop: Image.Image, reports: Sequence[Report], stem: str) -> dict[str, bytes]:
+    """File names and contents: STEM.png, STEM.json, STEM.crop.png and a .npy for each heatmap.
+
+    A .npy holds float32 H x W at the crop's size, signed.
+    """
+    files = {f"{stem}.png": explanation_figure(crop, reports), f"{stem}.crop.png": file_bytes(crop)}
+    facts = {}
+    for report in reports:
+        facts[report.model.name] = content = report.to_dict()
+        for way, e, told in zip(
+            report.ways, report.answer.explanations, content["explanations"], strict=True
+        ):
+            name = f"{stem}.{report.model.name}.{way.key.replace('/', '-')}.npy"
+            files[name] = _npy(e.heatmap)
+            told["heatmap"] = name
+    files[f"{stem}.json"] = (json.dumps(facts, indent=1) + "\n").encode()
+    return files
+
+
+def write_report(folder: Path, files: dict[str, bytes]) -> None:
+    """Write the files into a folder. Raises UserError where that is not possible."""
+    for name, content in files.items():
+        write_file(folder / name, lambda beside, content=content: beside.write_bytes(content))
+
+
+def zip_of(files: dict[str, bytes]) -> bytes:
+    """The files as one zip archive."""
+    buffer = BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _npy(heatmap: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    np.save(buffer, heatmap)
+    return buffer.getvalue()

@@ -1,0 +1,214 @@
+"""The attribution methods, computed by Captum: each a short function of a `Case`.
+
+`features` has run once before; the methods on the final conv block attribute over `head` alone,
+with the activations as its input. The values are those of Captum's layer methods called on the
+whole network, in a fraction of the time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from captum.attr import (
+    IntegratedGradients,
+    LayerGradCam,
+    LayerGradientXActivation,
+    Occlusion,
+)
+from torch import nn
+from torch.nn import functional as nnf
+
+from ..models.threads import check
+from .channels import live_part
+from .places import blur_inputs
+
+IG_STEPS = 50
+MAX_IG_STEPS = 400
+MAX_GAP = 0.01  # beyond it the steps are doubled
+SMOOTH_SAMPLES = 8
+SMOOTH_NOISE = 0.15  # standard deviation, in the network's input units (its range is about 2)
+OCCLUSION_CELLS = 8  # the window covers 2 x 2 of 8 x 8 cells and moves by one
+
+
+@dataclass(frozen=True)
+class Case:
+    """N crops on their way through one version's network, and what is asked about them.
+
+    `activations` is the leaf that `logits` were computed from, with their graph. `baseline` and
+    `baseline_logits`: of the pictures without information that integrated gradients start from; N
+    rows, or one for all. `weights`: what is explained is the sum of the logits times these: 1 at
+    the target's place, -1 at the class that it is held against, if any.
+    """
+
+    network: nn.Module
+    inputs: torch.Tensor  # N x 3 x S x S
+    activations: torch.Tensor  # N x C x h x w, `features` of the inputs
+    logits: torch.Tensor  # N x 3
+    baseline: torch.Tensor
+    baseline_logits: torch.Tensor
+    weights: torch.Tensor  # N x 3
+
+    def row(self, index: int) -> "Case":
+        """One of the crops alone."""
+
+        def one(rows: torch.Tensor) -> torch.Tensor:
+            return rows if len(rows) == 1 else rows[index : index + 1]
+
+        names = ("inputs", "activations", "logits", "baseline", "baseline_logits", "weights")
+        return replace(self, **{name: one(getattr(self, name)) for name in names})
+
+    def gap(self, attribution: torch.Tensor) -> float:
+        """Of one crop: by how much the map's sum misses the score's rise, as a part of the rise."""
+        rise = ((self.logits - self.baseline_logits) * self.weights).sum().item()
+        return abs(attribution.sum().item() - rise) / max(abs(rise), 1e-6)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a method returns: signed maps N x 1 x h x w of any size, and, where the method has
+    the completeness axiom, each row's gap and the steps it took.
+    """
+
+    map: torch.Tensor
+    gaps: list[float] | None = None
+    steps: list[int] | None = None
+
+
+class _Score(nn.Module):
+    """From activations (or inputs, with the whole network as `part`) to what is explained: N."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        check()
+        return (self.part(x.contiguous()) * weights).sum(1)
+
+
+class _Known(nn.Module):
+    """The score whose logits are known already: Captum walks back through their graph."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        self.layer = nn.Identity()  # gives Captum a layer whose output is the activations
+        self.logits = case.logits
+
+    def forward(self, activations: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        self.layer(activations)
+        return (self.logits * weights).sum(1)
+
+
+AGAIN = {"retain_graph": True}  # another method may walk back through it, too
+
+
+def grad_cam(case: Case) -> Attribution:
+    """Grad-CAM (Selvaraju et al. 2017): channels weighted by their mean gradient, summed.
+
+    Signed: the paper's final ReLU is left to whoever draws the map.
+    """
+    score = _Known(case)
+    cam = LayerGradCam(score, score.layer)
+    return Attribution(
+        cam.attribute(case.activations, additional_forward_args=case.weights, grad_kwargs=AGAIN)
+    )
+
+
+def layer_cam(case: Case) -> Attribution:
+    """Gradient times activation at every place, summed over the channels.
+
+    Layer-CAM's weighting by position (Jiang et al. 2021), signed: neither gradients nor the sum
+    are cut at zero.
+    """
+    score = _Known(case)
+    values = LayerGradientXActivation(score, score.layer).attribute(
+        case.activations, additional_forward_args=case.weights, grad_kwargs=AGAIN
+    )
+    return Attribution(values.sum(1, keepdim=True))
+
+
+def integrated_gradients(case: Case) -> Attribution:
+    """Integrated gradients (Sundararajan et al. 2017) from the baseline's activations.
+
+    Summed over the channels; 50 Gauss-Legendre steps, doubled up to 400 for each crop whose
+    completeness gap is over 1%.
+    """
+    maps = _integrate(case, IG_STEPS)
+    results = [_refined(case.row(i), row) for i, row in enumerate(maps.split(1))]
+    return Attribution(
+        torch.cat([refined for refined, _, _ in results]),
+        gaps=[gap for _, gap, _ in results],
+        steps=[steps for _, _, steps in results],
+    )
+
+
+def _refined(case: Case, attribution: torch.Tensor) -> tuple[torch.Tensor, float, int]:
+    """One crop's map, with more steps where it needs them; its completeness gap; the steps."""
+    steps = IG_STEPS
+    while (gap := case.gap(attribution)) > MAX_GAP and steps < MAX_IG_STEPS:
+        steps *= 2
+        attribution = _integrate(case, steps)
+    return attribution, gap, steps
+
+
+def _integrate(case: Case, steps: int) -> torch.Tensor:
+    """Maps N x 1 x h x w."""
+    head, activations, baseline = live_part(
+        case.network.head, case.activations.detach(), case.baseline
+    )
+    values = IntegratedGradients(_Score(head)).attribute(
+        activations,
+        baselines=baseline,
+        additional_forward_args=case.weights.expand(len(activations), -1),
+        n_steps=steps,
+        internal_batch_size=max(IG_STEPS, len(activations)),  # bounds the memory
+    )
+    return values.sum(1, keepdim=True)
+
+
+def smooth_gradients(case: Case) -> Attribution:
+    """SmoothGrad (Smilkov et al. 2017) over integrated gradients: their mean over noisy pictures.
+
+    Eight copies of each crop, with seeded noise on the pixels.
+    """
+    return Attribution(torch.cat([_smooth(case.row(i)) for i in range(len(case.inputs))]))
+
+
+def _smooth(case: Case) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    shape = (SMOOTH_SAMPLES, *case.inputs.shape[1:])
+    noise = SMOOTH_NOISE * torch.randn(shape, generator=generator)
+    with torch.no_grad():
+        activations = case.network.features(case.inputs + noise.to(case.inputs))
+    return _integrate(replace(case, activations=activations), IG_STEPS // 2).mean(0, keepdim=True)
+
+
+@torch.no_grad()
+def occlusion(case: Case) -> Attribution:
+    """Occlusion (Zeiler and Fergus 2014): how far the score falls without a window of the picture.
+
+    Asks the network only, no gradient. The window is blurred, a quarter of the side wide, and
+    moves by half of that.
+    """
+    side = case.inputs.shape[-1] // OCCLUSION_CELLS
+    values = Occlusion(_Score(case.network)).attribute(
+        case.inputs,
+        sliding_window_shapes=(3, 2 * side, 2 * side),
+        strides=(3, side, side),
+        baselines=blur_inputs(case.inputs),
+        additional_forward_args=case.weights,
+        perturbations_per_eval=32,
+    )
+    # Even within a cell: a value a cell, so that the map is enlarged as smoothly as the others.
+    return Attribution(nnf.avg_pool2d(values.mean(1, keepdim=True), side))
+
+
+Method = Callable[[Case], Attribution]
+
+METHODS: dict[str, Method] = {
+    "grad_cam": grad_cam,
+    "layer_cam": layer_cam,
+    "integrated_gradients": integrated_gradients,
+    "smooth_gradients": smooth_gradients,
+    "occlusion": occlusion,
+}

@@ -1,0 +1,1 @@
+"""Pictures: read safely, edited, and the faces in them found and cut out."""

@@ -1,0 +1,165 @@
+"""Crops cut out of photos as the training crops were, and heatmaps drawn back at their place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+from .edit import between_centres, cut_patch, mapped, placement
+from .faces import MIN_TILT, Face, Landmarks, area, find_faces
+
+MAX_CROP_SIDE, MAX_CROP_RATIO = 256, 1.5
+MIN_CROP_COVER = 0.4
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a picture: its pixels (RGB) and where they come from.
+
+    `transform` ((a, b, c), (d, e, f)) maps a point (x, y) of the crop to the point
+    (a x + b y + c, d x + e y + f) of the picture.
+    """
+
+    image: Image.Image
+    transform: tuple[tuple[float, float, float], tuple[float, float, float]]
+
+    def on_crop(self, landmarks: Landmarks) -> Landmarks:
+        """Landmarks of the picture in the crop's pixels."""
+        back = cv2.invertAffineTransform(np.array(self.transform))
+        points = mapped(back, np.array(landmarks)).tolist()
+        return tuple((x, y) for x, y in points)
+
+    def to_dict(self) -> dict:
+        return {"size": list(self.image.size), "transform": [list(row) for row in self.transform]}
+
+
+def looks_like_crop(image: Image.Image, faces: Sequence[Face] = ()) -> bool:
+    """Whether a picture is most likely a tight face crop already, to be taken whole.
+
+    `faces` are the ones found on it. A crop is small and near-square, and shows one face that
+    fills the frame, or none that the finder knows. On a larger picture the face's box serves.
+    """
+    short, long = sorted(image.size)
+    if long > MAX_CROP_SIDE or long > MAX_CROP_RATIO * short:
+        return False
+    covered = [area(face.box) / (image.width * image.height) for face in faces]
+    return not covered or (len(covered) == 1 and covered[0] >= MIN_CROP_COVER)
+
+
+def crop_face(image: Image.Image, face: Face) -> Crop:
+    """Cut a face out of its RGB picture, as the training crops were cut.
+
+    Without tilt that is the box, clipped to the picture. A head whose eyes' line is turned by
+    more than 10 degrees is cut upright; where that reaches beyond the picture, the border's
+    pixels are repeated.
+    """
+    if abs(face.tilt) > MIN_TILT:
+        return _upright_crop(image, face)
+    x0, y0 = (min(round(face.box[i]), image.size[i] - 1) for i in (0, 1))
+    x1, y1 = (max(round(face.box[i]), low + 1) for i, low in ((2, x0), (3, y0)))
+    return Crop(image.crop((x0, y0, x1, y1)), ((1.0, 0.0, float(x0)), (0.0, 1.0, float(y0))))
+
+
+def whole_crop(image: Image.Image) -> Crop:
+    """The whole picture as its own crop."""
+    return Crop(image, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
+
+
+def _upright_crop(image: Image.Image, face: Face) -> Crop:
+    x0, y0, x1, y1 = face.box
+    size = max(1, round(x1 - x0)), max(1, round(y1 - y0))
+    matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, face.tilt)
+    pixels = cut_patch(np.asarray(image), matrix, size)
+    (a, b, c), (d, e, f) = matrix.tolist()
+    return Crop(Image.fromarray(pixels), ((a, b, c), (d, e, f)))
+
+
+def paste_back(heatmap: np.ndarray, crop: Crop, picture_size: tuple[int, int]) -> np.ndarray:
+    """Draw a crop's heatmap at its true place on the picture.
+
+    `heatmap` is float32 H x W of any size and stands for the whole crop; `picture_size` is
+    (width, height) as Pillow gives it. Returns float32 height x width, 0 outside the crop.
+    """
+    fitted = _resized(np.asarray(heatmap, np.float32), crop.image.size)
+    matrix = np.array(crop.transform)
+    x0, y0, x1, y1 = _extent(crop, picture_size)
+    picture = np.zeros(picture_size[::-1], np.float32)
+    if x0 < x1 and y0 < y1:
+        matrix[:, 2] -= (x0, y0)
+        picture[y0:y1, x0:x1] = _warped(fitted, matrix, (x1 - x0, y1 - y0))
+    return picture
+
+
+def _resized(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    smaller = size[0] < heatmap.shape[1] and size[1] < heatmap.shape[0]
+    return cv2.resize(heatmap, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def _extent(crop: Crop, picture_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The upright rectangle of the picture that holds the crop, in whole pixels."""
+    w, h = crop.image.size
+    corners = mapped(np.array(crop.transform), np.array([[0, 0], [w, 0], [0, h], [w, h]]))
+    low = np.maximum(np.floor(corners.min(0)), 0).astype(int)
+    high = np.minimum(np.ceil(corners.max(0)), picture_size).astype(int)
+    return *low.tolist(), *high.tolist()
+
+
+def _warped(heatmap: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The heatmap under an affine map, 0 at the pixels whose centre lies outside of it."""
+    # Repeated beyond its border, the heatmap keeps its full value up to there.
+    placed = cv2.warpAffine(heatmap, between_centres(matrix), size, borderMode=cv2.BORDER_REPLICATE)
+    centres = np.stack(np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5), axis=-1)
+    back = mapped(cv2.invertAffineTransform(matrix), centres)
+    inside = (back >= 0) & (back < heatmap.shape[::-1])
+    return placed * inside.all(axis=-1)
+
+
+class NoFaceError(UserError):
+    """No face was found in the picture."""
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What is answered: a crop for each of `faces` (largest first), or the whole picture.
+
+    `faces` is empty where the whole picture is the crop; `tight` says that this was decided here,
+    because the picture is a face crop already. `landmarks`: the five of `faces.Face` for each
+    crop, in its own pixels; None where they were not found.
+    """
+
+    crops: tuple[Crop, ...]
+    landmarks: tuple[Landmarks | None, ...]
+    faces: tuple[Face, ...] = ()
+    tight: bool = False
+
+    @property
+    def images(self) -> list[Image.Image]:
+        """The crops' pictures, RGB."""
+        return [crop.image for crop in self.crops]
+
+
+def find_subjects(image: Image.Image, whole: bool = False, landmarks: bool = True) -> Subjects:
+    """The faces of an RGB picture, or the picture itself where `whole` is asked for.
+
+    Without `landmarks` nothing is looked for in a picture that is asked for whole: faster.
+    Raises NoFaceError where there is no face and the picture is no tight crop either.
+    """
+    if whole and not landmarks:
+        return Subjects((whole_crop(image),), (None,))
+    faces = tuple(find_faces(image))
+    tight = not whole and looks_like_crop(image, faces)
+    if whole or tight:
+        # Of several faces none is the picture's own.
+        own = faces[0].landmarks if len(faces) == 1 else None
+        return Subjects((whole_crop(image),), (own,), tight=tight)
+    if not faces:
+        raise NoFaceError(
+            "No face was found in the picture: try one where a face is larger and in view, "
+            "or ask for the whole picture as the face."
+        )
+    crops = tuple(crop_face(image, face) for face in faces)
+    points = tuple(c.on_crop(f.landmarks) for c, f in zip(crops, faces, strict=True))
+    return Subjects(crops, points, faces)

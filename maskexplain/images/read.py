@@ -1,0 +1,299 @@
+"""Anything that may be a picture -> an upright RGB picture, or one ImageError that says what to do.
+
+Every picture of the project comes in through `read_image`: from the page, HTTP, the command line
+and the data folder. Messages never repeat a name or a byte that the sender chose, so they are
+safe to show. Nothing is written to disk and nothing is logged.
+"""
+
+import base64
+import binascii
+import io
+import re
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import UserError
+
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 16
+# Two and a half times what the face finder looks at: its smallest faces keep about 30 pixels.
+MAX_SIDE = 1600
+
+# Pillow tries no other reader than these: the one for PostScript, for one, starts a program.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF", "HEIF")
+REMEDY = "save it as JPEG, PNG, WebP or HEIC and try again"
+
+TOO_MANY_BYTES = (
+    f"The picture's file is over {MAX_BYTES // 2**20} MB: send a smaller or more compressed one."
+)
+TOO_MANY_PIXELS = (
+    f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels: send a smaller copy of it."
+)
+
+# EXIF tag 0x0112 -> what makes the picture upright (CIPA DC-008-2023, 4.6.5.1.6).
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+pillow_heif.register_heif_opener(thumbnails=False)
+
+
+class ImageError(UserError, ValueError):
+    """Not a usable picture: the text is one sentence, `too_large` tells HTTP's 413 from its 400."""
+
+    def __init__(self, message: str, too_large: bool = False) -> None:
+        super().__init__(message)
+        self.too_large = too_large
+
+
+def read_image(
+    source: str | Path | bytes | BinaryIO, max_side: int | None = MAX_SIDE
+) -> Image.Image:
+    """An upright RGB picture of its own: no open file, no EXIF, no colour profile.
+
+    `source` is a path, the bytes of a file, a binary file object or a `data:` URL. Read are JPEG,
+    PNG, WebP, BMP, TIFF, AVIF, GIF (first frame) and HEIC of at most 40 megapixels and 64 MiB,
+    at least 16 pixels on the short side. 16-bit gray is scaled to 8 bits, transparency is laid on
+    white, the EXIF orientation is applied. A picture whose long side is over `max_side` pixels is
+    shrunk to it; None keeps the size.
+
+    Raises ImageError for everything else.
+    """
+    data = _bytes_of(source)
+    if not data:
+        raise ImageError("The picture's file is empty: choose or send the picture again.")
+    with _decoding(data), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check_size(*image.size)
+        return _upright_rgb(image, max_side)
+
+
+@contextmanager
+def _decoding(data: bytes) -> Iterator[None]:
+    """Turn whatever a decoder does with damaged or hostile bytes into one ImageError."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow's remarks on a file are no use to its sender. Where threads overlap here, the
+            # worst outcome is that this filter stays.
+            warnings.filterwarnings("ignore", module=r"PIL\.|pillow_heif")
+            yield
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise ImageError(TOO_MANY_PIXELS, too_large=True) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(_what_it_is(data)) from error
+    except Exception as error:  # on damaged bytes decoders raise nearly anything
+        raise ImageError(DAMAGED) from error
+
+
+# --- getting the bytes
+
+
+def _bytes_of(source: str | Path | bytes | BinaryIO) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _bounded(bytes(source))
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        return _from_data_url(source)
+    if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE):
+        raise ImageError("Addresses are not fetched: save the picture and give its file instead.")
+    if isinstance(source, str | Path):
+        return _from_path(Path(source))
+    if hasattr(source, "read"):
+        return _from_file(source)
+    raise ImageError("No picture was given: choose a picture first.")
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) > MAX_BYTES:
+        raise ImageError(TOO_MANY_BYTES, too_large=True)
+    return data
+
+
+def _from_data_url(url: str) -> bytes:
+    header, comma, body = url.partition(",")
+    if len(body) > MAX_BYTES * 3:  # every byte may be written as %XX
+        raise ImageError(TOO_MANY_BYTES, too_large=True)
+    data = unquote_to_bytes(body)
+    try:
+        if header.lower().endswith(";base64"):
+            data = base64.b64decode(b"".join(data.split()), validate=True)
+    except binascii.Error as error:
+        raise ImageError("The picture's data URL is damaged: send the picture again.") from error
+    if not comma or not data:
+        raise ImageError("The data URL holds no picture: send the picture again.")
+    return _bounded(data)
+
+
+def _from_path(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        # Reading a device or a pipe might never end.
+        file = path.open("rb") if stat.S_ISREG(mode) else None
+    except FileNotFoundError as error:
+        raise ImageError("There is no such file: check the picture's path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise ImageError(
+            "The picture's file cannot be opened: check its path and permissions."
+        ) from error
+    if file is None:
+        kind = "a folder" if stat.S_ISDIR(mode) else "no plain file"
+        raise ImageError(f"That path is {kind}, not a picture: give a picture's file.")
+    with file:
+        return _from_file(file)
+
+
+def _from_file(file: BinaryIO) -> bytes:
+    try:
+        data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: closed, or text that does not decode
+        raise ImageError(
+            "The picture's file cannot be read: open it again in binary mode."
+        ) from error
+    if not isinstance(data, bytes):
+        raise ImageError("The picture's file was opened as text: open it in binary mode.")
+    return _bounded(data)
+
+
+# --- saying what is wrong
+
+DAMAGED = f"The picture is damaged or cut off: send it again, or open it and {REMEDY}."
+KNOWN_STARTS = (
+    rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|II\*\0|MM\0\*|GIF8[79]a|....ftyp(hei|mif|msf|avi)"
+)
+OTHER_KINDS = (
+    (rb"%PDF", "a PDF document"),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing"),
+    (rb"PK\x03\x04", "a ZIP archive or an office document"),
+    (rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
+    (rb"8BPS", "a Photoshop document"),
+    (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
+)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(TOO_MANY_PIXELS, too_large=True)
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(
+            f"The picture is only {width} x {height} pixels: send one of at least {MIN_SIDE} "
+            "pixels on each side."
+        )
+
+
+def _what_it_is(data: bytes) -> str:
+    """What is wrong with a file that no reader takes, told from its first bytes."""
+    start = data[:1024]
+    if re.match(KNOWN_STARTS, start, re.DOTALL):
+        return DAMAGED
+    for pattern, kind in OTHER_KINDS:
+        if re.match(pattern, start, re.DOTALL):
+            return f"The file is {kind}, which is not read here: {REMEDY}."
+    if re.search(rb"<svg[\s>]", start, re.IGNORECASE):
+        return "The file is an SVG drawing, which is not read here: save it as PNG and try again."
+    if b"\0" not in start and _is_utf8(start):
+        return "The file is text, not a picture: choose a picture instead."
+    return f"The file is not a picture that can be read: {REMEDY}."
+
+
+def _is_utf8(start: bytes) -> bool:
+    # The last character may have been cut in two.
+    return any(_decodes(start[: len(start) - cut]) for cut in range(4))
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        return bool(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
+
+
+# --- making the picture
+
+
+def _upright_rgb(image: Image.Image, max_side: int | None) -> Image.Image:
+    if max_side:
+        _draft(image, max_side)
+    image.load()
+    # After load(): the TIFF reader turns the picture itself and then drops the tag.
+    orientation = _orientation(image)
+    pixels = _shrunk(_eight_bits(image), max_side)
+    if min(pixels.size) < MIN_SIDE:
+        raise ImageError("The picture is a very narrow strip: send the part with the face.")
+    pixels = _on_white(pixels)
+    if orientation in UPRIGHT:
+        pixels = pixels.transpose(UPRIGHT[orientation])
+    # A new picture: whatever the file said beside its pixels (place, owner) stays behind.
+    clean = Image.new("RGB", pixels.size)
+    clean.paste(pixels)
+    return clean
+
+
+def _draft(image: Image.Image, max_side: int) -> None:
+    """Let the JPEG reader decode at 1/2, 1/4 or 1/8, as long as `max_side` is still reached."""
+    scale = max_side / max(image.size)
+    if scale < 1:
+        # None: keep the mode. Other formats ignore the call.
+        image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # damaged EXIF beside sound pixels: take the picture as it lies
+        return 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The picture with 8 bits a channel and no palette, as L, RGB or RGBA (or CMYK, LAB ...)."""
+    if image.mode in ("I", "F"):
+        raise ImageError("The picture has 32-bit pixels: save it with 8 or 16 bits and try again.")
+    if image.mode.startswith("I;16"):
+        # 65535 must become 255: v / 257, rounded. Pillow's own convert() clips at 255.
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image.convert("RGB") if image.mode in ("P", "1") else image
+
+
+def _shrunk(image: Image.Image, max_side: int | None) -> Image.Image:
+    scale = (max_side or max(image.size)) / max(image.size)
+    if scale >= 1:
+        return image
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def digest_of(image: Image.Image | ImageError | None) -> str:
+    """A digest of an RGB picture's size and pixels; "" where there is no picture."""
+    if image is None or isinstance(image, ImageError):
+        return ""
+    content = sha256(repr(image.size).encode())
+    content.update(image.tobytes())
+    return content.hexdigest()

@@ -1,0 +1,1 @@
+"""Versions of networks: built, read, written and asked."""

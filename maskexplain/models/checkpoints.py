@@ -1,0 +1,171 @@
+"""Read and write versions: NAME.safetensors (weights) and, beside it, NAME.json (results)."""
+
+import json
+import re
+from dataclasses import dataclass
+from math import inf, nan
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ..errors import UserError
+from ..files import write_file, write_json
+from .network import CLASSES, NETWORKS, build_network, divide_by_temperature
+
+FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
+# Written to the header, so that a weights file says what it is without its JSON.
+KIND = "maskexplain"
+
+
+class CheckpointError(UserError):
+    """A version is missing, or its file is not one of ours."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A version as read from disk: its network in evaluation mode and its measured results.
+
+    `results` is the content of NAME.json, {} where there is none. The network's logits have been
+    divided by `temperature`.
+    """
+
+    name: str
+    network: nn.Module
+    results: dict
+    temperature: float = 1.0
+
+
+def list_versions(folder: Path = FOLDER) -> list[str]:
+    """Names of the versions in a folder, the newest last (v2 before v10)."""
+    # A name with a dot in front is a file that a killed program left half-written.
+    files = (file for file in folder.glob("*.safetensors") if not file.name.startswith("."))
+    return sorted((file.stem for file in files), key=by_number)
+
+
+def by_number(name: str) -> list:
+    """A key that sorts names as people count, v2 before v10; ours last, since the last is the
+    default, which an imported one becomes only where there is no other.
+    """
+    ours = re.fullmatch(r"v\d+", name) is not None
+    return [ours] + [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def write_weights(
+    path: Path, network: nn.Module, network_name: str, half: bool, temperature: float = 1.0
+) -> None:
+    """Write a network's weights as safetensors, in half precision where asked.
+
+    `temperature` is what whoever reads the file divides the logits by.
+    """
+    tensors = {
+        name: (t.half() if half and t.is_floating_point() else t).contiguous().cpu()
+        for name, t in network.state_dict().items()
+    }
+    header = {"kind": KIND, "network": network_name, "classes": json.dumps(CLASSES)}
+    if temperature != 1:
+        header["temperature"] = repr(temperature)
+    write_file(path, lambda beside: save_file(tensors, beside, metadata=header))
+
+
+def write_results(path: Path, results: dict) -> None:
+    """Write NAME.json beside the weights file `path`."""
+    write_json(path.with_suffix(".json"), results)
+
+
+def add_results(name_or_path: str | Path, part: dict, folder: Path = FOLDER) -> None:
+    """Add to a version's NAME.json, in place of what it has under the same keys.
+
+    Raises CheckpointError.
+    """
+    path = find_version(name_or_path, folder)
+    write_results(path, {**_read_results(path), **part})
+
+
+def find_version(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
+    """The weights file of a version's name, or of a path to it. Raises CheckpointError."""
+    path = Path(name_or_path)
+    if path.suffix != ".safetensors":
+        path = folder / f"{name_or_path}.safetensors"
+    if not path.is_file():
+        known = ", ".join(list_versions(folder)) or "none yet"
+        raise CheckpointError(
+            f"There is no checkpoint {path}: train it with `python train.py NAME --data DIR`, "
+            f"or name one of those there are ({known})."
+        )
+    return path
+
+
+def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoint:
+    """Read a version by name or path, in float32. Raises CheckpointError."""
+    path = find_version(name_or_path, folder)
+    header, tensors = _read_tensors(path)
+    network = build_network(_network_name(path, header))
+    _load(path, network, tensors)
+    temperature = _temperature(path, header)
+    divide_by_temperature(network, temperature)
+    return Checkpoint(path.stem, network.eval(), _read_results(path), temperature)
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as handle:
+            names = list(handle.keys())
+            return handle.metadata() or {}, {name: handle.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no safetensors file: fetch it again or train it anew."
+        ) from error
+
+
+def _network_name(path: Path, header: dict[str, str]) -> str:
+    name = header.get("network")
+    if header.get("kind") != KIND or name not in NETWORKS:
+        raise CheckpointError(
+            f"{path} was not written by this program or names an unknown network: "
+            "use one that `python train.py` wrote."
+        )
+    if header.get("classes") != json.dumps(CLASSES):
+        raise CheckpointError(
+            f"{path} answers other classes than {', '.join(CLASSES)}: train it on these."
+        )
+    return name
+
+
+def _temperature(path: Path, header: dict[str, str]) -> float:
+    try:
+        temperature = float(header.get("temperature", "1"))
+    except ValueError:
+        temperature = nan
+    if not 0 < temperature < inf:
+        raise CheckpointError(f"{path} holds a temperature that is no positive number: train anew.")
+    return temperature
+
+
+def _load(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in tensors.items()}
+    if expected != found:
+        odd = sorted(set(expected.items()) ^ set(found.items()))[0][0]
+        raise CheckpointError(
+            f"{path} does not hold this network's weights ({odd} is missing, foreign or of "
+            "another shape): use a file that `python train.py` wrote."
+        )
+    if not all(torch.isfinite(t).all() for t in tensors.values()):
+        raise CheckpointError(f"{path} holds weights that are not finite: train it anew.")
+    network.load_state_dict({name: t.float() for name, t in tensors.items()})
+
+
+def _read_results(path: Path) -> dict:
+    file = path.with_suffix(".json")
+    if not file.is_file():
+        return {}
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} is no JSON: fetch it again or train anew.") from error
+    if not isinstance(results, dict):
+        raise CheckpointError(f"{file} holds no results: fetch it again or train anew.")
+    return results

@@ -1,0 +1,109 @@
+"""EfficientNet-Lite0, whole and cut where its map is still fine: v3 and its teachers.
+
+Tan and Le 2019 (arXiv:1905.11946), in the Lite form that its authors published in 2020: no
+squeeze-and-excitation, ReLU6 for swish. v3 leaves out the stages behind stride 16: they hold three
+quarters of the weights and would halve the map.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torchvision.ops import Conv2dNormActivation
+
+from .network import CLASSES, EvaluationTransform, network
+
+Stage = tuple[int, int, int, int, int]  # expansion, kernel, stride, channels, blocks
+TO_STRIDE_16: tuple[Stage, ...] = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+)
+STEM, MAP = 32, 256
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)  # as the published weights want it
+
+
+def _conv(inputs: int, outputs: int, kernel: int, relu: bool = True, **more: int) -> nn.Module:
+    # ReLU6 is not in place: in-place ones break attribution methods.
+    act = nn.ReLU6 if relu else None
+    return Conv2dNormActivation(
+        inputs, outputs, kernel, norm_layer=_norm, activation_layer=act, inplace=False, **more
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Widen (1x1), filter each channel (k x k), narrow (1x1); added to its input where it fits."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        layers = [_conv(inputs, wide, 1)] if expansion > 1 else []
+        layers.append(_conv(wide, wide, kernel, stride=stride, groups=wide))
+        layers.append(_conv(wide, outputs, 1, relu=False))
+        self.layers = nn.Sequential(*layers)
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.layers(x) if self.adds else self.layers(x)
+
+
+def _blocks(stages: Sequence[Stage]) -> list[nn.Module]:
+    blocks, inputs = [], STEM
+    for expansion, kernel, stride, channels, count in stages:
+        for index in range(count):
+            step = stride if index == 0 else 1
+            blocks.append(InvertedResidual(inputs, channels, expansion, kernel, step))
+            inputs = channels
+    return blocks
+
+
+@network("lite0_stride16_3x3")
+class Lite0(nn.Module):
+    """Input N x 3 x 129 x 129, final map N x 256 x 9 x 9, logits N x 3; about 0.7 million weights.
+
+    129 = 8 x 16 + 1: with an odd side every stride is centred, so the map lies straight over the
+    picture, and the convs' own padding is the one that the published weights were trained with.
+    `head` is a mean over the map and one linear layer, so a class's logit is the sum of what the
+    map's places give (class activation maps are exact, Zhou et al. 2016).
+    """
+
+    # The last stage's kernels are 5 wide as published; 3 see less far, and the heat is truer.
+    stages = (*TO_STRIDE_16[:-1], (6, 3, 1, 112, 3))
+    transform = EvaluationTransform(size=129, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = self.stages[-1][3]
+        self.features = nn.Sequential(
+            _conv(3, STEM, 3, stride=2),  # N x 32 x 65 x 65
+            *_blocks(self.stages),  # N x 112 x 9 x 9 in v3
+            _conv(channels, MAP, 1),  # N x 256 x 9 x 9
+        )
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),  # N x 256
+            nn.Dropout(0.2),
+            nn.Linear(MAP, len(CLASSES)),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x))
+
+
+@network("lite0_stride16")
+class Lite0Stride16(Lite0):
+    """Lite0 with the published kernels: a place of its map sees more of the picture."""
+
+    stages = TO_STRIDE_16
+
+
+@network("lite0_stride32")
+class Lite0Stride32(Lite0):
+    """Lite0 with all published stages: final map N x 256 x 5 x 5, about 3.0 million weights."""
+
+    stages = (*TO_STRIDE_16, (6, 5, 2, 192, 4), (6, 3, 1, 320, 1))

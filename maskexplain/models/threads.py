@@ -1,0 +1,56 @@
+"""Work for somebody who waits: versions at work at once, and an end when nobody waits any more."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# One face's way through a network gains little from a second core; two networks' ways gain all of
+# it. Shared by all visitors, so that many of them do not make more threads than there are cores.
+_POOL = ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="version")
+
+
+def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """`work` of every item, in their order, each yielded when it is ready.
+
+    What `work` raises is raised here; what has not begun by then, or when nobody reads on, never
+    begins.
+    """
+    # Each thread gets a context of its own: who waits for the result travels with it.
+    futures = [_POOL.submit(copy_context().run, work, item) for item in items]
+    try:
+        for future, item in zip(futures, items, strict=True):
+            # Who asks does what no thread has begun: nobody waits behind other visitors' work.
+            yield work(item) if future.cancel() else future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+_left: ContextVar[Callable[[], bool] | None] = ContextVar("left", default=None)
+
+
+class Abandoned(Exception):
+    """Nobody waits for the result any more."""
+
+
+@contextmanager
+def unless(left: Callable[[], bool]) -> Iterator[None]:
+    """Within it `check` raises Abandoned as soon as `left` tells that the asker has gone."""
+    token = _left.set(left)
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def check() -> None:
+    """Raise Abandoned if nobody waits; called before each piece of costly work."""
+    left = _left.get()
+    if left is not None and left():
+        raise Abandoned

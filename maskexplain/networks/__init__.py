@@ -1,1 +1,0 @@
-"""The networks, their files, and a version ready to answer."""

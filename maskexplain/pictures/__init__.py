@@ -1,1 +1,0 @@
-"""Pictures as such: read safely, blurred, darkened, turned, laid on one another."""

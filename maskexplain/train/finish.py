@@ -1,0 +1,143 @@
+"""From a finished training to a version: weights in half precision and measured results."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from shutil import copyfile
+
+import torch
+from torch import nn
+
+from ..data.folder import Picture, Progress, load_pixels, quietly, select
+from ..explain.draw import confusion_figure, history_figure
+from ..files import write_file
+from ..models.checkpoints import read_checkpoint, write_results, write_weights
+from ..models.network import divide_by_temperature
+from ..results.evaluate import Evaluation, evaluate, logits_of
+from ..results.statistics import (
+    Threshold,
+    at_threshold,
+    choose_threshold,
+    fit_temperature,
+)
+from .loop import Training
+
+
+@dataclass(frozen=True)
+class HalfPrecision:
+    """What storing half precision changed on `pictures` test pictures."""
+
+    pictures: int
+    same_answers: int
+    largest_logit_difference: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What val says about a network's confidence: its temperature and its "unsure" threshold."""
+
+    temperature: float = 1.0
+    val: Threshold | None = None
+
+    @property
+    def threshold(self) -> float:
+        return self.val.threshold if self.val else 0.0
+
+    def to_dict(self, evaluation: Evaluation) -> dict:
+        """The entry of the results, with what the threshold means on the evaluated pictures."""
+        if self.val is None:
+            return {}
+        splits = {"val": asdict(self.val), "test": asdict(evaluation.sure)}
+        return {"temperature": self.temperature, "unsure": {"threshold": self.threshold, **splits}}
+
+
+def finish(
+    training: Training,
+    pictures: Sequence[Picture],
+    data_name: str,
+    folder: Path,
+    out: Path,
+    progress: Progress = quietly,
+) -> str:
+    """Write `out`/NAME.safetensors and NAME.json of the best epoch; returns a summary to print.
+
+    Measured on the test split, with the half-precision weights as they are shipped.
+    """
+    recipe = training.recipe
+    full = read_checkpoint(folder / "best.safetensors").network
+    fitted = fit_confidence(full, pictures, progress) if recipe.calibrate else Fitted()
+    half_file = folder / "half.safetensors"
+    write_weights(half_file, full, recipe.network, True, fitted.temperature)
+    shipped = read_checkpoint(half_file).network
+    test = select(pictures, "test")
+    evaluation = evaluate(shipped, test, progress, fitted.temperature, fitted.threshold)
+    divide_by_temperature(full, fitted.temperature)
+    half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
+    results = {
+        "name": recipe.name,
+        "recipe": recipe.to_dict(),
+        "epochs": len(training.history),
+        "best_epoch": training.best["epoch"],
+        "data": {"name": data_name, "pictures": _counts(pictures)},
+        "date": date.today().isoformat(),
+        "split": "test",
+        **evaluation.to_dict(),
+        **fitted.to_dict(evaluation),
+        "half_precision": asdict(half),
+        "history": training.history,
+    }
+    # Only now: weights and the figures that belong to them change together.
+    path = out / f"{recipe.name}.safetensors"
+    write_file(path, lambda beside: copyfile(half_file, beside))
+    write_results(path, results)
+    _draw(results, folder)
+    return _summary(path, results)
+
+
+def fit_confidence(
+    network: nn.Module, pictures: Sequence[Picture], progress: Progress = quietly
+) -> Fitted:
+    """Fit temperature and threshold on val's un-augmented pictures; the network is left as it is.
+
+    Copies do not count: a third of val's pictures are copies of a dozen faces, and a few of these,
+    answered wrongly some forty times each, would decide alone.
+    """
+    faces = [p for p in select(pictures, "val") if not p.augmented]
+    val = load_pixels(faces, network.transform.size, progress)
+    logits = logits_of(network, val.pixels)
+    temperature = fit_temperature(logits, val.labels)
+    calibrated = logits / temperature
+    threshold = choose_threshold(calibrated, val.labels)
+    return Fitted(temperature, at_threshold(calibrated, val.labels, threshold))
+
+
+@torch.inference_mode()
+def compare(full: nn.Module, half: nn.Module, pixels: torch.Tensor) -> HalfPrecision:
+    """Answers of the two networks on the same pixels (uint8 N x 3 x S x S)."""
+    a, b = logits_of(full, pixels), logits_of(half, pixels)
+    same = int((a.argmax(1) == b.argmax(1)).sum())
+    return HalfPrecision(len(pixels), same, (a - b).abs().max().item())
+
+
+def _counts(pictures: Sequence[Picture]) -> dict[str, int]:
+    return {split: sum(p.split == split for p in pictures) for split in ("train", "val", "test")}
+
+
+def _draw(results: dict, folder: Path) -> None:
+    title = f"{results['name']}, {results['split']}: {results['balanced_accuracy']:.3f} balanced"
+    matrix = results["confusion_matrix"]
+    write_file(folder / "history.png", lambda beside: history_figure(results["history"], beside))
+    write_file(
+        folder / "confusion_matrix.png", lambda beside: confusion_figure(matrix, title, beside)
+    )
+
+
+def _summary(path: Path, results: dict) -> str:
+    shifts = ", ".join(f"{k} {v['balanced_accuracy']:.3f}" for k, v in results["shifts"].items())
+    half = results["half_precision"]
+    return (
+        f"{path} written: best epoch {results['best_epoch']} of {results['epochs']}; balanced "
+        f"accuracy on test {results['balanced_accuracy']:.3f} ({shifts}); half precision answers "
+        f"{half['same_answers']} of {half['pictures']} test pictures as full precision does."
+    )

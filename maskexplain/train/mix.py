@@ -1,0 +1,142 @@
+"""Which pictures an epoch sees: so many of each pool, drawn evenly over the pool's faces."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..data.folder import Picture, Pixels, Progress, fingerprint, load_pixels, quietly
+from ..data.painted import SIDE, PaintedFaces, find_middles, paint_faces
+from ..explain.regions import MIDDLE
+from ..files import write_file
+from ..models.network import CLASSES
+
+TENSORS = ("pixels", "labels", "middles")  # of PaintedFaces
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows of the training pixels that may stand for each other, and their groups (M each)."""
+
+    rows: torch.Tensor
+    groups: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Mixed(Pixels):
+    """Training pixels and their pools: `real/CLASS`, `real/CLASS/SOURCE`, `painted/POSITION`.
+
+    `middles`: where each face's middle lies, uint8 N x 1 x 32 x 32.
+    """
+
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    middles: torch.Tensor | None = None
+
+
+def draw_epoch(data: Mixed, mix: Mapping[str, int]) -> torch.Tensor:
+    """Rows for one epoch in random order: `mix` says how many of each pool.
+
+    Faces (groups) are drawn with equal chances however many pictures show them; no picture of a
+    pool comes twice unless more are asked for than the pool has. The whole class stands for a
+    source of which it has no picture; other pools that are not there are left out.
+    """
+    pools = {name: data.pools.get(name) or data.pools.get(whole_pool(name)) for name in mix}
+    chosen = [_draw(pool, mix[name]) for name, pool in pools.items() if pool]
+    rows = torch.cat(chosen)
+    return rows[torch.randperm(len(rows))]
+
+
+def whole_pool(name: str) -> str:
+    """The class's pool of a source's pool."""
+    return "/".join(name.split("/")[:2])
+
+
+def _draw(pool: Pool, count: int) -> torch.Tensor:
+    _, groups, sizes = pool.groups.unique(return_inverse=True, return_counts=True)
+    weights = 1 / sizes[groups].double()
+    return pool.rows[torch.multinomial(weights, count, replacement=count > len(weights))]
+
+
+def load_mixed(
+    pictures: Sequence[Picture],
+    size: int,
+    paint: Mapping[str, float],
+    seed: int,
+    cache: Path,
+    progress: Progress = quietly,
+) -> Mixed:
+    """The un-augmented pictures at size x size, and masks painted on their bare faces.
+
+    `paint` holds the paintings a face, by position. Painting takes minutes: `cache` keeps it for
+    the next start. The middle of every face is found. Raises DataError for an unreadable picture.
+    """
+    real = [p for p in pictures if not p.augmented]
+    bare = [p for p in real if CLASSES[p.label] == "without_mask"]
+    key = json.dumps([fingerprint(bare), size, dict(paint), seed, MIDDLE, SIDE])
+    painted = _read(cache, key)
+    if painted is None:
+        painted = paint_faces(bare, size, paint, seed, varied=True, progress=progress)
+        _write(cache, key, painted)
+    pixels, middles = load_pixels(real, size, progress), find_middles(real, progress)
+    faces = [(p.group, p.source) for p in real]
+    return join(pixels, middles, faces, painted)
+
+
+def join(
+    real: Pixels,
+    middles: torch.Tensor,
+    faces: Sequence[tuple[str, str]],
+    painted: PaintedFaces,
+) -> Mixed:
+    """Real faces and painted ones as one set with its pools.
+
+    `faces`: group and source of each real face; `middles`: theirs too.
+    """
+    groups = [*(group for group, _ in faces), *painted.groups]
+    numbers = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    group = torch.tensor([numbers[g] for g in groups])
+    rows: dict[str, list[int]] = {}
+    for row, names in enumerate(_names(real, faces, painted)):
+        for name in names:
+            rows.setdefault(name, []).append(row)
+    pools = {name: Pool(torch.tensor(of), group[of]) for name, of in rows.items()}
+    pixels = torch.cat([real.pixels, painted.pixels])
+    labels = torch.cat([real.labels, painted.labels])
+    return Mixed(pixels, labels, pools, torch.cat([middles, painted.middles]))
+
+
+def _names(
+    real: Pixels, faces: Sequence[tuple[str, str]], painted: PaintedFaces
+) -> Iterator[list[str]]:
+    """The pools that each row is in."""
+    for label, (_, source) in zip(real.labels.tolist(), faces, strict=True):
+        name = f"real/{CLASSES[label]}"
+        yield [name, f"{name}/{source}"] if source else [name]
+    yield from ([f"painted/{position}"] for position in painted.positions)
+
+
+def _write(cache: Path, key: str, painted: PaintedFaces) -> None:
+    tensors = {name: getattr(painted, name) for name in TENSORS}
+    lists = {"positions": painted.positions, "groups": painted.groups}
+    header = {"key": key, **{name: json.dumps(items) for name, items in lists.items()}}
+    write_file(cache, lambda beside: save_file(tensors, beside, metadata=header))
+
+
+def _read(cache: Path, key: str) -> PaintedFaces | None:
+    """The cached paintings, None where there are none of this key."""
+    if not cache.is_file():
+        return None
+    try:
+        with safe_open(cache, framework="pt") as handle:
+            header = handle.metadata() or {}
+            if header.get("key") != key:
+                return None
+            positions, groups = (tuple(json.loads(header[n])) for n in ("positions", "groups"))
+            tensors = {name: handle.get_tensor(name) for name in TENSORS}
+    except (SafetensorError, OSError):  # a damaged cache is painted anew
+        return None
+    return PaintedFaces(positions=positions, groups=groups, **tensors)

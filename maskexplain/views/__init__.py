@@ -1,1 +1,0 @@
-"""What the page shows, as HTML and SVG; no Gradio here."""

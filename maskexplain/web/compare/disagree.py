@@ -1,0 +1,213 @@
+"""Where the versions disagree on one face, and what their measurements say about why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from ...explain.draw import CLASS_TITLES
+from ...images.edit import DARK, FAINTEST, brightness, in_other_light, is_dark, is_gray
+from ...models.network import CLASSES
+from ...models.threads import at_once
+from ...models.version import MaskModel, Prediction
+from ...words import listed, number
+from ..answers import says
+
+FALL = 0.1  # of balanced accuracy, from which on a shift counts as a weakness
+RISE = 0.2  # of one class's share of the answers, from which on it counts as what was learned
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every version's answer to one face, as it is and in another light.
+
+    `brightness`: mean luma, 0..255; `dark`: whether the other light is brighter (else it is the
+    measured dim light); `gray`: whether the face has no colour.
+    """
+
+    models: tuple[MaskModel, ...]
+    answers: tuple[Prediction, ...]
+    in_other_light: tuple[Prediction, ...]
+    brightness: float
+    dark: bool
+    gray: bool
+
+    @property
+    def agree(self) -> bool:
+        """Whether all versions say the same."""
+        return len({answer.label for answer in self.answers}) == 1
+
+    @property
+    def changed(self) -> list[int]:
+        """The versions (from 0) that answer otherwise in the other light."""
+        pairs = zip(self.answers, self.in_other_light, strict=True)
+        return [i for i, (here, there) in enumerate(pairs) if here.label != there.label]
+
+
+def compare(models: Sequence[MaskModel], crop: Image.Image) -> Comparison:
+    """Ask every version twice about an RGB face crop: as it is, and in another light."""
+    other = in_other_light(crop)
+    pairs = list(at_once(lambda model: model.predict([crop, other]), models))
+    return Comparison(
+        tuple(models),
+        tuple(here for here, _ in pairs),
+        tuple(there for _, there in pairs),
+        brightness(crop),
+        is_dark(crop),
+        is_gray(crop),
+    )
+
+
+def headline(comparison: Comparison) -> str:
+    """Who says what: “v1 and v2 say “No mask”, v3 says “Mask worn”.”"""
+    names = [model.name for model in comparison.models]
+    labels = [answer.label for answer in comparison.answers]
+    if len(names) == 1:
+        return f"{says(names, labels)}. With a second version there would be something to compare."
+    if comparison.agree:
+        every = "Both versions" if len(names) == 2 else f"All {number(len(names))} versions"
+        return f"{every} say “{CLASS_TITLES[labels[0]]}”."
+    return f"They disagree: {says(names, labels)}."
+
+
+def why_it_matters(comparison: Comparison) -> list[str]:
+    """What is known about it, in sentences: only what was measured, here or on the test faces."""
+    many = len(comparison.models) > 1
+    return [
+        *_condition(comparison),
+        *_other_light(comparison),
+        *(_painted(comparison) if many and not _light_decides(comparison) else []),
+        *_unsure(comparison),
+        *([_agreement(comparison)] if many and comparison.agree else []),
+    ]
+
+
+def _condition(c: Comparison) -> list[str]:
+    """What is unusual about the picture, and what that does to the versions that answer so."""
+    told = []
+    if c.dark:
+        told.append(
+            f"The face is dark: its mean brightness is {c.brightness:.0f} of 255. Of 100 faces of "
+            f"the public data, as they were taken, only 2 lie under {DARK:.0f}."
+        )
+        told += _lessons(c, "dark_35", "dark", "in dim light")
+    if c.gray:
+        told.append("The picture has no colour.")
+        told += _lessons(c, "gray", "without colour", "without colour")
+    return told
+
+
+def _lessons(c: Comparison, shift: str, look: str, where: str) -> list[str]:
+    """The versions whose answer here is the one that this shift drives them to."""
+    answered = zip(c.models, c.answers, strict=True)
+    return _lesson_sentences([(m, a.label) for m, a in answered], shift, look, where)
+
+
+def _lesson_sentences(
+    answered: Sequence[tuple[MaskModel, str]], shift: str, look: str, where: str
+) -> list[str]:
+    sentences = []
+    for label in CLASSES:
+        fallen = [m for m, said in answered if said == label and drawn_to(m, shift) == label]
+        if fallen:
+            names = listed([m.name for m in fallen])
+            falls = "; ".join(_fall(m, shift, label) for m in fallen)
+            sentences.append(
+                f"{names} learned that {look} means “{CLASS_TITLES[label]}”. Measured on the same "
+                f"test faces, as taken and {where}: {falls}."
+            )
+    return sentences
+
+
+def drawn_to(model: MaskModel, shift: str) -> str | None:
+    """The class that a shift drives a version to, by its measurements; None where it does not.
+
+    The shift must take .1 and more of the balanced accuracy, and raise one class's share of the
+    answers by .2 and more.
+    """
+    shifts = model.results.get("shifts", {})
+    taken, moved = shifts.get("unaugmented"), shifts.get(shift)
+    if not taken or not moved:
+        return None
+    rises = [b - a for a, b in zip(_shares(taken), _shares(moved), strict=True)]
+    weak = taken["balanced_accuracy"] - moved["balanced_accuracy"] >= FALL
+    return CLASSES[rises.index(max(rises))] if weak and max(rises) >= RISE else None
+
+
+def _shares(scores: dict) -> list[float]:
+    """Each class's share of the answers."""
+    columns = [sum(column) for column in zip(*scores["confusion_matrix"], strict=True)]
+    return [column / sum(columns) for column in columns]
+
+
+def _fall(model: MaskModel, shift: str, label: str) -> str:
+    taken, moved = (model.results["shifts"][key] for key in ("unaugmented", shift))
+    called = sum(row[CLASSES.index(label)] for row in moved["confusion_matrix"])
+    return (
+        f"{model.name} falls from {taken['balanced_accuracy']:.2f} to "
+        f"{moved['balanced_accuracy']:.2f} balanced accuracy and says so of {called} of "
+        f"{moved['pictures']} faces"
+    )
+
+
+def _other_light(c: Comparison) -> list[str]:
+    changed = [(c.models[i], c.in_other_light[i].label) for i in c.changed]
+    turned = "With the light turned up" if c.dark else "With the light turned down to 35%"
+    if not changed:
+        stay = _who(c, range(len(c.models)), "stays with its", "stay with their")
+        return [f"{turned}, {stay} answer. What if tries every other light."]
+    moved = says([m.name for m, _ in changed], [label for _, label in changed])
+    rest = [i for i in range(len(c.models)) if i not in c.changed]
+    stay = f"; {_who(c, rest, 'stays with its answer', 'stay with their answers')}" if rest else ""
+    sentences = [f"{turned}, {moved}{stay}."]
+    if c.dark and c.brightness >= FAINTEST:
+        names = listed([m.name for m, _ in changed])
+        verb = "answers" if len(changed) == 1 else "answer"
+        sentences.append(f"So it is the light that decides what {names} {verb} here, not the mask.")
+    elif not c.dark:
+        sentences += _lesson_sentences(changed, "dark_35", "dark", "in dim light")
+    return sentences
+
+
+def _who(c: Comparison, which: Sequence[int], one: str, several: str) -> str:
+    names = [c.models[i].name for i in which]
+    return f"{listed(names)} {one if len(names) == 1 else several}"
+
+
+def _light_decides(c: Comparison) -> bool:
+    return c.agree or (c.dark and bool(c.changed))
+
+
+def _painted(c: Comparison) -> list[str]:
+    """How well each version tells how a mask is worn, where at least two were measured."""
+    known = [(m.name, m.results["painted"]) for m in c.models if "painted" in m.results]
+    if len(known) < 2:
+        return []
+    right = [
+        f"{name} is right on {sum(row[i] for i, row in enumerate(p['confusion_matrix']))} of "
+        f"{p['pictures']}"
+        for name, p in known
+    ]
+    return [
+        "How well they tell the way a mask is worn was measured with masks painted on bare test "
+        f"faces, right, nose out and under the chin: {listed(right)}."
+    ]
+
+
+def _unsure(c: Comparison) -> list[str]:
+    return [
+        f"{m.name} counts itself as unsure here: it gives its answer {a.confidence:.1%}, and "
+        f"under {m.unsure_below:.1%} its answers are often wrong."
+        for m, a in zip(c.models, c.answers, strict=True)
+        if a.unsure
+    ]
+
+
+def _agreement(c: Comparison) -> str:
+    if not c.changed:
+        return (
+            "Agreement is a good sign and no proof: versions that learned from the same pictures "
+            "can be wrong together."
+        )
+    names = listed([c.models[i].name for i in c.changed])
+    return f"So the agreement is worth little: {names} would not keep to it in another light."

@@ -1,0 +1,251 @@
+"""The pictures of a data split on which two versions disagree, and what to show of them.
+
+These are the data's pictures and no visitor's. Each is answered once for all visitors; only
+answers are held, no pixels.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from threading import Lock
+
+from PIL import Image
+
+from ...data.folder import Picture, read_crop
+from ...explain.draw import CLASS_TITLES, data_url
+from ...images.read import digest_of
+from ...models.network import CLASSES
+from ...models.version import MaskModel
+from ..answers import says
+from .view import Given
+
+BATCH = 16
+
+
+class SplitAnswers:
+    """Every version's answers to some pictures, found when they are first asked for.
+
+    Several visitors may ask at once: each one's asking carries the same work on.
+    """
+
+    def __init__(self, models: Sequence[MaskModel], pictures: Sequence[Picture]) -> None:
+        self.models = tuple(models)
+        self.pictures = tuple(pictures)
+        self._answers: dict[str, list[int]] = {model.name: [] for model in models}
+        self._done = 0
+        self._lock = Lock()
+
+    def advance(self) -> Iterator[int]:
+        """Answer what is not answered yet; yields how many are. Raises DataError."""
+        while self._done < len(self.pictures):
+            with self._lock:
+                self._answer_batch()
+            yield self._done
+
+    def _answer_batch(self) -> None:
+        batch = self.pictures[self._done : self._done + BATCH]
+        crops = [read_crop(picture.file) for picture in batch]
+        answers = {model.name: model.predict(crops) for model in self.models}
+        for name, predictions in answers.items():
+            self._answers[name] += [CLASSES.index(p.label) for p in predictions]
+        self._done += len(batch)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every picture has been answered."""
+        return self._done == len(self.pictures)
+
+    def disagreed(self, number: int) -> bool:
+        """Whether this is a picture's number on which any two versions disagree."""
+        known = self.complete and 0 <= number < len(self.pictures)
+        return known and len({answers[number] for answers in self._answers.values()}) > 1
+
+    def answers_to(self, number: int) -> dict[str, str]:
+        """Every version's answer (a class) to a picture that has been answered."""
+        return {name: CLASSES[answers[number]] for name, answers in self._answers.items()}
+
+    def between(self, first: str, second: str, unaugmented: bool = False) -> list["Disagreement"]:
+        """The pictures on which two versions (names) disagree, in the data's order."""
+        pairs = zip(self.pictures, self._answers[first], self._answers[second], strict=True)
+        return [
+            Disagreement(number, picture.label, one, other)
+            for number, (picture, one, other) in enumerate(pairs)
+            if one != other and not (unaugmented and picture.augmented)
+        ]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A picture (its number in the split), its true class and two versions' answers (indices)."""
+
+    number: int
+    truth: int
+    first: int
+    second: int
+
+    @property
+    def kind(self) -> tuple[int, int, int]:
+        """True class, what the first says, what the second says."""
+        return self.truth, self.first, self.second
+
+
+def kind_key(kind: tuple[int, int, int]) -> str:
+    """A kind as text, for a control's value."""
+    return "-".join(map(str, kind))
+
+
+def kinds(found: Sequence[Disagreement], first: str, second: str) -> list[tuple[str, str]]:
+    """The kinds of disagreement with their counts, most frequent first: (in words, its key)."""
+    counted = Counter(one.kind for one in found).most_common()
+    return [
+        (
+            f"{CLASS_TITLES[CLASSES[truth]]} in truth; {first}: {CLASS_TITLES[CLASSES[one]]}, "
+            f"{second}: {CLASS_TITLES[CLASSES[other]]} ({count})",
+            kind_key((truth, one, other)),
+        )
+        for (truth, one, other), count in counted
+    ]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Of some disagreements, how many the first and the second version got right, and neither."""
+
+    total: int
+    first: int
+    second: int
+
+    @property
+    def neither(self) -> int:
+        return self.total - self.first - self.second
+
+
+def tally(found: Sequence[Disagreement], truth: int | None = None) -> Tally:
+    """The count, of all or of those of one true class (its index)."""
+    some = [one for one in found if truth in (None, one.truth)]
+    first, second = (sum(getattr(d, w) == d.truth for d in some) for w in ("first", "second"))
+    return Tally(len(some), first, second)
+
+
+def tally_sentences(found: Sequence[Disagreement], first: str, second: str) -> list[str]:
+    """The counts in words: all, then class by class."""
+    lines = [("Of all", tally(found))]
+    lines += [(f"{CLASS_TITLES[n]} in truth", tally(found, i)) for i, n in enumerate(CLASSES)]
+    return [
+        f"{what} {t.total}: {first} right {t.first}, {second} right {t.second}, "
+        f"neither {t.neither}."
+        for what, t in lines
+        if t.total
+    ]
+
+
+PAGE = 48  # pictures
+SIDE = 112  # of a thumbnail, in pixels
+ALL = ""
+SAME = "Choose two different versions."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose disagreements, of which kind (a key; "" for all), and which page (from 0)."""
+
+    first: str
+    second: str
+    kind: str = ALL
+    unaugmented: bool = False
+    page: int = 0
+
+
+@dataclass(frozen=True)
+class Disagreements:
+    """What is shown: a notice, counts, the kinds to choose from, the pages' names and the chosen
+    ones, and a page of pictures (HTML).
+    """
+
+    notice: str = ""
+    counts: str = ""
+    kinds: tuple[tuple[str, str], ...] = ()
+    kind: str = ALL
+    pages: tuple[str, ...] = ()
+    page: int = 0
+    pictures: str = ""
+
+
+def disagreements_of(split: SplitAnswers, wanted: Wanted) -> Disagreements:
+    """One page of the disagreements of a split that is answered. Raises DataError.
+
+    A kind or a page that there is none of falls back to all kinds and to the last page.
+    """
+    if wanted.first == wanted.second:
+        return Disagreements(SAME)
+    found = split.between(wanted.first, wanted.second, wanted.unaugmented)
+    choices = kinds(found, wanted.first, wanted.second)
+    kind = wanted.kind if wanted.kind in {key for _, key in choices} else ALL
+    chosen = [d for d in found if kind in (ALL, kind_key(d.kind))]
+    starts = range(0, len(chosen), PAGE)
+    page = max(0, min(wanted.page, len(starts) - 1))
+    return Disagreements(
+        notice=_notice(split, wanted, len(found)),
+        counts=_counts(found, wanted),
+        kinds=((f"All of them ({len(found)})", ALL), *choices),
+        kind=kind,
+        pages=tuple(f"{s + 1}–{min(s + PAGE, len(chosen))}" for s in starts),
+        page=page,
+        pictures=_tiles(split, chosen[page * PAGE : (page + 1) * PAGE], wanted),
+    )
+
+
+def _notice(split: SplitAnswers, wanted: Wanted, count: int) -> str:
+    some = [p for p in split.pictures if not (wanted.unaugmented and p.augmented)]
+    kind = "un-augmented test pictures" if wanted.unaugmented else "test pictures"
+    return f"{wanted.first} and {wanted.second} disagree on {count} of {len(some)} {kind}."
+
+
+def _counts(found: Sequence[Disagreement], wanted: Wanted) -> str:
+    sentences = tally_sentences(found, wanted.first, wanted.second)
+    return f"<ul>{''.join(f'<li>{escape(s)}</li>' for s in sentences)}</ul>" if sentences else ""
+
+
+def _tiles(split: SplitAnswers, page: Sequence[Disagreement], wanted: Wanted) -> str:
+    tiles = "".join(_tile(split.pictures[d.number], d, wanted) for d in page)
+    return f'<div class="tiles">{tiles}</div>' if tiles else ""
+
+
+def _tile(picture: Picture, found: Disagreement, wanted: Wanted) -> str:
+    said = _said(found, found.first, wanted.first) + _said(found, found.second, wanted.second)
+    copy = " <small>made copy</small>" if picture.augmented else ""
+    return f"""
+<button type="button" data-number="{found.number}" title="Compare all versions on this picture">
+  <img src="{_thumbnail(picture)}" alt="Test picture {found.number + 1}" width="{SIDE}">
+  <span class="truth">In truth: {CLASS_TITLES[CLASSES[found.truth]]}{copy}</span>{said}
+</button>"""
+
+
+def _said(found: Disagreement, label: int, version: str) -> str:
+    right = label == found.truth
+    mark = '<b class="right">✓ right</b>' if right else '<b class="wrong">✗ wrong</b>'
+    name = CLASSES[label]
+    return f'<span><i class="dot {name}"></i>{escape(version)}: {CLASS_TITLES[name]} {mark}</span>'
+
+
+def _thumbnail(picture: Picture) -> str:
+    """As a `data:` URL: no address leads to the data folder."""
+    image = read_crop(picture.file)
+    image.thumbnail((SIDE, SIDE))
+    return data_url(image, "webp")
+
+
+def picked(split: SplitAnswers, number: object) -> tuple[Image.Image, Given] | None:
+    """A disagreement's picture by its number; None for what is none. Raises DataError."""
+    if not isinstance(number, int) or not split.disagreed(number):
+        return None
+    picture = split.pictures[number]
+    answers = split.answers_to(number)
+    image = read_crop(picture.file)
+    caption = (
+        f"Test picture {number + 1}, in truth “{CLASS_TITLES[CLASSES[picture.label]]}”"
+        f"{' (a made copy)' if picture.augmented else ''}: "
+        f"{says(list(answers), list(answers.values()))}."
+    )
+    return image, Given(digest_of(image), caption, whole=True)

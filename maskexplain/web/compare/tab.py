@@ -1,0 +1,160 @@
+"""The Compare tab: every version side by side on one picture, and where they disagree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from ...explain.report import Asked
+from ...explain.variants import BEST
+from ...models.version import MaskModel
+from ..faces import FaceControls, face_clicked, face_controls, face_updates
+from ..parts import TARGETS, WAYS, Examples, Newest, photo_input, status, zip_link
+from ..photo import photo_zip
+from .split import SplitAnswers
+from .split_tab import add_disagreements
+from .view import CompareView, Visit, compare_views, given_of, on_opening
+
+START = "Give a photo, or click an example: all versions answer it side by side."
+NO_ZIP = "There is nothing to download yet: give a photo with a face first."
+SAVE_ZIP = "() => document.querySelector('#compare-zip a')?.click()"
+EXAMPLE = "striped_dim"  # its versions disagree
+
+
+def add_compare_tab(
+    models: Sequence[MaskModel],
+    examples: Examples,
+    opened: gr.Tab,
+    photo: gr.Image,
+    split: SplitAnswers | None = None,
+) -> gr.Image:
+    """Build and wire the tab's contents; the result is its photo, for others to give one to.
+
+    When `opened` is, the picture of `photo` (the Photo tab's) is taken over. `split`: the test
+    pictures, where a data folder was given.
+    """
+    tab = _layout(examples)
+    _wire(models, tab)
+    _wire_opening(tab, opened, photo, _example(examples))
+    add_disagreements(models, split, tab.photo, tab.visit)
+    return tab.photo
+
+
+@dataclass(frozen=True)
+class _CompareTab:
+    photo: gr.Image
+    visit: gr.State
+    faces: FaceControls
+    way: gr.Radio
+    target: gr.Radio
+    notice: gr.HTML
+    said: gr.HTML
+    table: gr.HTML
+    save: gr.Button
+    zipped: gr.HTML
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What an answer changes."""
+        shown = [self.notice, self.said, self.table, self.zipped]
+        return [*shown, self.faces.numbered, self.faces.face]
+
+    @property
+    def asked(self) -> list[gr.components.Component]:
+        """What is asked of a photo."""
+        return [self.visit, self.way, self.target]
+
+
+def _layout(examples: Examples) -> _CompareTab:
+    visit = gr.State(Visit())
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            photo = photo_input("compare-photo", examples)
+            faces = face_controls("compare")
+            way, target = _questions()
+        with gr.Column(scale=5, min_width=320):
+            notice = gr.HTML(status(START), elem_id="compare-notice")
+            said = gr.HTML(elem_id="compare-said")
+            table = gr.HTML(elem_id="compare-table")
+            save = gr.Button("Download the comparison (zip)", size="sm", elem_id="compare-save")
+            zipped = gr.HTML(elem_id="compare-zip")
+    return _CompareTab(photo, visit, faces, way, target, notice, said, table, save, zipped)
+
+
+def _questions() -> tuple[gr.Radio, gr.Radio]:
+    with gr.Accordion("Explain in another way, or another class", open=False, elem_id="other"):
+        way = gr.Radio(WAYS, value=BEST, label="Explain in which way?", elem_id="compare-way")
+        target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="compare-target")
+    return way, target
+
+
+def _example(examples: Examples) -> Path | None:
+    return next((path for path, _ in examples if path.stem.startswith(EXAMPLE)), None)
+
+
+def _wire(models: Sequence[MaskModel], tab: _CompareTab) -> None:
+    newest = Newest()
+
+    def show(request: gr.Request, image, whole, chosen, visit, way, target):
+        is_newest = newest.begin(request.session_hash)
+        given = given_of(visit.given, image)
+        caption = given.caption if given else ""
+        asked = _asked(way, target)
+        for view in compare_views(models, image, whole, chosen or 0, asked, caption):
+            if not is_newest():
+                return
+            yield _updates(tab, view)
+
+    def first(request: gr.Request, image, visit, way, target):
+        given = given_of(visit.given, image)
+        whole = bool(given and given.whole)
+        for updates in show(request, image, whole, 0, visit, way, target):
+            yield {tab.faces.whole: whole, **updates}
+
+    def click(request: gr.Request, event: gr.SelectData, image, chosen, *asked):
+        yield from show(request, image, False, face_clicked(image, event.index, chosen), *asked)
+
+    def save(image, whole, chosen, _visit, way, target):
+        content = photo_zip(models, image, whole, chosen or 0, _asked(way, target))
+        return zip_link(content, "comparison.zip") if content else status(NO_ZIP)
+
+    # As in the Photo tab: together limited, and the newest question silences those before it.
+    progress = {
+        "show_progress": "minimal",
+        "show_progress_on": tab.table,
+        "concurrency_id": "answers",
+        "trigger_mode": "multiple",
+    }
+    whole, numbered, face = tab.faces.whole, tab.faces.numbered, tab.faces.face
+    tab.photo.change(first, [tab.photo, *tab.asked], [whole, *tab.outputs], **progress)
+    inputs = [tab.photo, whole, face, *tab.asked]
+    controls = (whole, face, tab.way, tab.target)
+    asking = [control.input(show, inputs, tab.outputs, **progress) for control in controls]
+    tab.photo.clear(None, cancels=asking)
+    numbered.select(click, [tab.photo, face, *tab.asked], tab.outputs, **progress)
+    saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
+    tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
+
+
+def _wire_opening(tab: _CompareTab, opened: gr.Tab, photo: gr.Image, example: Path | None) -> None:
+    def take(image, visit):
+        taken = on_opening(image, visit, example)
+        return taken or (gr.skip(), gr.skip())
+
+    opened.select(take, [photo, tab.visit], [tab.photo, tab.visit], show_progress="hidden")
+
+
+def _asked(way: str, target: str) -> Asked:
+    """What the controls say."""
+    return Asked(target or None, None, (way,))
+
+
+def _updates(tab: _CompareTab, view: CompareView) -> dict:
+    return {
+        tab.notice: status(view.choice.notice or START),
+        tab.said: view.said,
+        tab.table: view.table,
+        tab.zipped: "",
+        **face_updates(tab.faces, view.choice),
+    }

@@ -1,0 +1,78 @@
+"""The page's inputs: Gradio's image component, read through our own door, and the live camera."""
+
+import base64
+import binascii
+from pathlib import Path
+
+import gradio as gr
+from gradio_client.utils import is_http_url_like
+from PIL import Image
+
+from ..images.read import ImageError, read_image
+
+NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
+
+
+class NoAddresses(gr.Image):
+    """gr.Image that takes uploads and `data:` URLs, and fetches no address for a stranger."""
+
+    is_template = True
+
+    def get_block_name(self) -> str:
+        """The browser side is gr.Image's own, however many classes lie between."""
+        return gr.Image.__name__.lower()
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None):
+        """Gradio would fetch what an address names, before any handler sees it."""
+        if url_or_file_path and is_http_url_like(str(url_or_file_path)):
+            raise gr.Error(NO_ADDRESS, print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
+class PhotoInput(NoAddresses):
+    """gr.Image that reads through `read_image`: Gradio's own reading has no words for a bad file.
+
+    A handler gets an upright RGB picture, None, or the ImageError that says what is wrong. It is
+    returned and not raised, since a raised one is a toast that goes away unread.
+    """
+
+    def preprocess(self, payload) -> Image.Image | ImageError | None:
+        """The payload is a file of the upload cache, or a data URL."""
+        if payload is None:
+            return None
+        try:
+            return read_image(self._source(payload))
+        except ImageError as error:
+            return error
+
+    def _source(self, payload) -> str:
+        # A stranger's request may name any path or address as its payload.
+        if payload.path is None and (payload.url or "").startswith("data:"):
+            return payload.url
+        cache = Path(self.GRADIO_CACHE).resolve()
+        if payload.path and Path(payload.path).resolve().is_relative_to(cache):
+            return payload.path
+        raise ImageError("That is no uploaded picture: upload the picture's file.")
+
+
+MAX_URL = 4 * 2**20  # characters; a frame of 640 x 480 has some 100,000
+
+
+class LiveInput(NoAddresses):
+    """gr.Image whose handlers get a frame's file as bytes, None, or the ImageError that says what
+    is wrong. Nothing is decoded here and nothing is written to disk.
+    """
+
+    def preprocess(self, payload) -> bytes | ImageError | None:
+        """The payload is a `data:` URL of base64; a stranger's may be anything."""
+        if payload is None:
+            return None
+        head, _, body = (payload.url or "").partition(",")
+        if not head.startswith("data:image/") or not head.endswith(";base64"):
+            return ImageError("That is no camera picture: start the camera again.")
+        if len(body) > MAX_URL:
+            return ImageError("The camera's picture is too large: start the camera again.")
+        try:
+            return base64.b64decode(body, validate=True)
+        except binascii.Error:
+            return ImageError("That is no camera picture: start the camera again.")

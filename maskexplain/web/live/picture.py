@@ -1,0 +1,108 @@
+"""What lies over the live picture, as HTML: heat, boxes and readable texts on its mirror."""
+
+import base64
+from collections.abc import Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+
+from ...explain.draw import CLASS_TITLES, HEAT
+from ...images.crops import Crop
+from ...images.edit import between_centres
+from ...images.faces import MIN_TILT
+from .tracks import Track
+
+SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the frame
+
+
+def live_marks(
+    frame: bytes,
+    size: tuple[int, int],
+    tracks: Sequence[Track],
+    heat_url: str | None,
+    unsure_below: float = 0.0,
+) -> str:
+    """HTML to lay over the mirrored camera picture: the faces of a frame (a JPEG's bytes) of a
+    size (width, height), the main one first.
+
+    The frame itself is not sent back, which took half of the time: the camera's picture is there.
+    The heat is mirrored by the style sheet; boxes and texts are placed mirrored, so that texts can
+    be read. `data-frame` names the frame that was answered. Answers under `unsure_below` (0..1)
+    are said to be unsure.
+    """
+    hidden = "" if heat_url else " hidden"
+    names = ", ".join(CLASS_TITLES[track.label] for track in tracks)
+    said = f"You, live: {names}" if names else "You, live: no face found"
+    return (
+        f'<div class="live-marks" role="img" aria-label="{said}" data-frame="{frame_name(frame)}" '
+        f'style="aspect-ratio:{size[0]}/{size[1]}">'
+        f'<img class="heat" src="{heat_url or _nothing()}" alt="" decoding="sync"{hidden}>'
+        + "".join(_marks(t, size, unsure_below, main=i == 0) for i, t in enumerate(tracks))
+        + "</div>"
+    )
+
+
+def frame_name(frame: bytes) -> str:
+    """Tells a frame from others: its length, and the last 76 characters or more of its base64."""
+    # From a multiple of three on, so that they are the same as in the whole.
+    tail = frame[-(57 + len(frame) % 3) :]
+    return f"{len(frame)}:{base64.b64encode(tail).decode()}"
+
+
+def _marks(track: Track, size: tuple[int, int], unsure_below: float, main: bool) -> str:
+    """A face's box, turned with its head, and its answer above it; for a mirrored picture."""
+    x0, y0, x1, y1 = track.face.box
+    left, width = 1 - x1 / size[0], (x1 - x0) / size[0]
+    top, height = y0 / size[1], (y1 - y0) / size[1]
+    place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
+    kind = f"{track.label} main" if main else track.label
+    unsure = ", unsure" if track.confidence < unsure_below else ""
+    text = f"{CLASS_TITLES[track.label]} {track.confidence:.0%}{unsure}"
+    # The text keeps to the side where there is room for it, and above the box where it fits.
+    side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
+    above = top > 0.08
+    across = f"bottom:{1 - top:.1%}" if above else f"top:{top:.1%}"
+    turn = -track.face.tilt if abs(track.face.tilt) > MIN_TILT else 0.0
+    return (
+        f'<span class="box {kind}" style="{place};rotate:{turn:.0f}deg"></span>'
+        f'<span class="tag {kind}" style="{side};{across}">{text}</span>'
+    )
+
+
+def heat_url(heat: np.ndarray, crop: Crop, size: tuple[int, int]) -> str:
+    """A heatmap (float32 h x w, 0..1, standing for the whole crop) at its true place on the frame
+    of a size (width, height): a small PNG `data:` URL, clear where there is no heat.
+    """
+    place = _from_map(heat, crop) / SHRINK
+    small = size[0] // SHRINK, size[1] // SHRINK
+    levels = np.round(heat * 255).astype(np.uint8)
+    placed = cv2.warpAffine(levels, between_centres(place), small, flags=cv2.INTER_LINEAR)
+    return _png_url(_colours()[placed])
+
+
+def _from_map(heat: np.ndarray, crop: Crop) -> np.ndarray:
+    """The 2 x 3 matrix from the heatmap's points to the frame's."""
+    matrix = np.array(crop.transform)
+    matrix[:, 0] *= crop.image.width / heat.shape[1]
+    matrix[:, 1] *= crop.image.height / heat.shape[0]
+    return matrix
+
+
+@cache
+def _colours() -> np.ndarray:
+    """BGRA of 256 levels of heat, as `draw.overlay` mixes them: clearer where it is cold."""
+    levels = np.arange(256) / 255
+    rgb = HEAT(levels)[:, :3]
+    alpha = 0.85 * np.sqrt(levels)
+    return np.round(np.column_stack([rgb[:, ::-1], alpha]) * 255).astype(np.uint8)
+
+
+@cache
+def _nothing() -> str:
+    return _png_url(np.zeros((1, 1, 4), np.uint8))
+
+
+def _png_url(bgra: np.ndarray) -> str:
+    content = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"

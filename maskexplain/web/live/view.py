@@ -1,0 +1,164 @@
+"""The Live tab's handlers: a frame in, what to show out. Plain functions, without Gradio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from html import escape
+
+import cv2
+from PIL import Image
+
+from ...errors import UserError
+from ...explain.draw import CLASS_TITLES, relative_heat
+from ...explain.explain import Question, answer_and_explain
+from ...explain.variants import VARIANTS, default_variant
+from ...explain.verdicts import record_sentence, track_record
+from ...images.crops import Crop, crop_face
+from ...images.read import ImageError, read_image
+from ...models.version import MaskModel
+from ..answers import bars, pill, unsure_badge
+from .picture import heat_url, live_marks
+from .tracks import Heat, Scene, Track, advance, answered
+
+METHOD = VARIANTS["grad_cam"]  # the fast way: one walk back through the head
+HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
+MAX_FRAME = 640  # pixels of the long side; a larger frame is shrunk
+# Seconds between drawings of the bars while the answer is the same one: nobody reads 20 a second,
+# and each costs the browser as much as a heatmap.
+BARS_EVERY = 0.2
+NO_FACE = "No face in view: come closer, face the camera, and let light fall on your face."
+NO_FREEZE = "There is nothing to freeze yet: start the camera first."
+
+
+@dataclass(frozen=True)
+class LiveView:
+    """What the Live tab shows: a sentence, what lies over the camera's picture and the main face's
+    bars (HTML); `scene` is remembered for the visitor's next frame.
+    """
+
+    notice: str
+    marks: str
+    panel: str
+    scene: Scene
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a viewer was told last: the sentence, and when the bars were drawn (seconds)."""
+
+    notice: str
+    drawn: float = float("-inf")
+
+
+def is_new(view: LiveView, told: Told) -> bool:
+    """Whether the sentence is another one: screen readers say each that is written."""
+    return view.notice != told.notice
+
+
+def bars_are_due(view: LiveView, told: Told, now: float) -> bool:
+    """Whether the bars are to be drawn anew; the same answer's only every BARS_EVERY seconds."""
+    return is_new(view, told) or now - told.drawn >= BARS_EVERY
+
+
+def live_view(model: MaskModel, frame: bytes | ImageError, scene: Scene, now: float) -> LiveView:
+    """Answer one frame (a JPEG's bytes) at `now` (seconds, of a clock that only goes forward).
+
+    The main face is explained, for the class that is shown; the others are answered. Nothing is
+    raised for a bad frame, which would be a toast a frame: the view says what is wrong.
+    """
+    if scene.version != model.name:
+        scene = Scene(model.name)  # another version's answers are no part of this one's
+    try:
+        if isinstance(frame, ImageError):
+            raise frame
+        image = read_image(frame, max_side=MAX_FRAME)
+        return _seen(model, frame, image, advance(scene, image, now), now)
+    except UserError as error:
+        return LiveView(str(error), "", "", scene)
+
+
+def _seen(model: MaskModel, frame: bytes, image: Image.Image, scene: Scene, now: float) -> LiveView:
+    tracks = scene.visible(now)
+    crops = [crop_face(image, track.face) for track in tracks]
+    tracks = _answer(model, tracks, crops, now)
+    marks = _marks(model, frame, image.size, tracks, crops)
+    return LiveView(_notice(tracks), marks, _panel(model, tracks), _remember(scene, tracks))
+
+
+def _answer(
+    model: MaskModel, tracks: Sequence[Track], crops: Sequence[Crop], now: float
+) -> list[Track]:
+    if not tracks:
+        return []
+    question = Question(target=tracks[0].label)
+    answer = answer_and_explain(model, crops[0].image, [METHOD.method], question)
+    explanation = answer.explanations[0]
+    small = cv2.resize(explanation.heatmap, (HEAT_SIDE, HEAT_SIDE), interpolation=cv2.INTER_AREA)
+    heat = Heat(relative_heat(small), explanation.target)
+    others = model.predict([crop.image for crop in crops[1:]])
+    return [
+        answered(tracks[0], answer.prediction, now, heat),
+        *(answered(track, p, now) for track, p in zip(tracks[1:], others, strict=True)),
+    ]
+
+
+def _marks(
+    model: MaskModel,
+    frame: bytes,
+    size: tuple[int, int],
+    tracks: Sequence[Track],
+    crops: Sequence[Crop],
+) -> str:
+    heat = tracks[0].heat if tracks else None
+    warm = heat_url(heat.map, crops[0], size) if heat and heat.map.any() else None
+    return live_marks(frame, size, tracks, warm, model.unsure_below)
+
+
+def _panel(model: MaskModel, tracks: Sequence[Track]) -> str:
+    """The main face's answer; empty bars would be an answer without a face."""
+    if not tracks:
+        return ""
+    main = tracks[0].prediction(model.unsure_below)
+    which = "Your answer" if len(tracks) == 1 else "The main face’s answer (thick box)"
+    return f"""<div class="live-panel">
+<h2>{which} {pill(main.label)}{unsure_badge(model, main)}</h2>
+{bars(main)}
+<p>{_heat_words(tracks[0])}</p>
+</div>"""
+
+
+def _heat_words(track: Track) -> str:
+    if track.heat is None or not track.heat.map.any():
+        return "Grad-CAM finds no place that speaks for this class."
+    return f"Bright: what speaks most for “{CLASS_TITLES[track.heat.target]}”."
+
+
+def _notice(tracks: Sequence[Track]) -> str:
+    """A sentence that changes only when an answer does, for screen readers' sake."""
+    if not tracks:
+        return NO_FACE
+    if len(tracks) == 1:
+        return f"One face: {CLASS_TITLES[tracks[0].label]}."
+    return f"{len(tracks)} faces; the main one: {CLASS_TITLES[tracks[0].label]}."
+
+
+def _remember(scene: Scene, tracks: Sequence[Track]) -> Scene:
+    new = {track.number: track for track in tracks}
+    return replace(scene, tracks=tuple(new.get(t.number, t) for t in scene.tracks))
+
+
+def live_record(model: MaskModel) -> str:
+    """How far Grad-CAM, the live method, was right about this version when it was measured."""
+    record = track_record(model, METHOD)
+    measured = f"{METHOD.title} is the fast way that runs live. {record_sentence(model, METHOD)}"
+    if record is None:
+        return measured
+    if default_variant(model) == METHOD:
+        return f"{measured} No other way was clearly right more often."
+    believe = _believe(record.right / record.faces)
+    return f"{measured} {believe} Freeze the picture for {escape(model.name)}’s best way."
+
+
+def _believe(share: float) -> str:
+    if share < 0.5:
+        return "So it mostly misleads here."
+    return "So it is hardly better than chance." if share < 0.7 else "So it is mostly right here."

@@ -1,0 +1,82 @@
+"""What several tabs share: the photo's input, choices, sentences, and the newest question."""
+
+import base64
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from threading import Lock
+
+import gradio as gr
+
+from ..explain.draw import CLASS_TITLES
+from ..explain.variants import BEST, VARIANTS
+from ..models.network import CLASSES
+from .inputs import PhotoInput
+
+Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
+
+TARGETS = [("What each version answers", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+AGAINST = [("no other class", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
+WAYS = [("Each version’s best", BEST), *((way.title, key) for key, way in VARIANTS.items())]
+
+
+def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
+    """A photo by upload, paste or snapshot, and below it the examples to click."""
+    photo = PhotoInput(
+        label="Photo",
+        alt_text="Your photo",
+        type="pil",
+        image_mode=None,
+        height=320,
+        sources=["upload", "webcam", "clipboard"],
+        # Unmirrored: the network gets the picture as it is.
+        webcam_options=gr.WebcamOptions(mirror=False),
+        # A picture that another tab gives arrives as it is: Gradio's usual WebP alters pixels.
+        format="png",
+        elem_id=elem_id,
+    )
+    gr.Examples(
+        examples=[[str(path)] for path, _ in examples],
+        example_labels=[caption for _, caption in examples],
+        inputs=photo,
+        label="Examples: masks painted over a public-domain portrait",
+    )
+    return photo
+
+
+def status(text: str) -> str:
+    """A sentence for people, read aloud by screen readers when it changes."""
+    return f'<p role="status">{escape(text)}</p>'
+
+
+def zip_link(content: bytes, name: str) -> str:
+    """A link to a zip as a `data:` URL, so that it is not written to disk."""
+    url = f"data:application/zip;base64,{base64.b64encode(content).decode()}"
+    return f'<a download="{escape(name)}" href="{url}">Save {escape(name)} again</a>'
+
+
+VISITORS = 1000  # remembered; counters only
+
+
+class Newest:
+    """Counts each visitor's questions.
+
+    An answer that takes its time asks before every part of it whether its question still is the
+    visitor's newest.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._last: OrderedDict[str, int] = OrderedDict()
+        self._count = 0
+
+    def begin(self, visitor: str) -> Callable[[], bool]:
+        """A new question of a visitor; the result tells whether it still is their newest."""
+        with self._lock:
+            self._count += 1
+            mine = self._last[visitor] = self._count
+            self._last.move_to_end(visitor)
+            while len(self._last) > VISITORS:
+                self._last.popitem(last=False)
+        return lambda: self._last.get(visitor) == mine

@@ -1,0 +1,241 @@
+"""One face, changed as its photo might have been: light, detail, colour, turn, size, a mask.
+
+A mask, a turn and a size change the photo around the face before it is cut, so that corners show
+what really lies there; light, detail and colour change the cut.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import hypot
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from ...data.samples import PALE_BLUE, STRIPED
+from ...errors import UserError
+from ...images.crops import Crop
+from ...images.edit import cut_patch, mapped, placement
+from ...images.faces import Landmarks
+from ...masks import MaskStyle, Position, paint_mask
+from ...masks.head import fit_head
+
+MAX_SIDE = 256  # pixels of a crop; the networks look at 64 and 129
+KEPT_PAINTINGS = 4  # of one face
+
+MASKS: dict[str, Position | None] = {
+    "none": None,
+    "right": "right",
+    "nose_out": "nose_out",
+    "chin": "chin",
+}
+COLOURS: dict[str, MaskStyle] = {
+    "blue": PALE_BLUE,
+    "white": MaskStyle("surgical", (236, 238, 240)),
+    "black": MaskStyle("surgical", (40, 42, 46)),
+    "red": MaskStyle("cloth", (165, 45, 50)),
+    "striped": STRIPED,
+}
+
+
+class ChangeError(UserError):
+    """A change was asked for that does not exist, or that this face does not allow."""
+
+
+@dataclass(frozen=True)
+class Slider:
+    """A change that comes by degrees: whole numbers, `low` to `high`; `neutral` changes nothing.
+
+    `text` writes a value with its unit.
+    """
+
+    key: str
+    title: str
+    low: int
+    high: int
+    neutral: int
+    unit: str
+
+    def text(self, value: int) -> str:
+        return f"{value}{self.unit}".replace("-", "−")
+
+    def held(self, value: float) -> int:
+        """The whole number nearest to a value, within the bounds."""
+        return min(max(round(value), self.low), self.high)
+
+    def share(self, one: int, other: int) -> float:
+        """How far two values lie apart as a share (0..1) of the slider's whole way."""
+        return abs(one - other) / (self.high - self.low)
+
+
+SLIDERS: dict[str, Slider] = {
+    slider.key: slider
+    for slider in (
+        Slider("light", "Light", 10, 200, 100, "%"),
+        Slider("blur", "Detail", 8, 128, 128, " pixels"),
+        Slider("gray", "Gray", 0, 100, 0, "%"),
+        Slider("turn", "Turn", -45, 45, 0, "°"),
+        Slider("size", "Size", 50, 150, 100, "%"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is changed; the defaults change nothing. Sliders are held within their bounds.
+
+    `light`: percent of the light, 10..200 (every value times that, cut off at white). `blur`:
+    pixels a side that are left of the cut, 8..128 (shrunk to so many and enlarged again; 128
+    leaves it as it is). `gray`: percent of the colour that is taken away, 0..100 (luma after ITU-R
+    601). `turn`: degrees by which the photo is turned about the face, -45..45, positive clockwise;
+    the face is then cut without being turned upright again. `size`: percent of its usual size that
+    the face has in the cut, 50..150; under 100 more of the surroundings comes in. `mask`: one of
+    MASKS; `colour`: one of COLOURS. Raises ChangeError for other names.
+    """
+
+    light: int = SLIDERS["light"].neutral
+    blur: int = SLIDERS["blur"].neutral
+    gray: int = SLIDERS["gray"].neutral
+    turn: int = SLIDERS["turn"].neutral
+    size: int = SLIDERS["size"].neutral
+    mask: str = "none"
+    colour: str = "blue"
+
+    def __post_init__(self) -> None:
+        for key, slider in SLIDERS.items():
+            object.__setattr__(self, key, slider.held(getattr(self, key)))
+        if self.mask not in MASKS:
+            raise ChangeError(f"There is no such mask: use {', '.join(MASKS)}.")
+        if self.colour not in COLOURS:
+            raise ChangeError(f"There is no such colour: use {', '.join(COLOURS)}.")
+
+
+UNCHANGED = Changes()
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """A face with what lies around it, ready to be changed.
+
+    `photo`: the part of the picture that turn and size can reach, RGB, shrunk so that the cut face
+    is at most 256 pixels long. `crop`: the unchanged cut, its transform leading to `photo`.
+    `landmarks`: of the face, in `photo`'s pixels; None where no mask can be painted.
+    """
+
+    photo: Image.Image
+    crop: Crop
+    landmarks: Landmarks | None = None
+    _painted: dict[tuple[str, str], Image.Image] = field(default_factory=dict, repr=False)
+
+    def wearing(self, mask: str, colour: str) -> Image.Image:
+        """The photo with one of MASKS in one of COLOURS; the last few are kept.
+
+        Raises ChangeError where the face has no landmarks to paint by.
+        """
+        position = MASKS[mask]
+        if position is None:
+            return self.photo
+        if self.landmarks is None:
+            raise ChangeError(
+                "No mask can be painted here: eyes, nose and mouth of this face were not found."
+            )
+        painted = self._painted.get((mask, colour))  # several threads may ask
+        if painted is None:
+            painting = paint_mask(self.photo, self.landmarks, position, COLOURS[colour], rng=0)
+            painted = painting.image
+            while len(self._painted) >= KEPT_PAINTINGS:
+                self._painted.pop(next(iter(self._painted), None), None)
+            self._painted[mask, colour] = painted
+        return painted
+
+
+def seat(image: Image.Image, crop: Crop, landmarks: Landmarks | None) -> Sitter:
+    """Take one face out of its RGB picture, with as much around it as the sliders can reach.
+
+    `crop` was cut from the picture; `landmarks` are in its pixels, as in photo.Subjects.
+    """
+    there = np.array(crop.transform)
+    box = _reach(there, crop.image.size, image.size)
+    scale = min(1.0, MAX_SIDE / max(crop.image.size))
+    part = image.crop(box)
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in part.size]
+        part = part.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    shrink = np.array(part.size) / (box[2] - box[0], box[3] - box[1])
+    # From the new crop's pixels to the old one's, to the picture's, to those of its part.
+    cut = tuple(max(1, round(side * scale)) for side in crop.image.size)
+    grow = np.array(crop.image.size) / cut
+    matrix = np.column_stack([there[:, :2] * grow, there[:, 2] - box[:2]]) * shrink[:, None]
+    unchanged = Image.fromarray(cut_patch(np.asarray(part), matrix, cut))
+    points = None
+    if landmarks is not None:
+        points = (mapped(there, np.array(landmarks)) - box[:2]) * shrink
+    (a, b, c), (d, e, f) = matrix.tolist()
+    return Sitter(part, Crop(unchanged, ((a, b, c), (d, e, f))), _paintable(points, part.size))
+
+
+def _reach(
+    there: np.ndarray, size: tuple[int, int], picture: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """The box of the picture that the cut can show, however it is turned and sized."""
+    middle = mapped(there, np.array(size) / 2)
+    radius = hypot(*(there[:, :2] @ np.array([size[0], 0])))
+    radius = hypot(radius, *(there[:, :2] @ np.array([0, size[1]]))) / 2
+    radius *= 100 / SLIDERS["size"].low
+    low = np.maximum(np.floor(middle - radius), 0).astype(int)
+    high = np.minimum(np.ceil(middle + radius), picture).astype(int)
+    return *low.tolist(), *np.maximum(high, low + 1).tolist()
+
+
+def _paintable(points: np.ndarray | None, size: tuple[int, int]) -> Landmarks | None:
+    """The landmarks, where a mask can be painted by them."""
+    if points is None:
+        return None
+    try:
+        fit_head(points, size)
+    except ValueError:
+        return None
+    return tuple((x, y) for x, y in points.tolist())
+
+
+def apply(sitter: Sitter, changes: Changes) -> Image.Image:
+    """The face as the networks would be given it: an RGB crop of the unchanged one's size.
+
+    Unchanged, it is `sitter.crop.image` to the last bit. Beyond the picture its border is
+    repeated. Raises ChangeError for a mask on a face without landmarks.
+    """
+    crop = _cut(sitter, changes)
+    for key, change in ON_THE_CUT.items():
+        value = getattr(changes, key)
+        crop = crop if value == SLIDERS[key].neutral else change(crop, value)
+    return crop
+
+
+def _cut(sitter: Sitter, changes: Changes) -> Image.Image:
+    photo, size = sitter.wearing(changes.mask, changes.colour), sitter.crop.image.size
+    # A patch laid on the photo turned against the clock shows the photo turned with it.
+    middle = np.array(size) / 2
+    turned = placement(middle, size, -changes.turn, 100 / changes.size)
+    there = np.array(sitter.crop.transform)
+    matrix = np.column_stack([there[:, :2] @ turned[:, :2], mapped(there, turned[:, 2])])
+    return Image.fromarray(cut_patch(np.asarray(photo), matrix, size))
+
+
+def _fewer_pixels(crop: Image.Image, pixels: int) -> Image.Image:
+    small = crop.resize((pixels, pixels), Image.Resampling.BILINEAR)
+    return small.resize(crop.size, Image.Resampling.BILINEAR)
+
+
+def _less_colour(crop: Image.Image, percent: int) -> Image.Image:
+    return ImageEnhance.Color(crop).enhance(1 - percent / 100)
+
+
+def _other_light(crop: Image.Image, percent: int) -> Image.Image:
+    return ImageEnhance.Brightness(crop).enhance(percent / 100)
+
+
+# In this order, as a camera would: what it resolves, its colours, its exposure.
+ON_THE_CUT: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+    "blur": _fewer_pixels,
+    "gray": _less_colour,
+    "light": _other_light,
+}

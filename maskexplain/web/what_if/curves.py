@@ -1,0 +1,140 @@
+"""A version's answers along one slider, as figures and as a chart."""
+
+from dataclasses import dataclass, replace
+from html import escape
+
+from ...explain.draw import CLASS_TITLES
+from ...models.network import CLASSES
+from ...models.version import MaskModel
+from ..charts import Frame
+from .changes import SLIDERS, Changes, Sitter, Slider, apply
+
+POINTS = 24
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The probabilities at some values of a slider, from its low to its high end.
+
+    `probabilities`: a row a value, in class order, 0..1 each.
+    """
+
+    version: str
+    slider: str
+    values: tuple[int, ...]
+    probabilities: tuple[tuple[float, ...], ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class answered at each value."""
+        return tuple(CLASSES[row.index(max(row))] for row in self.probabilities)
+
+    def runs(self) -> list[tuple[str, int, int]]:
+        """Stretches of the same answer: its class, and their first and last value."""
+        found: list[tuple[str, int, int]] = []
+        for value, label in zip(self.values, self.labels, strict=True):
+            if found and found[-1][0] == label:
+                found[-1] = (label, found[-1][1], value)
+            else:
+                found.append((label, value, value))
+        return found
+
+
+def sweep(
+    model: MaskModel,
+    sitter: Sitter,
+    changes: Changes,
+    slider: str,
+    values: tuple[int, ...] | None = None,
+) -> Sweep:
+    """Answer the face at these values of a slider (a key of SLIDERS), in batches.
+
+    `values` None: some 24 of them, evenly from end to end, the neutral one and the present one
+    among them. Raises ChangeError for a mask on a face without landmarks.
+    """
+    values = values or even_values(slider, getattr(changes, slider))
+    crops = [apply(sitter, replace(changes, **{slider: value})) for value in values]
+    rows = model.logits(crops).softmax(1).tolist()
+    return Sweep(model.name, slider, values, tuple(map(tuple, rows)))
+
+
+def even_values(slider: str, *also: int) -> tuple[int, ...]:
+    """24 values of a slider, evenly from end to end, its neutral one and others besides."""
+    bounds = SLIDERS[slider]
+    step = (bounds.high - bounds.low) / (POINTS - 1)
+    even = {round(bounds.low + step * index) for index in range(POINTS)}
+    return tuple(sorted(even | {bounds.neutral, *also}))
+
+
+FRAME = Frame(width=260, height=140, left=34, right=8, top=8, bottom=36)
+BAND = 6  # height of the strip that shows the answer
+
+
+def sweep_svg(sweep: Sweep) -> str:
+    """Three curves, a strip with the answer below them, and a line at the present value.
+
+    Where that line stands is said by `present_style`, so that it moves without a new drawing.
+    """
+    slider = SLIDERS[sweep.slider]
+    lines = "".join(_line(slider, sweep, index) for index in range(len(CLASSES)))
+    label = escape(words(sweep))
+    return f"""
+<svg class="sweep" viewBox="0 0 {FRAME.width} {FRAME.height}" role="img" aria-label="{label}">
+  {_axes(slider)}{_strip(slider, sweep)}{lines}
+  <line class="present" style="transform: translateX(var(--now-{slider.key}))" y1="{FRAME.top - 6}"
+    y2="{FRAME.y(0) + BAND + 3:.1f}"/>
+</svg>"""
+
+
+def present_style(changes: Changes, within: str) -> str:
+    """A style element that puts the lines of the charts `within` a CSS selector in place."""
+    places = "".join(
+        f"--now-{key}: {_x(slider, getattr(changes, key)):.1f}px; "
+        for key, slider in SLIDERS.items()
+    )
+    return f"<style>{within} {{ {places}}}</style>"
+
+
+def words(sweep: Sweep) -> str:
+    """The curves for who cannot see them."""
+    slider = SLIDERS[sweep.slider]
+    answers = (
+        f"{CLASS_TITLES[label]} at {slider.text(first)}"
+        + (f" to {slider.text(last)}" if last != first else "")
+        for label, first, last in sweep.runs()
+    )
+    return f"Answers of {sweep.version} along {slider.title.lower()}: {', '.join(answers)}"
+
+
+def _line(slider: Slider, sweep: Sweep, index: int) -> str:
+    rows = zip(sweep.values, sweep.probabilities, strict=True)
+    points = " ".join(f"{_x(slider, value):.1f},{FRAME.y(row[index]):.1f}" for value, row in rows)
+    return f'<polyline class="{CLASSES[index]}" points="{points}"/>'
+
+
+def _strip(slider: Slider, sweep: Sweep) -> str:
+    """Which class is answered, from half-way to the value before to half-way to the next."""
+    edges = [slider.low]
+    edges += [(a + b) / 2 for a, b in zip(sweep.values, sweep.values[1:], strict=False)]
+    edges.append(slider.high)
+    return "".join(
+        f'<rect class="{label}" x="{_x(slider, start):.1f}" y="{FRAME.y(0) + 2:.1f}" '
+        f'height="{BAND}" width="{_x(slider, end) - _x(slider, start) + 0.3:.1f}"/>'
+        for label, start, end in zip(sweep.labels, edges[:-1], edges[1:], strict=True)
+    )
+
+
+def _axes(slider: Slider) -> str:
+    between = slider.neutral
+    if between in (slider.low, slider.high):
+        between = (slider.low + slider.high) // 2
+    marks = ((slider.low, "start"), (between, "middle"), (slider.high, "end"))
+    return FRAME.rows() + "".join(
+        f'<text x="{_x(slider, value):.1f}" y="{FRAME.y(0) + 20:.1f}" text-anchor="{anchor}">'
+        f"{slider.text(value)}</text>"
+        for value, anchor in marks
+    )
+
+
+def _x(slider: Slider, value: float) -> float:
+    return FRAME.x(slider.share(slider.low, value))

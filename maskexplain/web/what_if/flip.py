@@ -1,0 +1,134 @@
+"""The smallest change of one slider that changes a version's answer."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ...explain.draw import CLASS_TITLES
+from ...models.version import MaskModel
+from .changes import SLIDERS, Changes, Sitter
+from .curves import Sweep, sweep
+
+# What has happened to the face where a slider went down, and where it went up.
+MOVED = {
+    "light": ("the light falls to {}", "the light rises to {}"),
+    "blur": ("only {} across the face are left", "there are {} across the face"),
+    "gray": ("only {} of the colour is taken away", "{} of the colour is taken away"),
+    "turn": ("the face is turned to {}", "the face is turned to {}"),
+    "size": ("the face shrinks to {}", "the face grows to {}"),
+}
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A version's answer changes from `before` to `after` when `slider` goes from `start` to
+    `value`, and one step earlier it does not.
+
+    `share`: how far that is, as a part (0..1) of the slider's whole way.
+    """
+
+    version: str
+    slider: str
+    start: int
+    value: int
+    before: str
+    after: str
+
+    @property
+    def share(self) -> float:
+        return SLIDERS[self.slider].share(self.start, self.value)
+
+    def sentence(self) -> str:
+        """For people."""
+        moved = MOVED[self.slider][self.value > self.start]
+        where = moved.format(SLIDERS[self.slider].text(self.value))
+        return f"{self.version} says “{CLASS_TITLES[self.after]}” as soon as {where}"
+
+
+@dataclass(frozen=True)
+class FlipSearch:
+    """What was found so far.
+
+    `changes`: the setting that it starts from. `flips`: smallest share first. `kept`: pairs of a
+    version and a slider along which its answer stays the same. `waiting`: such pairs that are not
+    searched yet.
+    """
+
+    changes: Changes
+    flips: tuple[Flip, ...] = ()
+    kept: tuple[tuple[str, str], ...] = ()
+    waiting: tuple[tuple[str, str], ...] = ()
+
+
+def find_flips(
+    models: Sequence[MaskModel], sitter: Sitter, changes: Changes
+) -> Iterator[FlipSearch]:
+    """Search every version along every slider, from `changes`; yields before each and at the end.
+
+    Raises ChangeError for a mask on a face without landmarks.
+    """
+    pairs = [(model, key) for model in models for key in SLIDERS]
+    search = FlipSearch(changes, waiting=tuple((model.name, key) for model, key in pairs))
+    for model, key in pairs:
+        yield search
+        found = flips_along(model, sitter, changes, key)
+        kept = search.kept if found else (*search.kept, (model.name, key))
+        nearest_first = sorted((*search.flips, *found), key=lambda flip: flip.share)
+        search = FlipSearch(changes, tuple(nearest_first), kept, search.waiting[1:])
+    yield search
+
+
+def flips_along(
+    model: MaskModel, sitter: Sitter, changes: Changes, slider: str
+) -> tuple[Flip, ...]:
+    """Going down and going up one slider, where a version's answer first differs from that at
+    `changes`; the nearer one first, none where it never does.
+
+    24 values from end to end are looked at; between the first that differs and the one before it
+    the change is found to the step by halving. An answer that comes and goes between two of the 24
+    is missed.
+    """
+    start = getattr(changes, slider)
+    coarse = sweep(model, sitter, changes, slider)
+    before = coarse.labels[coarse.values.index(start)]
+    brackets = [b for b in (_bracket(coarse, start, way) for way in (-1, 1)) if b is not None]
+    found = [_halved(model, sitter, changes, slider, same, other) for same, other in brackets]
+    flips = [Flip(model.name, slider, start, value, before, after) for value, after in found]
+    return tuple(sorted(flips, key=lambda flip: flip.share))
+
+
+Answered = tuple[int, str]  # a value and the class answered there
+
+
+def _bracket(coarse: Sweep, start: int, way: int) -> tuple[Answered, Answered] | None:
+    """Going one way (-1 or 1): the last value with the present answer, the first with another."""
+    answers = list(zip(coarse.values, coarse.labels, strict=True))[::way]
+    answers = answers[[value for value, _ in answers].index(start) :]
+    for same, other in zip(answers, answers[1:], strict=False):
+        if other[1] != answers[0][1]:
+            return same, other
+    return None
+
+
+def _halved(
+    model: MaskModel,
+    sitter: Sitter,
+    changes: Changes,
+    slider: str,
+    same: Answered,
+    other: Answered,
+) -> Answered:
+    """The value next to one with the answer of `same` that has another; the answer there."""
+    while abs(same[0] - other[0]) > 1:
+        middle = (same[0] + other[0]) // 2
+        label = sweep(model, sitter, changes, slider, (middle,)).labels[0]
+        if label == same[1]:
+            same = (middle, label)
+        else:
+            other = (middle, label)
+    return other
+
+
+def setting_of(search: FlipSearch, index: int) -> Changes:
+    """The setting at which a found flip (by its place in the list) has happened."""
+    flip = search.flips[index]
+    return replace(search.changes, **{flip.slider: flip.value})

@@ -1,0 +1,15 @@
+"""Small words for sentences that name several things."""
+
+from collections.abc import Sequence
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def listed(items: Sequence[str]) -> str:
+    """“v1”, “v1 and v2”, “v1, v2 and v3”."""
+    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
+
+
+def number(count: int) -> str:
+    """A count in words, up to ten."""
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
