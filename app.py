@@ -1,92 +1,13 @@
-"""The page and its HTTP API on one port.
+"""The page and its HTTP API on one port, as `maskexplain serve`.
 
 python app.py [--models v1 v2] [--data DIR] [--share] [--auth USER:PASSWORD] [--host] [--port]
               [--threads N] [--root-path /PATH] [--mcp]
 """
 
-import argparse
-import os
-import signal
 import sys
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
 
-import torch
-
-from maskexplain.data.folder import csv_beside, list_pictures, select
-from maskexplain.data.samples import write_examples
-from maskexplain.errors import UserError
-from maskexplain.memory import keep_memory
-from maskexplain.models.checkpoints import by_number, list_versions
-from maskexplain.models.version import MaskModel, open_models
-from maskexplain.web.compare.split import SplitAnswers
-from maskexplain.web.page import build_page
-from maskexplain.web.serve import launch
-
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Serve the mask explainer: page and HTTP API.")
-    parser.add_argument("--models", nargs="+", help="versions side by side; default: all there are")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="crops: show disagreements on them"
-    )
-    parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask everyone for these")
-    # Gradio's own variables: Hugging Face Spaces and many containers set them.
-    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
-    parser.add_argument("--host", default=host, help="0.0.0.0 for the whole network")
-    parser.add_argument("--port", type=int, default=port)
-    # Measured under one and under four callers: one thread an answer gives the most answers.
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch, for each answer")
-    parser.add_argument("--root-path", default="", help="the path that a proxy puts before ours")
-    parser.add_argument("--mcp", action="store_true", help="tools for assistants (gradio[mcp])")
-    args = parser.parse_args(arguments)
-    if not 0 < args.port < 2**16:
-        parser.error("--port must lie between 1 and 65535.")
-    if args.threads < 1:
-        parser.error("--threads must be 1 or more.")
-    return args
-
-
-def credentials(auth: str | None) -> tuple[str, str] | None:
-    """USER:PASSWORD as a pair. Raises UserError where one half is missing."""
-    if auth is None:
-        return None
-    user, _, password = auth.partition(":")
-    if not user or not password:
-        raise UserError("--auth needs USER:PASSWORD, both of them.")
-    return user, password
-
-
-def test_pictures(folder: Path | None, models: Sequence[MaskModel]) -> SplitAnswers | None:
-    """The test split of a data folder, not answered yet. Raises DataError."""
-    if folder is None:
-        return None
-    pictures = list_pictures(folder, csv_beside(folder))
-    return SplitAnswers(models, select(pictures, "test"))
-
-
-def main(args: argparse.Namespace) -> None:
-    auth = credentials(args.auth)
-    torch.set_num_threads(args.threads)
-    keep_memory()
-    models = open_models(args.models or list_versions() or ["v1"])
-    split = test_pictures(args.data, models)
-    # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix="maskexplain-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
-        page = build_page(models, write_examples(Path(folder) / "examples", whole=True), split)
-        newest_last = sorted(models, key=lambda model: by_number(model.name))
-        more = {"root_path": args.root_path.rstrip("/"), "mcp": args.mcp}
-        launch(page, newest_last, args.host, args.port, args.share, auth, **more)
-
+from maskexplain.cli import run
+from maskexplain.cli.serve import main, parse
 
 if __name__ == "__main__":
-    try:
-        main(parse())
-    except UserError as error:
-        print(f"app.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run("app.py", lambda: main(parse())))

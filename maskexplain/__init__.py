@@ -1,11 +1,34 @@
-"""Answers whether a face wears its mask, shows why, and says how far the why can be believed."""
+"""Answers whether a face wears its mask, shows why, and says how far the why can be believed.
 
-from .explain.explain import Explanation, explain
-from .images.crops import crop_face
-from .images.faces import Face, find_faces
-from .images.read import ImageError, read_image
-from .models import lite0 as lite0
-from .models.version import MaskModel, Prediction, open_model
+What is named here is imported when it is first asked for: PyTorch takes seconds.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .explain.explain import Explanation, explain
+    from .images.crops import crop_face
+    from .images.faces import Face, find_faces
+    from .images.read import ImageError, read_image
+    from .models.version import MaskModel, Prediction, open_model
+
+__version__ = "0.4.0"
+
+_HOMES = {
+    "Explanation": ".explain.explain",
+    "Face": ".images.faces",
+    "ImageError": ".images.read",
+    "MaskModel": ".models.version",
+    "Prediction": ".models.version",
+    "crop_face": ".images.crops",
+    "explain": ".explain.explain",
+    "find_faces": ".images.faces",
+    "open_model": ".models.version",
+    "read_image": ".images.read",
+}
 
 __all__ = [
     "Explanation",
@@ -19,3 +42,20 @@ __all__ = [
     "open_model",
     "read_image",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+class _Package(ModuleType):
+    """`maskexplain.explain` stays the function: Python would put the package of that name there."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -10,7 +10,7 @@ from conftest import noise
 from PIL import Image, ImageEnhance
 from servers import version
 
-import app
+from maskexplain.cli import serve
 from maskexplain.data.folder import DataError, csv_beside, list_pictures, read_crop, select
 from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.explain.report import Asked
@@ -354,7 +354,7 @@ def test_an_unreadable_picture_is_an_error(split):
 
 
 def test_the_program_reads_the_data_folder(toy_folder, tmp_path, tiny):
-    assert app.test_pictures(None, [tiny]) is None
-    assert len(app.test_pictures(toy_folder, [tiny]).pictures) == 12
+    assert serve.test_split(None, [tiny]) is None
+    assert len(serve.test_split(toy_folder, [tiny]).pictures) == 12
     with pytest.raises(DataError, match="There is no folder"):
-        app.test_pictures(tmp_path / "nowhere", [tiny])
+        serve.test_split(tmp_path / "nowhere", [tiny])

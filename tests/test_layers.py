@@ -34,7 +34,7 @@ def _imported(file: Path) -> list[str]:
             assert not node.module.startswith("maskexplain"), f"{file}: import it relatively"
         elif isinstance(node, ast.Import):
             assert not any(alias.name.startswith("maskexplain") for alias in node.names), file
-    return [name.partition(".")[0] for name in found]
+    return [name.partition(".")[0] for name in found if not name.startswith("__")]
 
 
 @pytest.mark.parametrize("name", LEVEL)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import train
+from maskexplain.cli import train
 from maskexplain.data.folder import csv_beside, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
 from maskexplain.models.checkpoints import read_checkpoint

@@ -1,0 +1,65 @@
+"""import and export: versions of other programs, and versions for them."""
+
+import argparse
+from pathlib import Path
+
+from ..data.folder import Picture, csv_beside, list_pictures, read_crop, select
+from ..data.samples import evenly, painted_faces
+from ..exchange.exporting import FORMATS, export_version
+from ..exchange.importing import import_version
+from ..models.checkpoints import FOLDER
+
+FACES = 200  # to compare an exported network on, and to try an imported one with
+COMPARE_HELP = "image folder to compare on; default: painted faces"
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="TorchScript, state dict or safetensors")
+    parser.add_argument("--as", dest="name", required=True, metavar="NAME")
+    parser.add_argument("--classes", nargs=3, metavar="CLASS", help="the order of its outputs")
+    parser.add_argument(
+        "--data", type=Path, help="image folder that tells whether the order is right"
+    )
+    parser.add_argument("--replace", action="store_true", help="in place of a version of that name")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="default: checkpoints/")
+    parser.set_defaults(run=import_command)
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--format", required=True, choices=FORMATS)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--data", type=Path, help="image folder to compare on; default: painted faces"
+    )
+    parser.set_defaults(run=export_command)
+
+
+def import_command(args: argparse.Namespace) -> None:
+    """Make a version of somebody else's file, and say what could be checked."""
+    labelled = _labelled(args.data, FACES) if args.data else []
+    done = import_version(args.file, args.name, args.classes, args.replace, labelled, args.folder)
+    print(f"{done.path}: network {done.network}, classes {', '.join(done.classes)}")
+    if done.fit:
+        print(f"{done.fit.balanced_accuracy:.1%} balanced accuracy on {len(labelled)} faces")
+    elif not done.told:
+        print(
+            "The file does not say the order of its classes; the alphabetical one is assumed. "
+            "--data DIR finds out with labelled faces, --classes A B C gives another."
+        )
+
+
+def _labelled(folder: Path, count: int) -> list[Picture]:
+    """Labelled faces of a data folder, evenly from its test split (without a CSV: from all)."""
+    csv_file = csv_beside(folder)
+    return evenly(select(list_pictures(folder, csv_file), "test" if csv_file else "all"), count)
+
+
+def export_command(args: argparse.Namespace) -> None:
+    """Write a version as TorchScript or ONNX, compared with the version on 200 faces."""
+    if args.data:
+        crops, what = [read_crop(p.file) for p in _labelled(args.data, FACES)], "real faces"
+    else:
+        crops, what = painted_faces(FACES), "painted faces (--data DIR takes real ones)"
+    done = export_version(args.name, args.format, args.out, crops)
+    print(f"{done.path}: largest logit difference {done.difference:.2g} on {done.faces} {what}")

@@ -1,0 +1,151 @@
+"""evaluate and results: versions, face finding and heatmaps measured, and the tables of it."""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..data.folder import Picture, Progress, csv_beside, list_pictures, read_crop, select
+from ..data.samples import evenly
+from ..errors import UserError
+from ..explain.variants import measured_explanations
+from ..files import write_json
+from ..models import checkpoints
+from ..models.checkpoints import find_version, list_versions
+from ..models.version import MaskModel, open_model, open_models
+from ..results.evaluate import COST_FACES, evaluate, measure_cost
+from ..results.explanations import score_explanations
+from ..results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
+from ..results.tables import (
+    REFERENCE,
+    cost_text,
+    evaluation_text,
+    explanations_markdown,
+    found_answers_text,
+    is_measured,
+    results_markdown,
+    scenes_text,
+)
+from ..words import listed
+
+SPLIT_HELP = "default: test with a CSV, all without; for answers on scenes val and test"
+SCENES_HELP = "folder with scenes/ and scenes.csv; with --model: its answers to the faces found"
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model")
+    parser.add_argument("--data", type=Path, help="image folder of face crops; no face finding")
+    parser.add_argument("--scenes", type=Path, help=SCENES_HELP)
+    parser.add_argument("--explanations", action="store_true", help="score the heatmaps instead")
+    parser.add_argument(
+        "--faces", type=_positive, default=200, help="how many of them (default: 200)"
+    )
+    parser.add_argument("--store", action="store_true", help="keep them in the version's JSON, too")
+    parser.add_argument("--csv", type=Path, help="default: DIR.csv beside DIR, if it is there")
+    parser.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.set_defaults(run=evaluate_command)
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", action="append", help="default: all; may be repeated")
+    parser.add_argument("--explanations", action="store_true", help="of the heatmaps instead")
+    parser.set_defaults(run=results_command)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of faces: give 1 or more")
+    return int(text)
+
+
+def evaluate_command(args: argparse.Namespace) -> int:
+    """Score one version on face crops or on scenes, or face finding on scenes."""
+    if bool(args.scenes) == bool(args.data) or (args.data and not args.model):
+        raise UserError("evaluate needs --model NAME with --data DIR, or --scenes DIR.")
+    if args.scenes:
+        return _answer_scenes(args) if args.model else _evaluate_scenes(args)
+    model = open_model(args.model)
+    csv_file = args.csv or csv_beside(args.data)
+    # Without a CSV the pictures are somebody's own test set: all of them count.
+    split = args.split or ("test" if csv_file else "all")
+    pictures = select(list_pictures(args.data, csv_file), split)
+    bar = _bar("pictures")
+    if args.explanations:
+        return _evaluate_explanations(args, model, pictures, bar)
+    timed = [model, *(open_model(n) for n in {REFERENCE} & set(list_versions()) - {model.name})]
+    evaluation = evaluate(model.network, pictures, bar, model.temperature, model.unsure_below)
+    crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
+    cost = measure_cost(find_version(args.model), timed, crops)
+    figures = {**evaluation.to_dict(), "cost": cost.to_dict()}
+    _keep(args, model, figures, {"split": split, **figures})
+    print(evaluation_text(model.name, evaluation), cost_text(model.name, cost), sep="\n")
+    return 0
+
+
+def _evaluate_explanations(
+    args: argparse.Namespace, model: MaskModel, pictures: Sequence[Picture], bar: Progress
+) -> int:
+    torch.set_num_threads(1)  # as the page is served: the times are compared
+    scores = score_explanations(model, pictures, args.faces, progress=bar).to_dict()
+    _keep(args, model, scores, {"explanations": scores})
+    print(explanations_markdown({model.name: scores}))
+    return 0
+
+
+def _bar(what: str) -> Progress:
+    return partial(tqdm, desc=what, unit="picture", leave=False, disable=None)
+
+
+def _keep(args: argparse.Namespace, model: MaskModel, figures: dict, part: dict) -> None:
+    """Write the figures to --json, and with --store `part` into the version's JSON."""
+    if args.json:
+        write_json(args.json, {"model": model.name, **figures})
+    if args.store:
+        checkpoints.add_results(args.model, part)
+
+
+def _answer_scenes(args: argparse.Namespace) -> int:
+    if args.explanations:
+        raise UserError("--explanations needs face crops: give --data in place of --scenes.")
+    if args.store and args.split:
+        raise UserError("--store keeps the answers to val and test: leave out --split, or --store.")
+    model = open_model(args.model)
+    bar = _bar("scenes")
+    splits = (args.split,) if args.split else HELD_OUT
+    result = answer_scenes(model, args.scenes, splits, bar)
+    _keep(args, model, result.to_dict(), {"street": result.to_dict()})
+    print(found_answers_text(model.name, result))
+    return 0
+
+
+def _evaluate_scenes(args: argparse.Namespace) -> int:
+    bar = _bar("scenes")
+    if args.store or args.explanations:
+        raise UserError("--store and --explanations are about a version: name one with --model.")
+    result = evaluate_scenes(args.scenes, split=args.split or "all", progress=bar)
+    if args.json:
+        write_json(args.json, result.to_dict())
+    print(scenes_text(result))
+    return 0 if result.reached else 1
+
+
+def results_command(args: argparse.Namespace) -> None:
+    """Print the stored results of versions as a Markdown table; of all that have any by default."""
+    results = {model.name: model.results for model in open_models(args.model or list_versions())}
+    measured = measured_explanations if args.explanations else is_measured
+    if not args.model:  # an imported version may have none
+        results = {name: content for name, content in results.items() if measured(content)}
+    unmeasured = [name for name, content in results.items() if not measured(content)]
+    if unmeasured or not results:
+        raise UserError(
+            f"{listed(unmeasured) or 'No version'} was never measured: python -m maskexplain "
+            f"evaluate{' --explanations' if args.explanations else ''} --store does it."
+        )
+    if args.explanations:
+        print(explanations_markdown({n: measured_explanations(r) for n, r in results.items()}))
+    else:
+        print(results_markdown(results))

@@ -1,0 +1,150 @@
+"""predict and explain: the same work for each of many pictures."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..explain.explain import ExplainError
+from ..explain.figure import report_files, write_report
+from ..explain.report import FIRST_WAYS, Asked, reports
+from ..explain.variants import BEST, VARIANTS
+from ..images.crops import NoFaceError, Subjects, find_subjects
+from ..images.folder import PictureFile, picture_files
+from ..images.read import ImageError, read_image
+from ..models.checkpoints import list_versions
+from ..models.network import CLASSES
+from ..models.version import MaskModel, open_models
+
+METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
+# What is wrong with one picture; every other error concerns all of them and ends the run.
+FAILURES = (ImageError, NoFaceError, ExplainError)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one picture gave: lines to read, and the same as facts for --json."""
+
+    lines: Sequence[str]
+    facts: dict
+
+
+def one_by_one(
+    files: Sequence[PictureFile], work: Callable[[PictureFile], Outcome], as_json: bool = False
+) -> int:
+    """Do the work for each file and print its outcome at once; returns how many failed.
+
+    A failing picture gets the line `PATH, failed, sentence` (tabs between), or, as JSON,
+    `{"file", "error"}`. The progress bar is drawn on stderr, and only where that is a terminal.
+    """
+    failed = 0
+    with tqdm(files, unit="picture", disable=None if len(files) > 1 else True) as bar:
+        for file in bar:
+            try:
+                outcome = work(file)
+            except FAILURES as error:
+                failed += 1
+                outcome = Outcome([f"{file.path}\tfailed\t{error}"], {"error": str(error)})
+            facts = {"file": str(file.path), **outcome.facts}
+            for line in [json.dumps(facts)] if as_json else outcome.lines:
+                bar.write(line, file=sys.stdout)
+            sys.stdout.flush()
+    return failed
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    _add_shared(parser)
+    parser.set_defaults(run=predict_command)
+
+
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    _add_shared(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument("--method", action="append", choices=(BEST, *VARIANTS), help=METHOD_HELP)
+    parser.add_argument("--target", choices=CLASSES, help="default: the predicted class")
+    parser.add_argument("--against", choices=CLASSES, help="why not this class instead?")
+    parser.set_defaults(run=explain_command)
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="file or folder")
+    parser.add_argument("--model", action="append", help="default: the newest; may be repeated")
+    parser.add_argument("--whole", action="store_true", help="the picture is a face crop already")
+    parser.add_argument("--json", action="store_true", help="one JSON line a picture")
+
+
+def predict_command(args: argparse.Namespace) -> int:
+    """Answer every face of every picture by every version, largest face first."""
+    models = _open_models(args.model)
+
+    def answered(file: PictureFile) -> Outcome:
+        size, subjects = _subjects(file.path, args.whole, landmarks=False)
+        answers = {m.name: m.predict(subjects.images) for m in models}
+        lines = [
+            f"{file.path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
+            + ("\tunsure" if p.unsure else "")
+            for name, predictions in answers.items()
+            for number, p in enumerate(predictions, start=1)
+        ]
+        return Outcome(lines, {"size": size, **_as_dict(subjects, answers)})
+
+    return _all_of(args, picture_files(args.images), answered)
+
+
+def _as_dict(subjects: Subjects, answers: dict) -> dict:
+    return {
+        "faces": [face.to_dict() for face in subjects.faces],
+        "answers": {name: [p.to_dict() for p in ps] for name, ps in answers.items()},
+    }
+
+
+def explain_command(args: argparse.Namespace) -> int:
+    """Explain the largest face: a figure as PNG, the heatmaps as .npy, all figures as JSON."""
+    models = _open_models(args.model)
+    files = picture_files(args.images)
+    if len({file.place for file in files}) < len(files):
+        raise UserError("Two pictures have the same name: explain them into different folders.")
+    if args.target and args.target == args.against:
+        raise UserError("A class cannot be held against itself: name another after --against.")
+    asked = Asked(args.target, args.against, tuple(args.method or FIRST_WAYS))
+    if len(models) > 1:
+        torch.set_num_threads(1)  # they work at once, a thread each
+
+    def explained(file: PictureFile) -> Outcome:
+        subjects = _subjects(file.path, args.whole)[1]
+        crop = subjects.images[0]
+        *_, complete = reports(models, crop, subjects.landmarks[0], asked)
+        base = args.out / file.place
+        write_report(base.parent, report_files(crop, complete, base.name))
+        line = f"{file.path}: {base}.png, .json and the heatmaps as .npy"
+        return Outcome([line], {"figure": f"{base}.png", "report": f"{base}.json"})
+
+    return _all_of(args, files, explained)
+
+
+def _all_of(
+    args: argparse.Namespace, files: Sequence[PictureFile], work: Callable[[PictureFile], Outcome]
+) -> int:
+    failed = one_by_one(files, work, args.json)
+    if failed:
+        print(f"maskexplain: {failed} of {len(files)} pictures failed.", file=sys.stderr)
+    return int(failed > 0)
+
+
+def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
+    return open_models(names or list_versions()[-1:] or ["v1"])
+
+
+def _subjects(path: Path, whole: bool, landmarks: bool = True) -> tuple[tuple[int, int], Subjects]:
+    """The size that a picture is read at, and its faces. Raises ImageError and NoFaceError."""
+    try:
+        image = read_image(path)
+        return image.size, find_subjects(image, whole, landmarks)
+    except NoFaceError as error:
+        raise NoFaceError(f"{error} (--whole)") from error
