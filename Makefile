@@ -1,37 +1,43 @@
-# make demo: serve the page.  make test: run the tests.
+# make demo: serve the page.  make test: run the tests.  make lint: style and types.
 # make bench: the speed of explanations, of the HTTP API, of Live and of What if (these two need
 # Chromium); with DATA=DIR of training, too.
-# Each makes the environment in .venv first, where it is missing or requirements.txt has changed.
+# Each first installs what it needs in .venv, where that is missing or has changed.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-READY = $(VENV)/.ready
+SERVING = $(VENV)/.serving
+ALL = $(VENV)/.all
+NEEDS = requirements.txt pyproject.toml setup.py
 
 .PHONY: demo test bench lint
 
-demo: $(READY)
+demo: $(SERVING)
 	$(BIN)/python app.py $(ARGS)
 
-test: $(READY)
+test: $(ALL)
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(READY)
-	$(BIN)/python -m pip install --quiet -r requirements-bench.txt
+bench: $(ALL)
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
 	$(BIN)/python -m benchmarks.http
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.what_if
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
 
-lint: $(READY)
+lint: $(ALL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-$(READY): requirements.txt
+$(SERVING): $(NEEDS)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...')"
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing PyTorch and the other packages: this takes some minutes."
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -r requirements.txt
-	touch $(READY)
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(ALL): $(SERVING)
+	$(BIN)/python -m pip install --quiet -e ".[train,export,mcp,dev]"
+	touch $@

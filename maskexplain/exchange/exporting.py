@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from .torch_files import NOTES
 FORMATS = ("torchscript", "onnx")
 TOLERANCE = 1e-3  # of a logit; what is found is some 1e-6
 INPUT, OUTPUT = "faces", "logits"
-ONNX_MISSING = "Export to ONNX needs one more package: pip install onnxscript."
+ONNX_MISSING = "Export to ONNX needs more packages: pip install onnx onnxscript 'onnxruntime<1.29'."
 
 Run = Callable[[torch.Tensor], torch.Tensor]  # N x 3 x S x S to logits N x 3
 
@@ -91,10 +92,8 @@ def _load_torchscript(path: Path) -> Run:
 
 
 def _write_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UserError(ONNX_MISSING) from error
+    if not all(find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime")):
+        raise UserError(ONNX_MISSING)
     any_number = ({0: torch.export.Dim("n")},)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -15,7 +15,11 @@ from ..errors import UserError
 from ..files import write_file, write_json
 from .network import CLASSES, NETWORKS, build_network, divide_by_temperature
 
-FOLDER = Path(__file__).resolve().parents[2] / "checkpoints"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_IN_SOURCE = (_PACKAGE.parent / "pyproject.toml").is_file()
+SHIPPED = (_PACKAGE.parent if _IN_SOURCE else _PACKAGE) / "checkpoints"
+# Where new versions go: beside the shipped ones, or, of an installed program, where it is called.
+FOLDER = SHIPPED if _IN_SOURCE else Path("checkpoints")
 # Written to the header, so that a weights file says what it is without its JSON.
 KIND = "maskexplain"
 
@@ -39,10 +43,17 @@ class Checkpoint:
 
 
 def list_versions(folder: Path = FOLDER) -> list[str]:
-    """Names of the versions in a folder, the newest last (v2 before v10)."""
+    """Names of the versions in a folder, the newest last (v2 before v10).
+
+    The default folder's come with the shipped ones.
+    """
     # A name with a dot in front is a file that a killed program left half-written.
-    files = (file for file in folder.glob("*.safetensors") if not file.name.startswith("."))
-    return sorted((file.stem for file in files), key=by_number)
+    files = (file for place in _places(folder) for file in place.glob("*.safetensors"))
+    return sorted({file.stem for file in files if not file.name.startswith(".")}, key=by_number)
+
+
+def _places(folder: Path) -> set[Path]:
+    return {folder, SHIPPED} if folder == FOLDER else {folder}
 
 
 def by_number(name: str) -> list:
@@ -89,6 +100,8 @@ def find_version(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
     path = Path(name_or_path)
     if path.suffix != ".safetensors":
         path = folder / f"{name_or_path}.safetensors"
+        if folder == FOLDER and not path.is_file():
+            path = SHIPPED / path.name
     if not path.is_file():
         known = ", ".join(list_versions(folder)) or "none yet"
         raise CheckpointError(
