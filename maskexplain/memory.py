@@ -15,7 +15,7 @@ def keep_memory() -> bool:
     than on Linux with glibc nothing happens.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt"):
+    if libc is None or not hasattr(libc, "mallopt"):
         return False
     settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1, M_TOP_PAD: 2**28}
     return all([libc.mallopt(name, value) for name, value in settings.items()])

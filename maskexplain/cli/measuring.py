@@ -146,6 +146,7 @@ def results_command(args: argparse.Namespace) -> None:
             f"evaluate{' --explanations' if args.explanations else ''} --store does it."
         )
     if args.explanations:
-        print(explanations_markdown({n: measured_explanations(r) for n, r in results.items()}))
+        scores = {n: measured_explanations(content) or {} for n, content in results.items()}
+        print(explanations_markdown(scores))
     else:
         print(results_markdown(results))

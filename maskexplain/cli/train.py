@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ..data.folder import (
     Picture,
     Pixels,
+    Progress,
     csv_beside,
     fingerprint,
     list_pictures,
@@ -75,7 +76,7 @@ def main(args: argparse.Namespace) -> None:
     pictures = list_pictures(args.data, args.csv or csv_beside(args.data))
     data = fingerprint(pictures)
     if args.fresh:
-        start(recipe)  # what it lacks is told before anything is removed
+        start(recipe)  # it raises before anything is removed
         _forget(root, folder)
     training = _open(recipe, folder, data)
     if _unfinished(training):
@@ -102,7 +103,7 @@ def _forget(root: Path, folder: Path) -> None:
     For a seed of its own that is its state; else all states, since all learned from the same
     teachers, and the paintings.
     """
-    files = folder.glob("last.pt")
+    files = [*folder.glob("last.pt")]
     if folder == root:
         files = [*root.glob("**/last.pt"), root / PAINTED]
     for file in files:
@@ -124,11 +125,11 @@ def _train(
 ) -> None:
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
     recipe, size, decode = training.recipe, training.network.transform.size, _bar("decode")
-    # What cannot be resumed is told before anything is trained, as an unreadable picture is.
+    # What cannot be resumed is an error before anything is trained, as is an unreadable picture.
     teachers = [_open(t, root / t.name, training.data, exact=True) for t in recipe.teachers]
-    train, val, test = (select(pictures, split) for split in ("train", "val", "test"))
-    train, val = _load(recipe, train, root), load_pixels(val, size, decode)
-    load_pixels(test, size, decode)
+    splits = [select(pictures, split) for split in ("train", "val", "test")]
+    train = _load(recipe, splits[0], root)
+    val, _ = (load_pixels(split, size, decode) for split in splits[1:])
     for teacher in teachers:
         place = root / teacher.recipe.name
         if _unfinished(teacher):
@@ -146,7 +147,7 @@ def _load(recipe: Recipe, pictures: list[Picture], root: Path) -> Pixels:
     return load_mixed(pictures, TRAIN_SIZE, paint, seed, root / PAINTED, _bar("decode and paint"))
 
 
-def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:
+def _fit(training: Training, train: Pixels, val: Pixels, folder: Path, bf16: bool) -> None:
     mix = training.recipe.mix
     steps = -(-(sum(mix.values()) if mix else len(train.labels)) // training.recipe.batch_size)
     epochs = training.recipe.epochs
@@ -167,5 +168,5 @@ def _fit(training: Training, train, val, folder: Path, bf16: bool) -> None:
         fit(training, train, val, folder, bf16, on_step, on_epoch)
 
 
-def _bar(what: str):
+def _bar(what: str) -> Progress:
     return lambda items: tqdm(items, desc=what, unit="picture", leave=False)
