@@ -87,10 +87,10 @@ def test_explanations_are_scored_stored_and_printed(version, toy_folder, capsys)
     assert capsys.readouterr().out == printed
 
 
-def test_the_readme_holds_the_explanations_table(capsys):
+def test_the_docs_hold_the_explanations_table(capsys):
     assert cli.main(["results", "--explanations"]) == 0
     table = capsys.readouterr().out.strip()
-    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert table in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def test_evaluate_prints_and_writes_the_figures(version, toy_folder, tmp_path, capsys):
@@ -153,8 +153,9 @@ def test_evaluate_answers_the_faces_found_on_scenes(version, portrait, tmp_path,
     assert "split val" in capsys.readouterr().err
 
 
-def test_the_readmes_python_example_runs(portrait, tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+def test_the_docs_python_example_runs(portrait, tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
     (tmp_path / "photo.jpg").write_bytes(Path(portrait).read_bytes())
     monkeypatch.chdir(tmp_path)
     names: dict = {}
@@ -162,10 +163,13 @@ def test_the_readmes_python_example_runs(portrait, tmp_path, monkeypatch):
     assert names["heat"].target == "with_mask" and names["heat"].completeness_gap < 0.01
 
 
-def test_results_prints_the_readmes_table(capsys):
+def test_results_prints_the_docs_table_and_the_readmes_rows(capsys):
     assert cli.main(["results"]) == 0
     table = capsys.readouterr().out.strip()
-    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert table in (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in readme.splitlines() if line.startswith("|") and ".9" in line]
+    assert len(rows) == 6 and set(rows) <= set(table.splitlines())
 
 
 def test_bad_input_is_one_line_and_exit_code_2(version, toy_folder, tmp_path, capsys):

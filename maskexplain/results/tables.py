@@ -1,4 +1,4 @@
-"""Results as text: for the terminal, and as the table that the README shows."""
+"""Results as text: for the terminal, and as the tables that README and docs show."""
 
 from collections.abc import Mapping
 from statistics import mean
