@@ -1,4 +1,4 @@
-"""YuNet, the face finder; its file lies in the folder yunet_file with its licence.
+"""YuNet, the face finder; its file lies in the folder yunet-2023mar with its licence.
 
 Wu, Peng and Yu 2023, doi 10.1007/s11633-023-1423-y; MIT licence.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 
-MODEL_FILE = Path(__file__).parent / "yunet_file" / "face_detection_yunet_2023mar.onnx"
+MODEL_FILE = Path(__file__).parent / "yunet-2023mar" / "face_detection_yunet_2023mar.onnx"
 MODEL_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 MIN_SCORE = 0.6  # upstream's .9 loses most masked faces
