@@ -13,6 +13,7 @@ from conftest import noise
 from PIL import Image
 
 from maskexplain import cli, crop_face, find_faces, open_model, read_image
+from maskexplain.cli import train
 from maskexplain.data.samples import write_examples
 from maskexplain.explain.variants import VARIANTS
 from maskexplain.models.network import CLASSES
@@ -204,6 +205,28 @@ def test_bad_input_is_one_line_and_exit_code_2(version, toy_folder, tmp_path, ca
         assert cli.main(arguments) == 2
         captured = capsys.readouterr()
         assert message in captured.err and captured.err.count("\n") == 1 and not captured.out
+
+
+def test_without_a_command_the_help_is_printed(capsys):
+    assert cli.main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"    {name}  " in printed for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_command_has_its_help(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([name, "--help"])
+    assert capsys.readouterr().out.startswith(f"usage: maskexplain {name} ")
+
+
+def test_a_stopped_training_says_how_to_go_on(monkeypatch, capsys):
+    def stopped(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "main", stopped)
+    assert cli.main(["train", "v1", "--data", "."]) == 130
+    assert capsys.readouterr().err == f"maskexplain: {train.STOPPED}\n"
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:

@@ -15,6 +15,7 @@ from maskexplain.data.samples import write_examples
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DOCS = [f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")]
 SERVING = [
     line for line in (ROOT / "requirements.txt").read_text().splitlines() if line[:1] not in "#"
 ]
@@ -126,3 +127,13 @@ def test_what_the_package_offers_is_found_when_asked_for():
 def test_the_version_is_said():
     done = _run(ROOT, ROOT, sys.executable, "-m", "maskexplain", "--version")
     assert done.stdout == f"maskexplain {__version__}\n"
+
+
+def test_the_readme_is_one_page():
+    assert (ROOT / "README.md").stat().st_size <= 9000
+
+
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", *DOCS])
+def test_links_between_documents_lead_somewhere(file):
+    links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / file).read_text(encoding="utf-8"))
+    assert all(((ROOT / file).parent / link).exists() for link in links)
