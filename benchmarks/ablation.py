@@ -29,13 +29,15 @@ from maskexplain.data.folder import (
     select,
 )
 from maskexplain.errors import UserError
+from maskexplain.explain.explain import explain_pass, forward_pass
 from maskexplain.explain.faithfulness import curves
-from maskexplain.explain.report import explain_ways
-from maskexplain.explain.variants import VARIANTS
+from maskexplain.explain.ways import Way
 from maskexplain.files import write_json
+from maskexplain.masks.task import MASK
 from maskexplain.memory import keep_memory
-from maskexplain.models.version import MaskModel
-from maskexplain.results.evaluate import Evaluation, evaluate
+from maskexplain.models.results import Results
+from maskexplain.models.version import Model
+from maskexplain.results.evaluate import evaluate
 from maskexplain.results.explanations import (
     find_landmarks,
     heat_ratio,
@@ -46,7 +48,8 @@ from maskexplain.results.explanations import (
 from maskexplain.results.scenes import answer_scenes
 from maskexplain.train.loop import fit, resume, start
 from maskexplain.train.mix import load_mixed, whole_pool
-from maskexplain.train.recipes import AUGMENTS, FOCUSED, TRAIN_SIZE, Recipe
+from maskexplain.train.recipe import AUGMENTS, TRAIN_SIZE, Recipe
+from maskexplain.train.v3 import FOCUSED
 from maskexplain.train.vary import vary
 
 Change = Callable[[Recipe], Recipe]
@@ -113,8 +116,8 @@ def run(variant: str, seed: int, args: argparse.Namespace, pictures: Sequence[Pi
     if variant == COPIES:
         train = [replace(p, augmented=False) for p in train]
     network = _train(recipe, train, val, folder, args.out / "painted.safetensors")
-    scores = _row(evaluate(network, val))
-    model = MaskModel(variant, network, {}, torch.device("cpu"))
+    scores = _row(evaluate(network, MASK, val))
+    model = Model(variant, network, MASK)
     scores |= _looks(model, val)
     if args.scenes:
         scores["street"] = answer_scenes(model, args.scenes, ("val",)).scores.balanced_accuracy
@@ -160,21 +163,22 @@ def _train(
     return training.answering
 
 
-def _row(evaluation: Evaluation) -> dict[str, float]:
-    shifts = {name: s.balanced_accuracy for name, s in evaluation.shifts.items()}
-    return {**shifts, "painted": evaluation.painted.scores.balanced_accuracy}
+def _row(results: Results) -> dict[str, float]:
+    shifts = {name: s.balanced_accuracy for name, s in results.shifts.items()}
+    return {**shifts, "painted": results.painted.balanced_accuracy}
 
 
-def _looks(model: MaskModel, pictures: Sequence[Picture]) -> dict[str, float | None]:
+def _looks(model: Model, pictures: Sequence[Picture]) -> dict[str, float | None]:
     """Whether Grad-CAM lies on nose and mouth (heat for area), and tells what matters there.
 
     `deletion`: the share of faces on which blurring by heat beats the mean of random orders.
     """
     ratios, beaten = [], []
-    for picture in sample_faces(pictures, FACES):
+    for picture in sample_faces(pictures, FACES, len(MASK)):
         crop = read_crop(picture.file)
-        explained = explain_ways(model, crop, [VARIANTS["grad_cam"]])
-        beaten.append(curves(model, crop, explained)[0].beats_random)
+        forward = forward_pass(model, [crop])
+        explained = explain_pass(forward, [Way("grad_cam")])[0]
+        beaten.append(curves(forward, explained)[0].beats_random)
         place = nose_and_mouth(find_landmarks(crop), crop.size)
         ratios.append(heat_ratio(explained[0], place))
     return {"nose_mouth": mean_known(ratios), "deletion": mean(beaten)}

@@ -38,11 +38,12 @@ from maskexplain.data.folder import csv_beside, list_pictures, read_crop, select
 from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
 from maskexplain.explain.explain import answer_and_explain, answer_and_explain_all, explain
+from maskexplain.explain.ways import Way
 from maskexplain.memory import keep_memory
 from maskexplain.models.checkpoints import list_versions, read_checkpoint
-from maskexplain.models.version import MaskModel, open_model
+from maskexplain.models.version import Model, open_model
 
-METHODS = ["grad_cam", "integrated_gradients"]
+WAYS = [Way("grad_cam"), Way("integrated_gradients")]
 STEPS = 50
 THREADS = (1, 2)
 CALLERS = (1, 4)
@@ -237,12 +238,12 @@ def interleaved(candidates: Candidates, repetitions: int, done: Callable) -> dic
     return {name: Timing(tuple(values)) for name, values in readings.items()}
 
 
-def answers_per_second(model: MaskModel, crop: Image.Image, repetitions: int) -> dict[int, Timing]:
+def answers_per_second(model: Model, crop: Image.Image, repetitions: int) -> dict[int, Timing]:
     """Answers with both heatmaps per second, for one and for four threads that ask at once."""
 
     def ask(callers: int) -> None:
         with ThreadPoolExecutor(callers) as pool:
-            list(pool.map(lambda _: answer_and_explain(model, crop, METHODS), range(ANSWERS)))
+            list(pool.map(lambda _: answer_and_explain(model, crop, WAYS), range(ANSWERS)))
 
     work = {str(callers): partial(ask, callers) for callers in CALLERS}
     seconds = interleaved(work, repetitions, done=lambda: None)
@@ -281,9 +282,9 @@ def _counted(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def compare(model: MaskModel, crop: Image.Image, peers: dict[str, CamWay]) -> Agreement:
+def compare(model: Model, crop: Image.Image, peers: dict[str, CamWay]) -> Agreement:
     """Our maps of the timed face against the others'."""
-    ours = answer_and_explain(model, crop, METHODS).explanations
+    ours = answer_and_explain(model, crop, WAYS).explanations
     steps = ours[1].steps
     naive = naive_way(plain_network(model.name))(crop, steps)
     positive = np.maximum(ours[0].heatmap, 0)
@@ -304,15 +305,15 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
-def our_candidates(model: MaskModel, crops: Sequence[Image.Image]) -> Candidates:
+def our_candidates(model: Model, crops: Sequence[Image.Image]) -> Candidates:
     """Ours for one face, for one face by every version, and for many faces."""
     crop, versions = crops[0], [open_model(name) for name in list_versions()]
     return {
-        OURS: lambda: answer_and_explain(model, crop, METHODS),
+        OURS: lambda: answer_and_explain(model, crop, WAYS),
         OUR_CAM: lambda: explain(model, crop, "grad_cam"),
-        VERSIONS: lambda: [answer_and_explain(each, crop, METHODS) for each in versions],
-        BATCH: lambda: answer_and_explain_all(model, crops, METHODS),
-        SINGLE: lambda: [answer_and_explain(model, each, METHODS) for each in crops],
+        VERSIONS: lambda: [answer_and_explain(each, crop, WAYS) for each in versions],
+        BATCH: lambda: answer_and_explain_all(model, crops, WAYS),
+        SINGLE: lambda: [answer_and_explain(model, each, WAYS) for each in crops],
     }
 
 
@@ -440,7 +441,7 @@ def agreement_table(results: Sequence[Measured]) -> list[str]:
     found = [r.agreement for r in results]
     return [
         f"values: from Captum's layer methods, over the peak ({found[0].steps} steps)",
-        *[goal(name, [a.differences[name] for a in found], MAX_DIFFERENCE) for name in METHODS],
+        *[goal(name, [a.differences[name] for a in found], MAX_DIFFERENCE) for name in WAYS],
         "correlation of our Grad-CAM, cut at zero, with",
         *[
             row(f"  {name}", (f"{a.correlations[name]:.5f}" for a in found))

@@ -22,10 +22,11 @@ from tqdm import tqdm
 
 from maskexplain.data.folder import Pixels, csv_beside, list_pictures, load_pixels, select
 from maskexplain.errors import UserError
+from maskexplain.masks.task import MASK
 from maskexplain.memory import keep_memory
-from maskexplain.models.network import CLASSES, build_network
+from maskexplain.models.network import build_network
 from maskexplain.train.loop import Training, has_bf16, start, train_epoch, validate
-from maskexplain.train.recipes import RECIPES, TRAIN_SIZE
+from maskexplain.train.recipe import RECIPES, TRAIN_SIZE
 
 RECIPE = RECIPES["v2"]
 
@@ -58,7 +59,7 @@ class SeedDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         picture = self.pictures[index]
         image = Image.open(picture.file).convert("RGB")
-        if CLASSES[picture.label] == "mask_weared_incorrect":
+        if MASK.names[picture.label] == "mask_weared_incorrect":
             image = self.incorrect(image)
         return self.base(image), picture.label
 
@@ -70,7 +71,7 @@ _worker: dict = {}
 def prepare_seed(folder: Path) -> float:
     """The seed's network and optimiser in PyTorch's defaults; returns the seconds to get ready."""
     torch.manual_seed(RECIPE.seed)
-    network = build_network(RECIPE.network)
+    network = build_network(RECIPE.network, len(RECIPE.task))
     optimizer = torch.optim.Adam(
         network.parameters(), lr=RECIPE.learning_rate, weight_decay=RECIPE.weight_decay
     )
@@ -119,7 +120,8 @@ def run_epoch(epoch: int) -> tuple[float, float]:
     began = time.perf_counter()
     _worker["run"](epoch)
     seconds = time.perf_counter() - began
-    return seconds, validate(_worker["training"], _worker["val"])["val_balanced_accuracy"]
+    line = validate(_worker["training"], _worker["val"], epoch + 1, 0.0)
+    return seconds, line.val_balanced_accuracy
 
 
 def main() -> None:

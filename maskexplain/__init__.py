@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .images.crops import crop_face
     from .images.faces import Face, find_faces
     from .images.read import ImageError, read_image
-    from .models.version import MaskModel, Prediction, open_model
+    from .models.version import Model, Prediction, open_model
 
 __version__ = "0.4.0"
 
@@ -21,7 +21,7 @@ _HOMES = {
     "Explanation": ".explain.explain",
     "Face": ".images.faces",
     "ImageError": ".images.read",
-    "MaskModel": ".models.version",
+    "Model": ".models.version",
     "Prediction": ".models.version",
     "crop_face": ".images.crops",
     "explain": ".explain.explain",
@@ -34,7 +34,7 @@ __all__ = [
     "Explanation",
     "Face",
     "ImageError",
-    "MaskModel",
+    "Model",
     "Prediction",
     "crop_face",
     "explain",

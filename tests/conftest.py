@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
-from maskexplain.models.network import CLASSES, EvaluationTransform, network
-from maskexplain.models.version import MaskModel
+from maskexplain.models.network import EvaluationTransform, network
+from maskexplain.models.version import Model
 
 pytest_plugins = ["browser"]  # its fixtures
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+CLASSES = MASK.names
 COLOURS = ((40, 30, 30), (60, 120, 210), (230, 190, 160))  # one a class, easy to tell apart
 
 
@@ -24,7 +26,7 @@ class TinyCNN(nn.Module):
 
     transform = EvaluationTransform(size=16)
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 3) -> None:
         super().__init__()
         self.network = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1),
@@ -33,7 +35,7 @@ class TinyCNN(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(4),
             nn.Flatten(),
-            nn.Linear(128, 3),
+            nn.Linear(128, classes),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -49,27 +51,27 @@ class TinyCNN(nn.Module):
 
 
 @pytest.fixture
-def tiny() -> MaskModel:
+def tiny() -> Model:
     """A tiny version with seeded random weights."""
     torch.manual_seed(0)
-    return MaskModel("tiny", TinyCNN(), {}, torch.device("cpu"))
+    return Model("tiny", TinyCNN(), MASK)
 
 
 @pytest.fixture
 def version(tmp_path, tiny) -> str:
     """The tiny version's file, as a person names it."""
     path = tmp_path / "tiny.safetensors"
-    write_weights(path, tiny.network, "tiny", half=False)
+    write_weights(path, tiny.network, "tiny", MASK, half=False)
     return str(path)
 
 
 @pytest.fixture(scope="session")
-def seed_model() -> MaskModel:
+def seed_model() -> Model:
     """The seed's network with seeded random weights."""
     from maskexplain.models.network import build_network
 
     torch.manual_seed(0)
-    return MaskModel("random", build_network("seed_cnn"), {}, torch.device("cpu"))
+    return Model("random", build_network("seed_cnn", 3), MASK)
 
 
 @pytest.fixture

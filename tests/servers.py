@@ -21,14 +21,16 @@ from PIL import Image
 
 from benchmarks.served import ROOT, free_port
 from maskexplain.data.samples import write_examples
-from maskexplain.models.version import MaskModel
+from maskexplain.masks.task import MASK
+from maskexplain.models.results import Results
+from maskexplain.models.version import Model
 from maskexplain.web.page import build_page
 from maskexplain.web.serve import launch
 
 
-def version(name: str, seed: int = 0, results: dict | None = None) -> MaskModel:
+def version(name: str, seed: int = 0, results: Results | None = None) -> Model:
     torch.manual_seed(seed)
-    return MaskModel(name, TinyCNN(), results or {}, torch.device("cpu"))
+    return Model(name, TinyCNN(), MASK, results)
 
 
 @contextmanager

@@ -3,44 +3,42 @@
 import re
 
 import pytest
+from conftest import CLASSES
+from measured import explained, measured, scores
+from servers import version
 
 from maskexplain.models.checkpoints import list_versions
-from maskexplain.models.network import CLASSES
-from maskexplain.models.version import MaskModel, open_model
+from maskexplain.models.results import FoundAnswers, Results
+from maskexplain.models.version import Model, open_model
 from maskexplain.results.sentences import known_failures
-from maskexplain.web.about import results_table, version_details
+from maskexplain.web.about import results_tables, version_details
 from maskexplain.web.charts import reliability_svg
 
 SHIPPED = [v for v in ("v1", "v2", "v3") if v in list_versions()]
 
 
 @pytest.fixture(scope="module", params=SHIPPED)
-def shipped(request) -> MaskModel:
+def shipped(request) -> Model:
     return open_model(request.param)
 
 
 def test_the_shortcut_is_named_where_it_was_measured(shipped):
-    sentences = known_failures(shipped.results)
-    dark = shipped.results["shifts"]["dark_35"]
-    lost = shipped.results["shifts"]["unaugmented"]["balanced_accuracy"] - dark["balanced_accuracy"]
+    sentences = known_failures(shipped)
+    dark = shipped.results.shift("dark_35")
+    lost = shipped.results.shift("unaugmented").balanced_accuracy - dark.balanced_accuracy
     named = [s for s in sentences if s.startswith("Dark (35%)")]
     assert bool(named) == (lost >= 0.05)
     if named:
-        wrong = sum(row[0] for row in dark["confusion_matrix"][1:])
+        wrong = sum(row[0] for row in dark.confusion_matrix[1:])
         assert f"{wrong} of " in named[0] and "called “Mask worn incorrectly”" in named[0]
     assert "commonest mistake" in sentences[-1]
 
 
 def test_the_worst_shift_comes_first():
     counts = [[10, 0, 0], [5, 5, 0], [0, 0, 10]]
-    score = {"pictures": 30, "balanced_accuracy": 0.8, "confusion_matrix": counts}
-    shifts = {
-        "unaugmented": {**score, "balanced_accuracy": 0.95},
-        "gray": score,
-        "dark_35": {**score, "balanced_accuracy": 0.5},
-        "blurred": {**score, "balanced_accuracy": 0.94},
-    }
-    sentences = known_failures({"shifts": shifts, "per_class": {}, "confusion_matrix": counts})
+    accuracies = {"unaugmented": 0.95, "gray": 0.8, "dark_35": 0.5, "blurred": 0.94}
+    shifts = {name: scores(counts, accuracy) for name, accuracy in accuracies.items()}
+    sentences = known_failures(version("v9", results=measured(counts, shifts)))
     assert [s.split(":")[0] for s in sentences] == [
         "Dark (35%)",
         "Gray",
@@ -52,30 +50,22 @@ def test_the_worst_shift_comes_first():
 
 def test_street_faces_are_named_where_they_are_missed():
     counts = [[9, 1, 0], [0, 10, 0], [0, 0, 10]]
-    results = {"shifts": {"unaugmented": {"balanced_accuracy": 1.0}}, "per_class": {}}
-    missed, nearly, none = (
-        {"right": right, "total": total, "recall": right / max(1, total)}
-        for right, total in ((40, 69), (68, 69), (0, 0))
-    )
-    recalls = dict(zip(CLASSES, (none, nearly, missed), strict=True))
-    street = {"scores": {"balanced_accuracy": 0.8, "per_class": recalls}}
-    sentences = known_failures({**results, "confusion_matrix": counts, "street": street})
+    street = scores([[0, 0, 0], [1, 68, 0], [0, 29, 40]])
+    found = FoundAnswers(("val", "test"), 9, 24, 140, street)
+    sentences = known_failures(version("v9", results=measured(counts, street=found)))
     wanted = "Faces found on street photos, “No mask”: only 40 of 69 are recognised."
     assert [s for s in sentences if "street" in s] == [wanted]
 
 
 def test_without_mistakes_there_is_no_commonest_one():
     counts = [[10, 0, 0], [0, 10, 0], [0, 0, 10]]
-    score = {"pictures": 30, "balanced_accuracy": 1.0, "confusion_matrix": counts}
-    results = {"shifts": {"unaugmented": score}, "per_class": {}, "confusion_matrix": counts}
-    assert known_failures(results) == []
+    assert known_failures(version("v9", results=measured(counts))) == []
 
 
 def test_a_version_that_was_never_measured_has_no_column(tiny, shipped):
-    assert known_failures({}) == []
-    tiny.results["explanations"] = {}  # such as `evaluate --explanations --store` writes alone
-    assert known_failures(tiny.results) == []
-    assert results_table([tiny]).count("<tr>") == 1, "the head alone"
+    assert known_failures(tiny) == []
+    tiny.results = Results(explanations=explained("grad_cam", {}))  # stored alone
+    assert known_failures(tiny) == [] and results_tables([tiny]) == ""
     assert version_details([tiny]).count("<section") == 0
     page = version_details([tiny, shipped])
     assert page.count("<section") == 1 and f"Measured of {shipped.name}" in page
@@ -84,25 +74,22 @@ def test_a_version_that_was_never_measured_has_no_column(tiny, shipped):
 def test_the_confusion_matrices_add_up(shipped):
     page = version_details([shipped])
     cells = [int(n) for n in re.findall(r'<td class="(?:right|wrong)"[^>]*>(\d+)</td>', page)]
-    both = (
-        shipped.results["confusion_matrix"]
-        + shipped.results["shifts"]["dark_35"]["confusion_matrix"]
-    )
+    both = shipped.results.confusion_matrix + shipped.results.shift("dark_35").confusion_matrix
     assert cells == [count for row in both for count in row]
     assert len(cells) == 2 * len(CLASSES) ** 2
 
 
 def test_reliability_has_a_dot_a_bin_with_answers(shipped):
-    calibration = shipped.results["calibration"]
-    filled = [b for b in calibration["bins"] if b["answers"]]
-    svg = reliability_svg(calibration, shipped.name)
+    calibration = shipped.results.calibration
+    filled = [b for b in calibration.bins if b.answers]
+    svg = reliability_svg(calibration, shipped.name, len(CLASSES))
     assert svg.count("<circle") == svg.count('class="interval"') == len(filled)
     heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', svg)]
-    best = max(range(len(filled)), key=lambda i: filled[i]["accuracy"])
+    best = max(range(len(filled)), key=lambda i: filled[i].accuracy)
     assert heights[best] == min(heights), "up is right"
-    assert f"of {filled[-1]['answers']}" in svg
+    assert f"of {filled[-1].answers}" in svg
 
 
 def test_names_from_strangers_are_escaped(shipped):
-    named = MaskModel("<b>", shipped.network, shipped.results, shipped.device)
+    named = Model("<b>", shipped.network, shipped.task, shipped.results)
     assert "<b>" not in version_details([named])

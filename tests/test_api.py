@@ -17,7 +17,8 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from conftest import TinyCNN, noise
+from conftest import CLASSES, TinyCNN, noise
+from measured import measured, scores
 from PIL import Image
 from servers import CROP, encoded, page_server, plain_server, send, version
 
@@ -33,25 +34,25 @@ from maskexplain.api import (
 from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
 from maskexplain.data.samples import example_pictures
-from maskexplain.explain.explain import BASELINES, ExplainError, explain
+from maskexplain.explain.explain import explain, forward_pass
 from maskexplain.explain.faithfulness import blur_test
-from maskexplain.explain.methods import METHODS
-from maskexplain.explain.variants import VARIANTS
+from maskexplain.explain.methods import BASELINES, METHODS
+from maskexplain.explain.question import ExplainError
 from maskexplain.explain.verdicts import verdict_of
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.read import read_image
-from maskexplain.models.network import CLASSES
-from maskexplain.models.version import MaskModel
+from maskexplain.masks.task import MASK
+from maskexplain.models.results import ExplanationScores, Results, Unsure
+from maskexplain.models.version import Model
 
 AUTH = ("ada", "löwe:1")
-RESULTS = {"balanced_accuracy": 0.9, "shifts": {"dark_35": {"balanced_accuracy": 0.6}}}
 
 
-class HeldModel(MaskModel):
+class HeldModel(Model):
     """Answers as soon as `released` is set; `asked` counts crops, a `begun` comes for each call."""
 
     def __init__(self) -> None:
-        super().__init__("held", TinyCNN(), {}, torch.device("cpu"))
+        super().__init__("held", TinyCNN(), MASK)
         self.asked = 0
         self.begun = threading.Semaphore(0)
         self.released = threading.Event()
@@ -64,7 +65,7 @@ class HeldModel(MaskModel):
 
 
 @pytest.fixture(scope="module")
-def models() -> list[MaskModel]:
+def models() -> list[Model]:
     return [version("older", 0), version("newer", 1)]
 
 
@@ -114,7 +115,7 @@ def test_faces_come_largest_first_and_the_first_one_stands_at_the_top(client, mo
 
 def test_unsure_answers_are_marked(client, models, pair, monkeypatch):
     assert send(client, "/predict", pair).json()["unsure"] is False
-    monkeypatch.setitem(models[-1].results, "unsure", {"threshold": 1.0})
+    monkeypatch.setattr(models[-1], "results", Results(unsure=Unsure(1.0)))
     reply = send(client, "/predict", pair).json()
     assert reply["unsure"] and all(face["unsure"] for face in reply["faces"])
     assert client.get("/models").json()["models"][-1]["unsure_below"] == 100
@@ -131,7 +132,11 @@ def test_explain_adds_the_heat_of_the_largest_face(client, models, pair):
     fields = {"method": "integrated_gradients", "target": "without_mask"}
     reply = send(client, "/explain", pair, **fields).json()
     explanation = reply.pop("explanation")
-    assert reply == send(client, "/predict", pair).json()
+    plain = send(client, "/predict", pair).json()
+    probabilities = reply.pop("probabilities"), plain.pop("probabilities")
+    assert probabilities[0] == pytest.approx(probabilities[1], abs=1e-6)
+    assert [face["box"] for face in reply.pop("faces")] == [f["box"] for f in plain.pop("faces")]
+    assert reply == plain
     crop = find_subjects(read_image(pair)).images[0]
     expected = explain(models[-1], crop, **fields)
     assert {key: explanation[key] for key in fields} == fields
@@ -144,18 +149,14 @@ def test_explain_adds_the_heat_of_the_largest_face(client, models, pair):
     assert drawn.mode == "RGB" and max(drawn.size) == 320
 
 
-def test_explain_takes_the_predicted_class_and_the_versions_best_way_by_default(client, models):
-    light = dict.fromkeys(VARIANTS, {})
-    models[-1].results["explanations"] = {
-        "default": "integrated_gradients/blurred",
-        "lights": {"as_taken": light, "dark_35": light},
-        "painted": {},
-    }
-    try:
+def test_explain_takes_the_predicted_class_and_the_versions_best_way_by_default(
+    client, models, monkeypatch
+):
+    with monkeypatch.context() as measured:
+        scores = ExplanationScores("integrated_gradients/blurred", {}, {})
+        measured.setattr(models[-1], "results", Results(explanations=scores))
         reply = send(client, "/explain").json()
         black = send(client, "/explain", baseline="black").json()["explanation"]
-    finally:
-        del models[-1].results["explanations"]
     assert (black["method"], black["baseline"]) == ("integrated_gradients", "black")
     explanation = reply["explanation"]
     assert explanation["target"] == reply["prediction"]
@@ -168,7 +169,7 @@ def test_explain_says_how_far_to_believe_it(client, models):
     told = send(client, "/explain", CROP, **fields).json()["explanation"]
     crop = read_image(CROP)
     explanation = explain(models[-1], crop, **fields)
-    [test] = blur_test(models[-1], crop, [explanation])
+    [test] = blur_test(forward_pass(models[-1], [crop]), [explanation])
     assert told["blur_test"] == pytest.approx(asdict(test), abs=1e-5)
     assert told["verdict"]["key"] == verdict_of(explanation, test).key
     assert told["against"] == "without_mask" and told["completeness_gap"] is None
@@ -191,13 +192,15 @@ def test_unknown_names_are_errors_without_http_too(tiny):
 
 def test_models_and_health(client):
     unmeasured = {"unsure_below": 0, "balanced_accuracy": None, "dark_35": None}
+    unmeasured["classes"] = list(CLASSES)
     versions = [{"name": "older", **unmeasured}, {"name": "newer", **unmeasured}]
     assert client.get("/models").json() == {"newest": "newer", "models": versions}
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
 def test_models_tell_what_was_measured():
-    reply = list_models([version("older", 0), version("newer", 1, RESULTS)])
+    results = measured(shifts={"dark_35": scores(balanced=0.6)})
+    reply = list_models([version("older", 0), version("newer", 1, results)])
     assert [(m.balanced_accuracy, m.dark_35) for m in reply.models] == [(None, None), (0.9, 0.6)]
 
 

@@ -16,12 +16,11 @@ from browser import (
     screenshot,
     upload,
 )
-from conftest import noise
+from conftest import CLASSES, noise
 from PIL import Image, ImageChops
 from playwright.sync_api import Locator, Page, expect
 
-from maskexplain.explain.variants import VARIANTS
-from maskexplain.models.network import CLASSES
+from maskexplain.explain.ways import all_ways
 
 pytestmark = needs_browser
 
@@ -256,7 +255,7 @@ def test_the_models_figures_are_shown(browser, url):
     assert table.locator("tbody tr").count() == 2
     table = page.get_by_role("region", name="Measured explanations")
     expect(table).to_be_visible()
-    assert table.locator("tbody tr").count() == 2 * len(VARIANTS)
+    assert table.locator("tbody tr").count() == 2 * len(all_ways())
     assert table.locator("tbody b").count() == 2, "each version's best way"
     screenshot(page, "about")
     close(page)

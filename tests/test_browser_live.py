@@ -11,10 +11,10 @@ from browser import (
     open_page,
     screenshot,
 )
+from conftest import CLASSES
 from playwright.sync_api import Page, expect
 
 from benchmarks.served import CHROMIUM, QUIET
-from maskexplain.models.network import CLASSES
 
 pytestmark = needs_browser
 

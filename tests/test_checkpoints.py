@@ -5,10 +5,11 @@ import pickle
 
 import pytest
 import torch
-from conftest import TinyCNN
+from conftest import CLASSES, TinyCNN
 from safetensors.torch import save_file
 
 from maskexplain.errors import UserError
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import (
     CheckpointError,
     list_versions,
@@ -16,28 +17,28 @@ from maskexplain.models.checkpoints import (
     write_results,
     write_weights,
 )
-from maskexplain.models.network import CLASSES
+from maskexplain.models.results import Results, Unsure
 from maskexplain.models.version import open_model
 
 
 @pytest.fixture
 def stored(tmp_path, tiny):
     path = tmp_path / "mine.safetensors"
-    write_weights(path, tiny.network, "tiny", half=False)
+    write_weights(path, tiny.network, "tiny", MASK, half=False)
     return path
 
 
 def test_round_trip_in_full_precision(stored, tiny, crop):
-    write_results(stored, {"balanced_accuracy": 0.5})
+    write_results(stored, Results(balanced_accuracy=0.5))
     model = open_model("mine", folder=stored.parent)
     assert torch.equal(model.logits([crop]), tiny.logits([crop]))
-    assert model.results == {"balanced_accuracy": 0.5}
+    assert model.results == Results(balanced_accuracy=0.5)
     assert list_versions(stored.parent) == ["mine"]
 
 
 def test_half_precision_takes_half_the_bytes_and_answers_alike(tmp_path, seed_model, crop):
     for half in (False, True):
-        write_weights(tmp_path / f"{half}.safetensors", seed_model.network, "seed_cnn", half)
+        write_weights(tmp_path / f"{half}.safetensors", seed_model.network, "seed_cnn", MASK, half)
     sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
     assert sizes[0] / sizes[1] == pytest.approx(0.5, abs=0.01)
     half = open_model(tmp_path / "True.safetensors")
@@ -46,14 +47,14 @@ def test_half_precision_takes_half_the_bytes_and_answers_alike(tmp_path, seed_mo
 
 @pytest.mark.parametrize(("threshold", "unsure"), [(0.0, False), (1.1, True)])
 def test_an_answer_under_the_versions_threshold_is_unsure(tiny, crop, threshold, unsure):
-    tiny.results["unsure"] = {"threshold": threshold}
+    tiny.results = Results(unsure=Unsure(threshold))
     [answer] = tiny.predict([crop])
     assert answer.unsure is unsure and answer.to_dict()["unsure"] is unsure
 
 
 def test_temperature_travels_with_the_weights_and_divides_the_logits(tmp_path, tiny, crop):
     path = tmp_path / "warm.safetensors"
-    write_weights(path, tiny.network, "tiny", half=False, temperature=1.7)
+    write_weights(path, tiny.network, "tiny", MASK, half=False, temperature=1.7)
     model = open_model(path)
     assert model.temperature == 1.7
     assert torch.allclose(model.logits([crop]), tiny.logits([crop]) / 1.7, atol=1e-6)
@@ -80,7 +81,7 @@ BROKEN = {
     "cut": (lambda p: p.write_bytes(p.read_bytes()[:-9]), "damaged or no safetensors"),
     "no header": (lambda p: save_file({"a": torch.ones(1)}, p), "not written by this program"),
     "network": (lambda p: _foreign(p, network="resnet"), "unknown network"),
-    "classes": (lambda p: _foreign(p, classes='["cat"]'), "other classes"),
+    "classes": (lambda p: _foreign(p, classes='["cat"]'), "which classes it answers"),
     "extra": (lambda p: _foreign(p, tensors={"odd": torch.ones(1)}), "odd is missing, foreign"),
     "shape": (lambda p: _foreign(p, tensors={"network.6.bias": torch.ones(9)}), "another shape"),
     "nan": (
@@ -110,7 +111,7 @@ def test_missing_checkpoint_names_those_there_are(stored):
 
 def test_versions_are_listed_as_people_count(tmp_path, tiny):
     for name in ("v10", "v2", "mine", ".12.v1"):
-        write_weights(tmp_path / f"{name}.safetensors", tiny.network, "tiny", half=True)
+        write_weights(tmp_path / f"{name}.safetensors", tiny.network, "tiny", MASK, half=True)
     assert list_versions(tmp_path) == ["mine", "v2", "v10"]
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import noise
+from conftest import CLASSES, noise
 from PIL import Image
 
 from maskexplain import cli, crop_face, find_faces, open_model, read_image
 from maskexplain.cli import train
 from maskexplain.data.samples import write_examples
-from maskexplain.explain.variants import VARIANTS
-from maskexplain.models.network import CLASSES
+from maskexplain.explain.ways import all_ways
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -81,9 +80,9 @@ def test_explanations_are_scored_stored_and_printed(version, toy_folder, capsys)
     data = ["evaluate", "--explanations", "--model", version, "--data", str(toy_folder)]
     assert cli.main([*data, "--faces", "3", "--store"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("| tiny |") == len(VARIANTS)
+    assert printed.count("| tiny |") == len(all_ways())
     stored = json.loads(Path(version).with_suffix(".json").read_text())
-    assert stored["kept"] == 1 and stored["explanations"]["default"] in VARIANTS
+    assert stored["kept"] == 1 and stored["explanations"]["default"] in all_ways()
     assert cli.main(["results", "--explanations", "--model", version]) == 0
     assert capsys.readouterr().out == printed
 

@@ -22,7 +22,7 @@ from maskexplain.api import make_router, predict_picture
 from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
 from maskexplain.explain.methods import METHODS
-from maskexplain.models.version import MaskModel
+from maskexplain.models.version import Model
 from maskexplain.web.serve import launch
 
 AUTH = ("ada", "secret")
@@ -234,11 +234,11 @@ def test_behind_a_prefix(models, tmp_path, portrait):
 # --- batches, and clients that leave
 
 
-class CountingModel(MaskModel):
+class CountingModel(Model):
     """Counts what its network is asked for, in all (`crops`) and at once (`batches`)."""
 
-    def __init__(self, model: MaskModel) -> None:
-        super().__init__("slow", TinyCNN(), {}, model.device)
+    def __init__(self, model: Model) -> None:
+        super().__init__("slow", TinyCNN(), model.task)
         self.network.load_state_dict(model.network.state_dict())
         self.network.register_forward_pre_hook(self._count)
         self.crops = 0

@@ -6,24 +6,23 @@ from zipfile import ZipFile
 
 import pytest
 import torch
-from conftest import noise
+from conftest import CLASSES, noise
 from PIL import Image, ImageEnhance
 from servers import version
 
 from maskexplain.cli import serve
 from maskexplain.data.folder import DataError, csv_beside, list_pictures, read_crop, select
 from maskexplain.data.samples import example_pictures, write_examples
-from maskexplain.explain.report import Asked
+from maskexplain.explain.question import Question
 from maskexplain.images.edit import brightness, in_other_light, is_dark, is_gray
 from maskexplain.images.read import ImageError
-from maskexplain.models.network import CLASSES
-from maskexplain.models.version import MaskModel, Prediction
+from maskexplain.models.version import Model, Prediction
 from maskexplain.web.answers import says
 from maskexplain.web.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
 from maskexplain.web.compare.split import (
     PAGE,
+    Selection,
     SplitAnswers,
-    Wanted,
     disagreements_of,
     kind_key,
     picked,
@@ -42,11 +41,11 @@ from maskexplain.web.compare.view import (
 from maskexplain.web.photo import photo_zip
 from maskexplain.words import listed
 
-GRAD_CAM = Asked(ways=("grad_cam",))
+GRAD_CAM = Question(ways=("grad_cam",))
 INCORRECT, WORN, BARE = CLASSES
 
 
-def always(name: str, label: str, results: dict | None = None) -> MaskModel:
+def always(name: str, label: str, results: dict | None = None) -> Model:
     """A version that answers one class to every picture."""
     model = version(name, results=results)
     with torch.no_grad():
@@ -78,7 +77,7 @@ def comparison(models, here, there, dark=False, gray=False) -> Comparison:
     return Comparison(tuple(models), *map(tuple, answers), 40.0 if dark else 120.0, dark, gray)
 
 
-def _surely(model: MaskModel, label: str) -> Prediction:
+def _surely(model: Model, label: str) -> Prediction:
     return model.prediction(torch.tensor([9.0 if name == label else 0.0 for name in CLASSES]))
 
 
@@ -120,7 +119,7 @@ def test_each_versions_best_way_is_the_first_one_shown(tiny, portraits):
 
 
 def test_an_asked_class_is_explained_by_all(tiny, seed_model, portraits):
-    asked = Asked("with_mask", ways=("grad_cam",))
+    asked = Question("with_mask", ways=("grad_cam",))
     view = last([tiny, seed_model], portraits["bare"], asked=asked)
     assert "<small>Why “Mask worn”?</small>" in view.table
 
@@ -144,7 +143,7 @@ def test_what_cannot_be_answered_gets_a_sentence(tiny):
     assert view.choice.notice.startswith("No face was found") and not view.table
     assert "whole picture" in view.choice.notice
     assert last([tiny], empty, whole=True).table
-    odd = last([tiny], empty, True, asked=Asked(ways=("lime",)))
+    odd = last([tiny], empty, True, asked=Question(ways=("lime",)))
     assert odd.choice.notice.startswith("There is no way to explain 'lime'") and not odd.table
 
 
@@ -306,22 +305,22 @@ def test_disagreements_are_counted_by_class(split):
 
 
 def test_a_page_of_disagreements(split):
-    view = disagreements_of(answered(split), Wanted("v1", "v2"))
+    view = disagreements_of(answered(split), Selection("v1", "v2"))
     assert view.notice == "v1 and v2 disagree on 12 of 12 test pictures."
     assert view.pictures.count("<button") == 12 and "✓ right" in view.pictures
     assert "made copy" in view.pictures and "toy" not in view.pictures, "no file is named"
     assert view.kinds[0] == ("All of them (12)", "") and len(view.kinds) == 4
-    some = disagreements_of(split, Wanted("v1", "v2", kind_key((0, 0, 1)), unaugmented=True))
+    some = disagreements_of(split, Selection("v1", "v2", kind_key((0, 0, 1)), unaugmented=True))
     assert some.pictures.count("<button") == 3 and "made copy" not in some.pictures
     assert "In truth: Mask worn incorrectly" in some.pictures
-    odd = disagreements_of(split, Wanted("v1", "v2", "9-9-9", page=77))
+    odd = disagreements_of(split, Selection("v1", "v2", "9-9-9", page=77))
     assert odd.kind == "" and odd.page == 0 and odd.pictures.count("<button") == 12
-    assert disagreements_of(split, Wanted("v1", "v1")).notice == "Choose two different versions."
+    assert disagreements_of(split, Selection("v1", "v1")).notice == "Choose two different versions."
 
 
 def test_pages_stay_light(split):
     many = SplitAnswers(split.models, split.pictures * 9)
-    views = [disagreements_of(answered(many), Wanted("v1", "v2", page=n)) for n in (0, 2)]
+    views = [disagreements_of(answered(many), Selection("v1", "v2", page=n)) for n in (0, 2)]
     assert views[0].pages == ("1–48", "49–96", "97–108")
     assert [view.pictures.count("<button") for view in views] == [PAGE, 12]
 
@@ -329,7 +328,7 @@ def test_pages_stay_light(split):
 def test_versions_that_agree_have_no_pictures_to_show(toy_folder):
     pictures = select(list_pictures(toy_folder, csv_beside(toy_folder)), "test")
     split = answered(SplitAnswers([always("v1", WORN), always("v2", WORN)], pictures))
-    view = disagreements_of(split, Wanted("v1", "v2"))
+    view = disagreements_of(split, Selection("v1", "v2"))
     assert view.notice == "v1 and v2 disagree on 0 of 12 test pictures."
     assert not view.pictures and not split.disagreed(0)
 

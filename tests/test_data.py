@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 
 import pytest
+from conftest import CLASSES
 
 from maskexplain.data.folder import (
     DataError,
@@ -13,7 +14,6 @@ from maskexplain.data.folder import (
     load_pixels,
     select,
 )
-from maskexplain.models.network import CLASSES
 
 
 def test_csv_gives_the_splits(toy_folder):

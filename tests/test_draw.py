@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from conftest import noise
+from conftest import CLASSES, noise
 from PIL import Image
 
 from maskexplain.explain.draw import (
@@ -21,7 +21,8 @@ from maskexplain.explain.draw import (
 from maskexplain.explain.explain import Explanation
 from maskexplain.images.crops import Crop, whole_crop
 from maskexplain.images.faces import Face
-from maskexplain.models.network import CLASSES
+from maskexplain.masks.task import MASK
+from maskexplain.models.results import Epoch
 
 GRAY = Image.new("RGB", (80, 80), (128, 128, 128))
 
@@ -101,10 +102,10 @@ def test_data_url_holds_the_picture(kind):
 
 
 def test_figures_are_written_as_png(tmp_path):
-    line = {"train_loss": 1.0, "val_loss": 0.9, "val_balanced_accuracy": 0.5}
-    history = [{"epoch": n, **line, "val_recall": dict.fromkeys(CLASSES, 0.5)} for n in (1, 2)]
-    history_figure(history, tmp_path / "history.png")
-    confusion_figure([[3, 1, 0], [0, 5, 0], [0, 0, 0]], "title", tmp_path / "confusion.png")
+    recalls = dict.fromkeys(CLASSES, 0.5)
+    history = [Epoch(n, 1.0, 0.9, 0.5, recalls, 1e-3) for n in (1, 2)]
+    history_figure(history, MASK, tmp_path / "history.png")
+    confusion_figure([[3, 1, 0], [0, 5, 0], [0, 0, 0]], MASK, "title", tmp_path / "confusion.png")
     for name in ("history", "confusion"):
         figure = Image.open(tmp_path / f"{name}.png")
         figure.load()

@@ -6,15 +6,14 @@ from time import sleep
 
 import pytest
 import torch
-from conftest import noise
+from conftest import CLASSES, noise
 from PIL import Image, ImageChops
 
 from maskexplain.data.folder import Picture, csv_beside, list_pictures, load_pixels, select
 from maskexplain.data.samples import example_pictures
 from maskexplain.images.edit import SHIFTS, dark_35
 from maskexplain.models.checkpoints import FOLDER, list_versions
-from maskexplain.models.network import CLASSES
-from maskexplain.models.version import MaskModel, open_model
+from maskexplain.models.version import Model, open_model
 from maskexplain.results.evaluate import Cost, evaluate, logits_of, measure_cost
 from maskexplain.results.statistics import score, wilson
 from maskexplain.results.tables import cost_text, evaluation_text, results_markdown
@@ -77,7 +76,7 @@ def test_painted_masks_are_scored_by_position(tiny, tmp_path):
 
 
 def test_the_cost_of_an_answer_is_timed_on_one_thread(version, tiny):
-    class Slow(MaskModel):
+    class Slow(Model):
         def predict(self, crops):
             threads.append(torch.get_num_threads())
             sleep(0.02)

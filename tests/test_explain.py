@@ -14,7 +14,7 @@ from captum.attr import (
     LayerIntegratedGradients,
     Occlusion,
 )
-from conftest import noise
+from conftest import CLASSES, noise
 
 from maskexplain.data.samples import example_pictures
 from maskexplain.explain import methods
@@ -28,8 +28,9 @@ from maskexplain.explain.explain import (
 )
 from maskexplain.explain.methods import METHODS
 from maskexplain.explain.places import blur_inputs
+from maskexplain.explain.ways import Way
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions
-from maskexplain.models.network import CLASSES
 from maskexplain.models.version import open_model
 
 VERSIONS = [name for name in ("v1", "v2", "v3") if name in list_versions()]
@@ -140,13 +141,13 @@ def test_against_another_class_is_the_difference_of_the_two(tiny, crop, method, 
 @pytest.mark.parametrize("method", METHODS)
 def test_many_crops_give_what_each_gives_alone(tiny, method):
     crops = [noise(seed, (40 + seed, 50)) for seed in range(3)]
-    together = answer_and_explain_all(tiny, crops, [method])
+    together = answer_and_explain_all(tiny, crops, [Way(method)])
     for crop, answer in zip(crops, together, strict=True):
-        alone = answer_and_explain(tiny, crop, [method])
+        alone = answer_and_explain(tiny, crop, [Way(method)])
         assert answer.prediction.label == alone.prediction.label
         [ours], [theirs] = answer.explanations, alone.explanations
         assert np.abs(ours.heatmap - theirs.heatmap).max() <= 1e-5 * np.abs(theirs.heatmap).max()
-    assert answer_and_explain_all(tiny, [], [method]) == []
+    assert answer_and_explain_all(tiny, [], [Way(method)]) == []
 
 
 @pytest.mark.parametrize("portrait", ["bare", "worn_right", "striped"])
@@ -177,7 +178,7 @@ def test_an_all_negative_map_is_said_to_be_empty(tiny, crop):
 
 
 def test_default_target_is_the_predicted_class(model, crop):
-    answer = answer_and_explain(model, crop, list(METHODS))
+    answer = answer_and_explain(model, crop, [Way(method) for method in METHODS])
     [prediction] = model.predict([crop])
     assert answer.prediction.label == prediction.label
     assert answer.prediction.confidence == pytest.approx(prediction.confidence, abs=1e-5)
@@ -220,7 +221,7 @@ def test_a_failure_leaves_no_hook(tiny, crop, method, monkeypatch):
 
 
 def test_memory_stays_flat_over_two_thousand_explanations(tiny, crop):
-    fast = ["grad_cam", "layer_cam"]
+    fast = [Way("grad_cam"), Way("layer_cam")]
 
     def tensors() -> int:
         gc.collect()
@@ -234,7 +235,7 @@ def test_memory_stays_flat_over_two_thousand_explanations(tiny, crop):
         for _ in range(950):
             answer_and_explain(tiny, crop, fast)
         for _ in range(50):
-            answer_and_explain(tiny, crop, ["integrated_gradients", "occlusion"])
+            answer_and_explain(tiny, crop, [Way("integrated_gradients"), Way("occlusion")])
         assert tensors() <= tensors_before + 5
         assert tracemalloc.get_traced_memory()[0] - before < 500_000
     finally:
@@ -264,4 +265,4 @@ def test_unknown_names_get_a_sentence(tiny, crop, arguments, message):
     with pytest.raises(ExplainError, match=message):
         explain(tiny, crop, **arguments)
     with pytest.raises(ExplainError):
-        Question(target="hat")
+        Question(target="hat").check(MASK)

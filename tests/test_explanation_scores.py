@@ -6,23 +6,18 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from conftest import noise
+from conftest import CLASSES, noise
 from PIL import Image
 
 from maskexplain.data.folder import DataError, Picture
 from maskexplain.data.samples import write_examples
-from maskexplain.explain.explain import ExplainError
-from maskexplain.explain.variants import (
-    BEST,
-    VARIANTS,
-    Variant,
-    default_variant,
-    find_variants,
-    measured_explanations,
-)
-from maskexplain.models.network import CLASSES
+from maskexplain.explain.question import BEST, ExplainError
+from maskexplain.explain.verdicts import record_sentence, track_record
+from maskexplain.explain.ways import Way, all_ways, default_way, find_ways
+from maskexplain.models.results import Results, ResultsError, WayScores
+from maskexplain.models.version import Model
 from maskexplain.results import explanations as explanation_scores
-from maskexplain.results.explanations import VariantScores, sample_faces, score_explanations
+from maskexplain.results.explanations import sample_faces, score_explanations
 from maskexplain.results.statistics import wilson
 from maskexplain.results.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
 from maskexplain.web.about import explanations_table
@@ -38,11 +33,11 @@ def pictures(counts: dict[int, int], augmented: bool = False) -> list[Picture]:
 
 def test_the_sample_is_even_seeded_and_of_originals():
     every = pictures({0: 10, 1: 300, 2: 300}) + pictures({0: 50}, augmented=True)
-    sample = sample_faces(every, 200)
+    sample = sample_faces(every, 200, 3)
     assert [sum(p.label == label for p in sample) for label in range(3)] == [10, 95, 95]
-    assert sample == sample_faces(every, 200) and len(set(sample)) == 200
+    assert sample == sample_faces(every, 200, 3) and len(set(sample)) == 200
     assert not any(p.augmented for p in sample)
-    assert len(sample_faces(every, 9999)) == 610
+    assert len(sample_faces(every, 9999, 3)) == 610
 
 
 @pytest.fixture
@@ -59,15 +54,15 @@ def faces(tmp_path) -> list[Picture]:
 
 def test_every_way_is_scored(tiny, faces):
     scores = score_explanations(tiny, faces, faces=5, sanity_faces=2, painted_faces=2)
-    content = json.loads(json.dumps(scores.to_dict()))
-    assert list(content["lights"]["as_taken"]) == list(VARIANTS)
-    for key in VARIANTS:
+    content = json.loads(json.dumps(asdict(scores)))
+    assert list(content["lights"]["as_taken"]) == list(all_ways())
+    for key in all_ways():
         taken, dark = (scores.lights[light][key] for light in ("as_taken", "dark_35"))
         assert (taken.faces, dark.faces) == (5, 3)
         assert taken.interval[0] <= taken.share == taken.beats_random / 5 <= taken.interval[1]
         assert len(taken.cascade) == 1 and dark.cascade is None, "tiny's head has one layer"
         assert 0 <= taken.cascade[0] <= 1
-        assert (taken.largest_gap is None) == (VARIANTS[key].method != "integrated_gradients")
+        assert (taken.largest_gap is None) == (all_ways()[key].method != "integrated_gradients")
         assert taken.nose_mouth is None or taken.nose_mouth >= 0
         assert scores.painted["right"][key].faces == 2
         assert scores.painted["nose_out"][key].nose is not None or taken.empty
@@ -87,8 +82,8 @@ def test_a_way_that_finds_the_reason_beats_random_order(tiny, faces, monkeypatch
         tiny.network.network[0].weight[0, :, 1, 1] = 1.0
         tiny.network.network[2].weight[0, 0, 1, 1] = 1.0
         tiny.network.network[6].weight[1, 0] = 5.0
-    way = VARIANTS["occlusion"]
-    monkeypatch.setattr(explanation_scores, "VARIANTS", {"occlusion": way})
+    way = all_ways()["occlusion"]
+    monkeypatch.setattr(explanation_scores, "all_ways", lambda: {"occlusion": way})
     bright = []
     for picture in faces[:2]:
         pixels = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -101,8 +96,8 @@ def test_a_way_that_finds_the_reason_beats_random_order(tiny, faces, monkeypatch
     assert found.deletion < 0 < found.insertion
 
 
-def a_score(beats: int, milliseconds: float, deletion: float = -0.4) -> VariantScores:
-    return VariantScores(
+def a_score(beats: int, milliseconds: float, deletion: float = -0.4) -> WayScores:
+    return WayScores(
         faces=100,
         beats_random=beats,
         share=beats / 100,
@@ -126,33 +121,49 @@ def test_the_default_is_a_fast_one_of_those_that_are_about_as_often_right_as_any
     assert explanation_scores._best(scores) == "about as fast"
 
 
-def measured(default: str) -> dict:
-    """ExplanationScores as JSON gives them back."""
-    light = {key: asdict(a_score(90, 12.3, -0.25)) for key in VARIANTS}
-    painted = {key: {"faces": 2, "mask": 1.5, "nose": None, "place": 0.6} for key in VARIANTS}
+def stored(default: str, **changes: float | None) -> dict:
+    """A version's JSON with explanations; `changes` to the heat on painted masks."""
+    light = {key: asdict(a_score(90, 12.3, -0.25)) for key in all_ways()}
+    heat = {"faces": 2, "mask": 1.5, "nose": None, "place": 0.6, **changes}
+    painted = {key: dict(heat) for key in all_ways()}
     lights = {"as_taken": light, "dark_35": light}
-    content = {"default": default, "lights": lights, "painted": {"right": painted}}
-    content["painted"]["nose_out"] = painted
-    return json.loads(json.dumps(content))
+    content = {"default": default, "lights": lights}
+    content["painted"] = {"right": painted, "nose_out": painted}
+    return json.loads(json.dumps({"explanations": content}))
 
 
-def test_odd_measurements_count_as_none(tiny):
-    lacking = measured("occlusion")
-    del lacking["lights"]["dark_35"]["occlusion"]
-    odd = [None, [], "x", {"default": "occlusion"}, measured("lime"), lacking]
-    for content in odd:
-        assert measured_explanations({"explanations": content}) is None
-        tiny.results["explanations"] = content
-        assert default_variant(tiny) == Variant("integrated_gradients")
-        assert "<tbody></tbody>" in explanations_table([tiny])
-    tiny.results["explanations"] = measured("occlusion")  # without a "name", as --store writes it
+def with_results(model: Model, content: dict) -> Model:
+    model.results = Results.from_json(json.dumps(content))
+    return model
+
+
+@pytest.mark.parametrize("content", [[], "x", {"default": "occlusion"}, {"default": 1}])
+def test_odd_measurements_get_a_sentence(content):
+    with pytest.raises(ResultsError, match="holds no results"):
+        Results.from_json(json.dumps({"explanations": content}))
+
+
+def test_a_way_that_came_later_is_not_measured_yet_and_erases_nothing(tiny):
+    content = stored("occlusion")
+    for light in content["explanations"]["lights"].values():
+        del light["layer_cam"]
+    with_results(tiny, content)
+    assert default_way(tiny) == Way("occlusion")
+    assert track_record(tiny, Way("layer_cam")) is None
+    assert "not measured yet" in record_sentence(tiny, Way("layer_cam"))
+    rows = {row[1]: row[2] for row in explanation_rows(tiny)}
+    assert rows["Layer-CAM"] == "not measured yet" and rows["Grad-CAM"].startswith("90/100")
     assert "tiny" in explanations_table([tiny]).partition("<tbody>")[2]
+
+
+def test_a_default_that_is_gone_is_replaced(tiny):
+    assert default_way(with_results(tiny, stored("lime"))) == Way("integrated_gradients")
 
 
 @pytest.mark.parametrize("ways", [[], ["lime"], ["grad_cam", "integrated_gradients/pink"]])
 def test_unknown_ways_get_a_sentence(tiny, ways):
     with pytest.raises(ExplainError, match="way to explain"):
-        find_variants(tiny, ways)
+        find_ways(tiny, ways)
 
 
 def test_nothing_to_score_gets_a_sentence(tiny):
@@ -161,27 +172,28 @@ def test_nothing_to_score_gets_a_sentence(tiny):
 
 
 def test_versions_know_their_default(tiny):
-    assert default_variant(tiny) == Variant("integrated_gradients")
-    tiny.results["explanations"] = measured("integrated_gradients/blurred")
-    assert default_variant(tiny) == Variant("integrated_gradients", "blurred")
+    assert default_way(tiny) == Way("integrated_gradients")
+    with_results(tiny, stored("integrated_gradients/blurred"))
+    assert default_way(tiny) == Way("integrated_gradients", "blurred")
     keys = [BEST, "grad_cam", "integrated_gradients/blurred"]
-    assert [v.key for v in find_variants(tiny, keys)] == [keys[2], keys[1]]
+    assert [v.key for v in find_ways(tiny, keys)] == [keys[2], keys[1]]
 
 
-def test_the_table_has_a_row_a_way_and_marks_the_default():
-    scores = measured("occlusion")
-    rows = explanation_rows("v9", scores)
-    assert len(rows) == len(VARIANTS) and all(len(r) == len(EXPLANATION_COLUMNS) for r in rows)
+def test_the_table_has_a_row_a_way_and_marks_the_default(tiny):
+    with_results(tiny, stored("occlusion"))
+    rows = explanation_rows(tiny)
+    assert len(rows) == len(all_ways()) and all(len(r) == len(EXPLANATION_COLUMNS) for r in rows)
     [default] = [row for row in rows if row[1].startswith("**")]
     assert default[1] == "**Occlusion**" and default[2].startswith("90/100 (0.83–")
     assert (default[5], default[8], default[9]) == ("-0.250", "1.50", "–")
     assert default[10] == "0.60", "the mean of the painted positions"
     assert default[11] == "0.02", "all layers of the head random"
-    assert explanations_markdown({"v9": scores}).count("\n") == len(VARIANTS) + 1
+    assert explanations_markdown([tiny]).count("\n") == len(all_ways()) + 1
 
 
-def test_a_version_measured_before_the_place_was_gets_a_dash():
-    scores = measured("occlusion")
-    del scores["painted"]["right"]["occlusion"]["place"]
-    rows = {row[1]: row[10] for row in explanation_rows("v9", scores)}
+def test_a_version_measured_before_the_place_was_gets_a_dash(tiny):
+    content = stored("occlusion")
+    del content["explanations"]["painted"]["right"]["occlusion"]["place"]
+    with_results(tiny, content)
+    rows = {row[1]: row[10] for row in explanation_rows(tiny)}
     assert rows["**Occlusion**"] == "–" and rows["Grad-CAM"] == "0.60"

@@ -9,23 +9,24 @@ import pytest
 from PIL import Image
 
 from maskexplain.errors import UserError
-from maskexplain.explain.explain import explain
+from maskexplain.explain.explain import explain, explain_pass, forward_pass
 from maskexplain.explain.figure import report_files, write_report, zip_of
-from maskexplain.explain.report import Asked, explain_ways, reports
-from maskexplain.explain.variants import VARIANTS
+from maskexplain.explain.question import Question
+from maskexplain.explain.report import Subject, reports
+from maskexplain.explain.ways import all_ways
 
 LANDMARKS = ((15.0, 20.0), (33.0, 20.0), (24.0, 30.0), (18.0, 38.0), (30.0, 38.0))
-ASKED = Asked("with_mask", "without_mask", ("best", "grad_cam", "integrated_gradients/blurred"))
+ASKED = Question("with_mask", "without_mask", ("best", "grad_cam", "integrated_gradients/blurred"))
 
 
 @pytest.fixture
 def complete(tiny, seed_model, crop):
-    *_, last = reports([tiny, seed_model], crop, LANDMARKS, ASKED)
+    *_, last = reports([tiny, seed_model], Subject(crop, LANDMARKS), ASKED)
     return last
 
 
 def test_answers_come_first_then_heatmaps_then_the_slow_tests(tiny, seed_model, crop):
-    stages = list(reports([tiny, seed_model], crop, None, ASKED))
+    stages = list(reports([tiny, seed_model], Subject(crop), ASKED))
     known = [[(len(r.ways), len(r.verdicts), len(r.trust)) for r in stage] for stage in stages]
     none, some, all_ = (0, 0, 0), (3, 3, 0), (3, 3, 3)
     assert known == [[none, none], [some, none], [some, some], [all_, some], [all_, all_]]
@@ -33,15 +34,15 @@ def test_answers_come_first_then_heatmaps_then_the_slow_tests(tiny, seed_model, 
 
 
 def test_ways_keep_their_order_and_baselines(tiny, crop):
-    ways = [VARIANTS[key] for key in ("integrated_gradients/blurred", "occlusion", "grad_cam")]
-    found = explain_ways(tiny, crop, ways, "with_mask")
+    ways = [all_ways()[key] for key in ("integrated_gradients/blurred", "occlusion", "grad_cam")]
+    [found] = explain_pass(forward_pass(tiny, [crop]), ways, Question("with_mask"))
     assert [e.method for e in found] == [way.method for way in ways]
     expected = explain(tiny, crop, "integrated_gradients", "with_mask", baseline="blurred")
     assert np.array_equal(found[0].heatmap, expected.heatmap)
 
 
 def test_files_hold_the_figure_the_heatmaps_and_all_figures(complete, crop, tmp_path):
-    files = report_files(crop, complete, "photo")
+    files = report_files(complete, "photo")
     write_report(tmp_path, files)
     figure = Image.open(tmp_path / "photo.png")
     assert figure.format == "PNG" and figure.width > 1000
@@ -63,7 +64,7 @@ def test_files_hold_the_figure_the_heatmaps_and_all_figures(complete, crop, tmp_
 
 
 def test_the_zip_holds_the_files(complete, crop):
-    files = report_files(crop, complete, "face")
+    files = report_files(complete, "face")
     with ZipFile(BytesIO(zip_of(files))) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == files
@@ -72,4 +73,4 @@ def test_the_zip_holds_the_files(complete, crop):
 def test_a_folder_that_cannot_be_written_gets_a_sentence(complete, crop, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
-        write_report(tmp_path / "file", report_files(crop, complete, "photo"))
+        write_report(tmp_path / "file", report_files(complete, "photo"))

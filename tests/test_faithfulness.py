@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from conftest import TinyCNN, noise
+from conftest import CLASSES, TinyCNN, noise
 from PIL import Image
 
-from maskexplain.explain.explain import Explanation, explain
+from maskexplain.explain.explain import Explanation, ForwardPass, explain, forward_pass
 from maskexplain.explain.faithfulness import (
     LEVELS,
     RANDOM_FIFTHS,
@@ -23,12 +23,12 @@ from maskexplain.explain.faithfulness import (
 )
 from maskexplain.explain.places import blur_inputs, blur_places, heat_at, hottest, random_heat
 from maskexplain.explain.verdicts import measure_trust, verdict_of
-from maskexplain.models.network import CLASSES
-from maskexplain.models.version import MaskModel
+from maskexplain.masks.task import MASK
+from maskexplain.models.version import Model
 
 
 @pytest.fixture
-def corner_model() -> MaskModel:
+def corner_model() -> Model:
     """A version that sees only bright dots in the upper left quarter, as with_mask."""
     network = TinyCNN()
     with torch.no_grad():
@@ -37,7 +37,7 @@ def corner_model() -> MaskModel:
         network.network[0].weight[0, :, 1, 1] = 1.0  # brightness
         network.network[2].weight[0, 0, 1, 1] = 1.0
         network.network[6].weight[1, [0, 1, 4, 5]] = 1.0  # channel 0, upper left of 4 x 4 places
-    return MaskModel("corner", network, {}, torch.device("cpu"))
+    return Model("corner", network, MASK)
 
 
 def explanation_at(rows: slice, columns: slice, size=(64, 64)) -> Explanation:
@@ -46,10 +46,14 @@ def explanation_at(rows: slice, columns: slice, size=(64, 64)) -> Explanation:
     return Explanation(heatmap, "with_mask", "grad_cam", None)
 
 
+def passed(model: Model, crop: Image.Image) -> ForwardPass:
+    return forward_pass(model, [crop])
+
+
 def test_heat_on_what_is_used_beats_heat_on_what_is_not(corner_model):
     used = explanation_at(slice(0, 29), slice(0, 29))
     unused = explanation_at(slice(35, 64), slice(35, 64))
-    good, bad = blur_test(corner_model, dots(), [used, unused])
+    good, bad = blur_test(passed(corner_model, dots()), [used, unused])
     assert good.fifths == RANDOM_FIFTHS
     assert good.beaten >= 18 > bad.beaten
     assert good.hottest < good.before and bad.hottest == pytest.approx(bad.before, abs=0.02)
@@ -58,7 +62,8 @@ def test_heat_on_what_is_used_beats_heat_on_what_is_not(corner_model):
 
 def test_blur_test_is_seeded(corner_model):
     crop, heat = noise(1, (40, 50)), explanation_at(slice(0, 9), slice(0, 9), (50, 40))
-    assert blur_test(corner_model, crop, [heat]) == blur_test(corner_model, crop, [heat])
+    one, again = (blur_test(passed(corner_model, crop), [heat]) for _ in range(2))
+    assert one == again
 
 
 def dots() -> Image.Image:
@@ -72,7 +77,7 @@ def test_curves_fall_and_rise_early_where_the_heat_is_used(corner_model):
     slope = -np.add.outer(np.arange(64), np.arange(64)).astype(np.float32)  # down to the right
     used = Explanation(slope, "with_mask", "grad_cam")
     unused = replace(used, heatmap=-slope)
-    good, bad = curves(corner_model, dots(), [used, unused])
+    good, bad = curves(passed(corner_model, dots()), [used, unused])
     assert good.beats_random and good.beaten == RANDOM_ORDERS == len(good.random)
     assert good.deletion.area < good.random_area < good.insertion.area
     assert not bad.beats_random and bad.beaten <= 1
@@ -83,7 +88,7 @@ def test_curves_fall_and_rise_early_where_the_heat_is_used(corner_model):
 def test_curves_equal_their_definition(tiny, crop):
     """Each level is one picture: so much of it blurred, from the hottest place on."""
     explanation = explain(tiny, crop, "integrated_gradients")
-    [found] = curves(tiny, crop, [explanation])
+    [found] = curves(passed(tiny, crop), [explanation])
     assert found.levels == (0.0, *LEVELS, 1.0)
     inputs = tiny.inputs([crop])
     blurred = blur_inputs(inputs)
@@ -115,8 +120,8 @@ def test_random_insertion_is_random_deletion_read_backwards(tiny, crop):
 
 def test_curves_are_seeded_and_told_as_json(corner_model):
     crop, heat = noise(1, (40, 50)), explanation_at(slice(0, 9), slice(0, 9), (50, 40))
-    [one], [again] = (curves(corner_model, crop, [heat]) for _ in range(2))
-    assert one == again and one != curves(corner_model, crop, [heat], seed=1)[0]
+    [one], [again] = (curves(passed(corner_model, crop), [heat]) for _ in range(2))
+    assert one == again and one != curves(passed(corner_model, crop), [heat], seed=1)[0]
     content = json.loads(json.dumps(one.to_dict()))
     assert content["random_orders_beaten"] == one.beaten
     assert len(content["random_deletion"]) == RANDOM_ORDERS
@@ -124,7 +129,7 @@ def test_curves_are_seeded_and_told_as_json(corner_model):
 
 def test_trust_in_words(corner_model):
     used = explanation_at(slice(0, 29), slice(0, 29))
-    [trust] = measure_trust(corner_model, dots(), [used], None)
+    [trust] = measure_trust(passed(corner_model, dots()), [used], None)
     words = " ".join(trust.sentences())
     assert f"falls faster than in {RANDOM_ORDERS} of {RANDOM_ORDERS} random orders" in words
     assert "No eyes, nose and mouth were found" in words and "everything blurred" not in words
@@ -134,7 +139,8 @@ def test_trust_in_words(corner_model):
 def test_a_class_that_needs_no_place_is_said_to_need_none(corner_model):
     with torch.no_grad():
         corner_model.network.network[6].bias[1] = 9.0
-    [trust] = measure_trust(corner_model, dots(), [explanation_at(slice(0, 9), slice(0, 9))], None)
+    heat = explanation_at(slice(0, 9), slice(0, 9))
+    [trust] = measure_trust(passed(corner_model, dots()), [heat], None)
     assert "With everything blurred the class still has 100%" in trust.sentences()[0]
 
 
@@ -153,10 +159,9 @@ def test_lower_half():
 
 def test_margin_is_against_the_best_other_class_or_the_given_one():
     logits = torch.tensor([[1.0, 4.0, 2.0], [5.0, 1.0, 0.0]])
-    explanation = explanation_at(slice(0, 9), slice(0, 9))
-    assert margin(logits, explanation).tolist() == [2.0, -4.0]
-    against = replace(explanation, against="without_mask")
-    assert margin(logits, against).tolist() == [2.0, 1.0]
+    worn, bare = CLASSES.index("with_mask"), CLASSES.index("without_mask")
+    assert margin(logits, worn).tolist() == [2.0, -4.0]
+    assert margin(logits, worn, bare).tolist() == [2.0, 1.0]
 
 
 @pytest.mark.parametrize(

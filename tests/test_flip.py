@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import pytest
-from conftest import noise
+from conftest import CLASSES, noise
+from measured import scores
 from PIL import Image
 
 from maskexplain.data.samples import example_pictures
 from maskexplain.images.crops import whole_crop
 from maskexplain.images.read import ImageError
-from maskexplain.models.network import CLASSES
+from maskexplain.masks.task import MASK
+from maskexplain.models.results import Results
 from maskexplain.results.sentences import lessons
 from maskexplain.web.what_if.changes import SLIDERS, Changes, apply, seat
 from maskexplain.web.what_if.curves import even_values, sweep, sweep_svg, words
@@ -34,7 +36,7 @@ def portrait() -> Image.Image:
 @pytest.fixture
 def wavering(tiny):
     """The tiny version with its biases moved until the made face stands between two classes."""
-    rows = [tiny.logits([apply(sitter_of(2), Changes(light=light))])[0] for light in (30, 100)]
+    rows = [tiny.logits([apply(sitter_of(2), Changes.of(light=light))])[0] for light in (30, 100)]
     middle = sum(rows) / 2
     tiny.network.network[-1].bias -= middle
     return tiny
@@ -50,12 +52,12 @@ def label(model, sitter, changes) -> str:
 
 
 def test_a_sweep_says_what_each_value_alone_would(tiny):
-    sitter, changes = sitter_of(1), Changes(gray=30)
+    sitter, changes = sitter_of(1), Changes.of(gray=30)
     found = sweep(tiny, sitter, changes, "light")
     assert found.values == even_values("light", 100) and len(found.values) >= 24
     assert (found.values[0], found.values[-1]) == (10, 200)
     for value, row in zip(found.values, found.probabilities, strict=True):
-        alone = tiny.predict([apply(sitter, replace(changes, light=value))])[0]
+        alone = tiny.predict([apply(sitter, changes.at("light", value))])[0]
         assert list(row) == pytest.approx(list(alone.probabilities.values()), abs=1e-5)
 
 
@@ -73,10 +75,12 @@ def test_a_flip_is_real_and_the_nearest(wavering):
             for flip in flips:
                 seen += 1
                 step = 1 if flip.value > flip.start else -1
-                before = replace(start, **{key: flip.value - step})
-                after = replace(start, **{key: flip.value})
-                assert label(wavering, sitter, before) == answer == flip.before
-                assert label(wavering, sitter, after) == flip.after != flip.before
+                before = start.at(key, flip.value - step)
+                after = start.at(key, flip.value)
+                title = MASK.title(label(wavering, sitter, before))
+                assert title == MASK.title(answer) == flip.before
+                title = MASK.title(label(wavering, sitter, after))
+                assert title == flip.after != flip.before
                 between = [v for v in coarse if min(flip.start, flip.value) < v]
                 between = [v for v in between if v < max(flip.start, flip.value)]
                 assert {answers[v] for v in between} <= {answer}, "no nearer one on the grid"
@@ -88,15 +92,15 @@ def test_a_flip_is_real_and_the_nearest(wavering):
 
 
 def test_the_search_goes_on_from_the_present_setting(wavering):
-    sitter, start = sitter_of(2), Changes(light=30)
+    sitter, start = sitter_of(2), Changes.of(light=30)
     *parts, last = find_flips([wavering], sitter, start)
     assert [len(part.waiting) for part in parts] == list(range(len(SLIDERS), 0, -1))
     assert not last.waiting
     assert len({flip.slider for flip in last.flips}) + len(last.kept) == len(SLIDERS)
     assert [flip.share for flip in last.flips] == sorted(flip.share for flip in last.flips)
     first = last.flips[0]
-    assert first.start == getattr(start, first.slider)
-    assert label(wavering, sitter, setting_of(last, 0)) == first.after
+    assert first.start == start[first.slider]
+    assert MASK.title(label(wavering, sitter, setting_of(last, 0))) == first.after
     html = flips_html(last)
     assert first.sentence() in html and "the smallest change of all" in html
     assert "light 30%" in html and len(flip_lines(last)) == len(last.flips)
@@ -121,28 +125,28 @@ def test_the_chart_is_drawn_and_said(wavering):
 def test_the_curves_come_version_by_version_and_are_used_again(tiny, seed_model, portrait):
     models = [tiny, seed_model]
     taken = take(models, portrait)
-    first, whole = chart(models, taken, Changes(light=60, gray=20), "light")
+    first, whole = chart(models, taken, Changes.of(light=60, gray=20), "light")
     assert [len(c.sweeps) for c in (first, whole)] == [1, 2]
     assert "on their way" in charts_html(first.sweeps, "light", 2)
     assert "on their way" not in charts_html(whole.sweeps, "light", 2)
-    assert list(chart(models, taken, Changes(light=80, gray=20), "light", whole)) == [whole]
-    other = list(chart(models, taken, Changes(light=80, gray=30), "light", whole))
+    assert list(chart(models, taken, Changes.of(light=80, gray=20), "light", whole)) == [whole]
+    other = list(chart(models, taken, Changes.of(light=80, gray=30), "light", whole))
     assert len(other) == 2 and other[-1] != whole
-    same, key = (curves_key(taken, Changes(light=v), "light") for v in (60, 80))
-    assert same == key != curves_key(taken, Changes(light=80), "gray")
+    same, key = (curves_key(taken, Changes.of(light=v), "light") for v in (60, 80))
+    assert same == key != curves_key(taken, Changes.of(light=80), "gray")
 
 
 def test_a_face_is_taken_and_shown(tiny, seed_model, portrait):
     models = [tiny, seed_model]
     taken = take(models, portrait, "example")
     assert taken.notice.startswith("An example") and taken.paintable and taken.faces == 1
-    plain, dark = (show(models, taken, Changes(light=light)) for light in (100, 30))
+    plain, dark = (show(models, taken, Changes.of(light=light)) for light in (100, 30))
     for shown in (plain, dark):
         assert shown.cards.count('class="bar') >= 6 and shown.cards.count("<img") == 2
-        positions = [shown.cards.index(f'fill {name}"') for name in CLASSES]
+        positions = [shown.cards.index(f'fill" data-class="{name}"') for name in CLASSES]
         assert positions == sorted(positions)
     assert "as it is" in plain.face and "light 30%" in dark.face and plain.face != dark.face
-    assert "never measured" in plain.cards
+    assert "not measured yet" in plain.cards
 
 
 def test_another_face_of_several_can_be_taken(tiny, portrait):
@@ -163,23 +167,21 @@ def test_what_cannot_be_played_with_gets_a_sentence(tiny):
     assert FORGOTTEN in show([tiny], None, Changes()).face
     tight = take([tiny], noise(4, (90, 90)))
     assert not tight.paintable and "No mask can be painted" in tight.notice
-    assert "were not found" in show([tiny], tight, Changes(mask="right")).face
+    assert "were not found" in show([tiny], tight, Changes.of(mask="right")).face
 
 
 def test_a_masked_face_is_told_that_masks_are_for_bare_ones(tiny, portrait):
     taken = replace(take([tiny], portrait), masked=True)
-    assert "meant for a bare face" in show([tiny], taken, Changes(mask="chin")).face
+    assert "meant for a bare face" in show([tiny], taken, Changes.of(mask="chin")).face
     assert "meant for a bare face" not in show([tiny], taken, Changes()).face
 
 
 def test_the_lesson_is_read_from_the_results(tiny):
-    def scores(accuracy: float) -> dict:
-        matrix = [[5, 0, 0], [4, 1, 0], [5, 0, 0]]
-        return {"balanced_accuracy": accuracy, "confusion_matrix": matrix}
-
-    tiny.results = {"shifts": {"unaugmented": scores(0.9), "dark_35": scores(0.4)}}
+    matrix = [[5, 0, 0], [4, 1, 0], [5, 0, 0]]
+    shifts = {"unaugmented": scores(matrix, 0.9), "dark_35": scores(matrix, 0.4)}
+    tiny.results = Results(shifts=shifts)
     text = lessons([tiny])
     assert "<b>tiny</b>: many faces in dim light are taken for “Mask worn incorrectly”" in text
     assert "gray" not in text
-    tiny.results = {}
+    tiny.results = Results()
     assert "Move a slider" in lessons([tiny])

@@ -9,7 +9,7 @@ from maskexplain.models.version import fold_batch_norms
 
 def test_a_folded_network_answers_the_same_without_a_batch_norm():
     torch.manual_seed(0)
-    network = Lite0()
+    network = Lite0(3)
     with torch.no_grad():
         network.train()(torch.randn(4, 3, 129, 129))  # running means that are not 0 and 1
     network.eval()

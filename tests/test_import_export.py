@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TinyCNN, noise
+from conftest import CLASSES, TinyCNN, noise
 from torch import nn
 
 from maskexplain import cli
@@ -18,9 +18,9 @@ from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
 from maskexplain.exchange.importing import import_version
 from maskexplain.exchange.onnx_engine import open_session
 from maskexplain.exchange.torch_files import FileError, read_tensor_file
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
-from maskexplain.models.network import CLASSES
-from maskexplain.models.version import MaskModel, open_model
+from maskexplain.models.version import Model, open_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CROPS = [noise(seed, (40, 44)) for seed in range(3)]
@@ -72,7 +72,7 @@ class Bomb:
         return (Path.touch, (self.target,))
 
 
-def logits(model: MaskModel) -> torch.Tensor:
+def logits(model: Model) -> torch.Tensor:
     return model.logits(CROPS)
 
 
@@ -116,7 +116,7 @@ def test_training_checkpoints_and_data_parallel_are_unwrapped(wrap, state, tiny,
 
 def test_a_safetensors_file_of_ours_and_every_export_come_back(tiny, tmp_path):
     file = tmp_path / "first.safetensors"
-    write_weights(file, tiny.network, "tiny", half=False)
+    write_weights(file, tiny.network, "tiny", MASK, half=False)
     assert import_version(file, "second", folder=tmp_path).told
     export_version("second", "torchscript", tmp_path / "x.pt", CROPS, tmp_path)
     done = import_version(tmp_path / "x.pt", "third", folder=tmp_path)
@@ -272,12 +272,16 @@ def test_names_that_are_no_names(name, state, tmp_path):
         import_version(saved(state, tmp_path / "x.pt"), name, folder=tmp_path)
 
 
-def test_other_classes_are_refused(state, tmp_path):
+def test_other_classes_keep_the_files_order(state, tmp_path, crop):
     path = saved({"state_dict": state, "classes": ["cat", "dog", "cow"]}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match="cat, dog, cow are others"):
-        import_version(path, "mine", folder=tmp_path)
+    import_version(path, "mine", folder=tmp_path)
+    model = open_model("mine", folder=tmp_path)
+    assert model.task.names == ("cat", "dog", "cow") and model.task.title("cow") == "Cow"
+    assert list(model.predict([crop])[0].probabilities) == ["cat", "dog", "cow"]
+    with pytest.raises(UserError, match="for 2 classes"):
+        import_version(saved(state, path), "two", classes=["cat", "dog"], folder=tmp_path)
     with pytest.raises(UserError, match="There is no file"):
-        import_version(tmp_path / "none.pt", "mine", folder=tmp_path)
+        import_version(tmp_path / "none.pt", "none", folder=tmp_path)
 
 
 # --- export
@@ -288,7 +292,7 @@ def cold(tmp_path_factory) -> Path:
     """A folder with a version whose logits are divided by 2."""
     folder = tmp_path_factory.mktemp("versions")
     torch.manual_seed(1)
-    write_weights(folder / "cold.safetensors", TinyCNN(), "tiny", half=False, temperature=2.0)
+    write_weights(folder / "cold.safetensors", TinyCNN(), "tiny", MASK, half=False, temperature=2.0)
     return folder
 
 
@@ -299,7 +303,7 @@ def test_an_exported_file_answers_as_the_version(kind, cold, tmp_path):
     model = open_model("cold", folder=cold)
     inputs, notes = (
         model.inputs(CROPS).contiguous(),
-        json.loads(json.dumps(notes_of(model.network))),
+        json.loads(json.dumps(notes_of(model.network, MASK))),
     )
     if kind == "torchscript":
         extra = {"maskexplain.json": ""}

@@ -8,8 +8,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "maskexplain"
 # From the bottom to the top; what stands in one line does not know its neighbours.
 LAYERS = (
-    ("errors", "memory", "words", "masks"),
-    ("files",),
+    ("errors", "memory", "words"),
+    ("files", "task"),
+    ("masks",),
     ("images",),
     ("models",),
     ("explain",),

@@ -9,17 +9,16 @@ from io import BytesIO
 import gradio as gr
 import numpy as np
 import pytest
-from conftest import noise
+from conftest import CLASSES, noise
 from gradio.data_classes import ImageData
 from gradio.processing_utils import async_move_files_to_cache
 from PIL import Image
 
 from maskexplain.data.samples import example_pictures
-from maskexplain.explain.variants import VARIANTS
+from maskexplain.explain.ways import all_ways
 from maskexplain.images.crops import Crop, crop_face, whole_crop
 from maskexplain.images.faces import Face, find_faces, follow_face, iou
 from maskexplain.images.read import ImageError
-from maskexplain.models.network import CLASSES
 from maskexplain.models.version import Prediction
 from maskexplain.web.inputs import MAX_URL, LiveInput, PhotoInput
 from maskexplain.web.live.picture import SHRINK, frame_name, heat_url, live_marks
@@ -308,7 +307,7 @@ def test_the_record_says_what_was_measured(tiny):
     assert "never measured for this version" in live_record(tiny)
     for right, words in ((30, "mostly misleads"), (60, "hardly better"), (110, "mostly right")):
         way = {"beats_random": right, "faces": 120}
-        lights = {light: dict.fromkeys(VARIANTS, way) for light in ("as_taken", "dark_35")}
+        lights = {light: dict.fromkeys(all_ways(), way) for light in ("as_taken", "dark_35")}
         scores = {"default": "occlusion", "lights": lights, "painted": {}}
         tiny.results["explanations"] = scores
         assert f"{right} of 120" in live_record(tiny) and words in live_record(tiny)

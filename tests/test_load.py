@@ -17,6 +17,7 @@ from PIL import Image
 from servers import encoded, files_in, free_port, program
 
 from maskexplain.data.samples import example_pictures
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
 
 SECONDS, CLIENTS = 60, 32
@@ -41,7 +42,7 @@ class Good:
 @pytest.fixture
 def server(tmp_path, tiny):
     weights = tmp_path / "tiny.safetensors"
-    write_weights(weights, tiny.network, "tiny", half=False)
+    write_weights(weights, tiny.network, "tiny", MASK, half=False)
     with program(weights, tmp_path / "tmp", free_port()) as (url, process):
         yield url, process.pid, tmp_path / "tmp"
 

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from conftest import CLASSES
 
-from maskexplain.models.network import CLASSES, NETWORKS, Dropout, build_network
+from maskexplain.models.network import NETWORKS, build_network
+from maskexplain.models.seed_cnn import Dropout
 
 SEED_SHAPES = {
     "network.0": (32, 3, 3, 3),
@@ -19,7 +21,7 @@ SEED_SHAPES = {
 
 
 def test_seed_network_has_the_authors_names_and_shapes():
-    state = build_network("seed_cnn").state_dict()
+    state = build_network("seed_cnn", 3).state_dict()
     expected = {f"{k}.weight": v for k, v in SEED_SHAPES.items()}
     expected |= {f"{k}.bias": v[:1] for k, v in SEED_SHAPES.items()}
     assert {k: tuple(v.shape) for k, v in state.items()} == expected
@@ -27,18 +29,18 @@ def test_seed_network_has_the_authors_names_and_shapes():
 
 
 def test_seed_network_has_the_seeds_layers_in_order():
-    kinds = [type(layer).__name__ for layer in build_network("seed_cnn").network]
+    kinds = [type(layer).__name__ for layer in build_network("seed_cnn", 3).network]
     block = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d", "Dropout"]
     head = ["Flatten", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Linear"]
     assert kinds == block * 3 + head
-    drops = [m.p for m in build_network("seed_cnn").modules() if isinstance(m, torch.nn.Dropout)]
+    drops = [m.p for m in build_network("seed_cnn", 3).modules() if isinstance(m, torch.nn.Dropout)]
     assert drops == [0.25, 0.25, 0.5, 0.5]
 
 
 def test_features_and_head_are_the_network_cut_in_two():
     for name in NETWORKS:
         torch.manual_seed(1)
-        network = build_network(name).eval()
+        network = build_network(name, 3).eval()
         x = torch.randn(2, 3, network.transform.size, network.transform.size)
         activations = network.features(x)
         assert activations.dim() == 4
@@ -51,7 +53,7 @@ def test_features_and_head_are_the_network_cut_in_two():
 
 
 def test_no_relu_works_in_place():
-    relus = [m for m in build_network("seed_cnn").modules() if isinstance(m, torch.nn.ReLU)]
+    relus = [m for m in build_network("seed_cnn", 3).modules() if isinstance(m, torch.nn.ReLU)]
     assert relus and not any(m.inplace for m in relus)
 
 

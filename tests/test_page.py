@@ -9,22 +9,22 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
-from conftest import noise
+from conftest import CLASSES, noise
 from gradio.data_classes import ImageData
+from measured import explained, measured, scores, way_scores
 from PIL import Image
 
 from maskexplain.data.samples import example_pictures
-from maskexplain.explain.report import Asked
-from maskexplain.explain.variants import VARIANTS
+from maskexplain.explain.question import Question
+from maskexplain.explain.ways import all_ways
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.read import ImageError
-from maskexplain.models.network import CLASSES
 from maskexplain.web.faces import FaceChoice, face_at
 from maskexplain.web.inputs import PhotoInput
 from maskexplain.web.parts import VISITORS, Newest
 from maskexplain.web.photo import PhotoView, photo_views, photo_zip
 
-GRAD_CAM = Asked(ways=("grad_cam",))
+GRAD_CAM = Question(ways=("grad_cam",))
 
 
 def answer_photo(*args, **kwargs) -> PhotoView:
@@ -72,11 +72,11 @@ def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
     face = portrait.crop((140, 90, 400, 350)).resize((200, 200))
     for index in range(40):
         sheet.paste(face, (index % 8 * 200, index // 8 * 200))
-    batches, logits = [], tiny.logits
-    monkeypatch.setattr(tiny, "logits", lambda crops: batches.append(len(crops)) or logits(crops))
-    view = next(photo_views([tiny], sheet))
+    batches, inputs = [], tiny.inputs
+    monkeypatch.setattr(tiny, "inputs", lambda crops: batches.append(len(crops)) or inputs(crops))
+    *_, view = photo_views([tiny], sheet)
     assert len(view.choice.lines) == 40
-    assert batches[0] == 40 and batches[1:] == [1], "one for the faces, one for the chosen one"
+    assert batches == [40, 1], "one for the faces, one for all that is asked of the chosen one"
 
 
 def test_a_click_finds_the_face_under_it(pair):
@@ -88,8 +88,8 @@ def test_a_click_finds_the_face_under_it(pair):
 
 
 def test_the_asked_class_is_explained(tiny, portrait):
-    asked = Asked("with_mask", "without_mask", ("grad_cam", "occlusion"))
-    view = answer_photo([tiny], portrait, asked=asked)
+    question = Question("with_mask", "without_mask", ("grad_cam", "occlusion"))
+    view = answer_photo([tiny], portrait, question=question)
     assert view.cards.count("Why “Mask worn”, not “No mask”?</p>") == 1
     assert view.cards.index("<b>Grad-CAM</b>") < view.cards.index("<b>Occlusion</b>")
 
@@ -97,14 +97,16 @@ def test_the_asked_class_is_explained(tiny, portrait):
 def test_a_class_held_against_itself_gets_a_sentence(tiny, portrait):
     def views():
         for name in CLASSES:
-            yield answer_photo([tiny], portrait, asked=Asked("with_mask", name, ("grad_cam",)))
+            yield answer_photo(
+                [tiny], portrait, question=Question("with_mask", name, ("grad_cam",))
+            )
 
     found = {view.choice.notice for view in views() if not view.cards}
     assert found == {"A class cannot be held against itself: give two different ones."}
 
 
 def test_answers_are_shown_before_the_heavy_figures(tiny, seed_model, portrait):
-    views = list(photo_views([tiny, seed_model], portrait, asked=GRAD_CAM))
+    views = list(photo_views([tiny, seed_model], portrait, question=GRAD_CAM))
     waiting = [view.cards.count("on their way") for view in views]
     assert waiting == [2, 2, 2, 1, 0]
     assert [view.cards.count("<figure>") for view in views] == [0, 1, 2, 2, 2]
@@ -114,37 +116,31 @@ def test_answers_are_shown_before_the_heavy_figures(tiny, seed_model, portrait):
 
 def test_what_speaks_against_can_be_shown_too(tiny, portrait):
     plain, signed = (
-        answer_photo([tiny], portrait, asked=GRAD_CAM, signed=signed) for signed in (False, True)
+        answer_photo([tiny], portrait, question=GRAD_CAM, signed=signed) for signed in (False, True)
     )
     assert "ramp signed" in signed.cards and "ramp signed" not in plain.cards
     assert plain.cards != signed.cards
 
 
 def test_a_measured_version_shows_its_best_way_and_its_record(tiny, portrait):
-    record = dict.fromkeys(VARIANTS, {"beats_random": 190, "faces": 200})
-    dark = dict.fromkeys(VARIANTS, {"beats_random": 40, "faces": 100})
-    tiny.results.update(
-        balanced_accuracy=0.9,
-        shifts={key: {"balanced_accuracy": 0.5} for key in ("dark_35", "unaugmented")},
-        explanations={
-            "default": "occlusion",
-            "lights": {"as_taken": record, "dark_35": dark},
-            "painted": {},
-        },
-    )
-    view = answer_photo([tiny], portrait, asked=Asked(ways=("best", "grad_cam")))
+    record = dict.fromkeys(all_ways(), way_scores(190, 200))
+    dark = dict.fromkeys(all_ways(), way_scores(40, 100))
+    shifts = {"dark_35": scores(balanced=0.5)}
+    tiny.results = measured(shifts=shifts, explanations=explained("occlusion", record, dark))
+    view = answer_photo([tiny], portrait, question=Question(ways=("best", "grad_cam")))
     assert "at random on 190 of 200, in dim light on 40 of 100 (chance: half)." in view.cards
     assert view.cards.index("<b>Occlusion</b>") < view.cards.index("best for tiny")
     assert view.cards.count("best for") == 1
-    tiny.results["explanations"]["default"] = "lime"
-    odd = answer_photo([tiny], portrait, asked=GRAD_CAM)
-    assert "was never measured for this version." in odd.cards and "best for" not in odd.cards
+    del record["grad_cam"]
+    tiny.results = measured(shifts=shifts, explanations=explained("lime", record, dark))
+    odd = answer_photo([tiny], portrait, question=GRAD_CAM)
+    assert "is not measured yet for this version." in odd.cards and "best for" not in odd.cards
 
 
 def test_an_empty_map_gets_no_sentences_about_its_heat(tiny, portrait):
     with torch.no_grad():
         tiny.network.network[6].weight[1] = -1.0  # every activation speaks against with_mask
-    view = answer_photo([tiny], portrait, asked=Asked("with_mask", ways=("grad_cam",)))
+    view = answer_photo([tiny], portrait, question=Question("with_mask", ways=("grad_cam",)))
     assert "Empty: nothing here speaks for this class" in view.cards
     assert "curves" not in view.cards and "on their way" not in view.cards
 
@@ -162,7 +158,7 @@ def test_only_a_visitors_newest_question_is_answered():
 
 
 def test_the_zip_holds_what_is_shown(tiny, portrait):
-    content = photo_zip([tiny], portrait, asked=Asked("with_mask", ways=("grad_cam",)))
+    content = photo_zip([tiny], portrait, question=Question("with_mask", ways=("grad_cam",)))
     with ZipFile(BytesIO(content)) as archive:
         facts = json.loads(archive.read("face.json"))["tiny"]
         assert [e["target"] for e in facts["explanations"]] == ["with_mask"]

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from maskexplain.data.samples import example_pictures
-from maskexplain.explain.explain import answer_and_explain
+from maskexplain.explain.explain import explain_pass, forward_pass
 from maskexplain.explain.methods import METHODS
 from maskexplain.explain.randomise import cascade, head_layers, randomised, similarity, spearman
+from maskexplain.explain.ways import Way
 from maskexplain.images.crops import find_subjects
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.network import build_network
-from maskexplain.models.version import MaskModel, open_model
+from maskexplain.models.version import Model, open_model
 
 
 def test_layers_are_randomised_from_the_last_one_back(seed_model):
@@ -27,19 +29,20 @@ def test_layers_are_randomised_from_the_last_one_back(seed_model):
 
 
 def test_the_same_network_gives_the_same_heatmap(tiny, crop):
-    explanations = answer_and_explain(tiny, crop, list(METHODS)).explanations
-    assert similarity(tiny, crop, explanations, layers=0) == pytest.approx([1.0] * len(METHODS))
-    random = similarity(tiny, crop, explanations)
+    forward = forward_pass(tiny, [crop])
+    explanations = explain_pass(forward, [Way(method) for method in METHODS])[0]
+    assert similarity(forward, explanations, layers=0) == pytest.approx([1.0] * len(METHODS))
+    random = similarity(forward, explanations)
     assert all(0 <= value < 0.999 for value in random)
-    assert random == similarity(tiny, crop, explanations), "seeded"
+    assert random == similarity(forward, explanations), "seeded"
 
 
 def test_heads_built_at_once_are_the_seeded_ones():
     """Layers draw from torch's global generator: two threads must not draw in turns."""
 
-    def build(name: str) -> MaskModel:
+    def build(name: str) -> Model:
         torch.manual_seed(len(name))
-        return MaskModel(name, build_network("tiny"), {}, torch.device("cpu"))
+        return Model(name, build_network("tiny", 3), MASK)
 
     models = [build("a" * n) for n in range(1, 9)]
     with ThreadPoolExecutor(4) as pool:
@@ -55,8 +58,9 @@ def test_heatmaps_of_a_trained_version_change_with_its_weights(method):
     model, found = open_model("v2"), []
     for example in example_pictures()[:3]:
         crop = find_subjects(example.image).images[0]
-        explanations = answer_and_explain(model, crop, [method]).explanations
-        [stages] = cascade(model, crop, explanations)
+        forward = forward_pass(model, [crop])
+        explanations = explain_pass(forward, [Way(method)])[0]
+        [stages] = cascade(forward, explanations)
         assert len(stages) == 3
         found.append(stages[-1])
     assert sum(found) / 3 < 0.7

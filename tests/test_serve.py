@@ -8,13 +8,14 @@ import pytest
 from conftest import noise
 from servers import CROP, files_in, free_port, program
 
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
 
 
 @pytest.fixture
 def weights(tmp_path, tiny) -> Path:
     path = tmp_path / "tiny.safetensors"
-    write_weights(path, tiny.network, "tiny", half=True)
+    write_weights(path, tiny.network, "tiny", MASK, half=True)
     return path
 
 

@@ -15,12 +15,12 @@ from maskexplain.models.version import open_model
 from maskexplain.results.evaluate import logits_of
 from maskexplain.train.finish import finish
 from maskexplain.train.loop import TrainingError, fit, resume, start
-from maskexplain.train.recipes import RECIPES
+from maskexplain.train.recipe import RECIPES
 
 
 @pytest.fixture
 def recipe(monkeypatch):
-    from maskexplain.train import recipes
+    from maskexplain.train import recipe as recipes
 
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     return replace(
@@ -45,16 +45,16 @@ def test_learns_a_separable_set_and_writes_a_version(recipe, toy, tmp_path):
     pictures, train, val = toy
     steps = []
     training = fit(start(recipe), train, val, tmp_path, on_step=lambda *step: steps.append(step))
-    assert training.best["val_balanced_accuracy"] == 1.0
+    assert training.best.val_balanced_accuracy == 1.0
     assert len(steps) == 4 * 5
-    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
+    assert training.history[-1].train_loss < training.history[0].train_loss
 
     summary = finish(training, pictures, "toy", tmp_path, tmp_path / "out")
     assert "balanced accuracy on test 1.000" in summary
     model = open_model("toy", folder=tmp_path / "out")
-    assert model.results["confusion_matrix"] == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
-    assert model.results["shifts"]["unaugmented"]["pictures"] == 9
-    assert model.results["half_precision"]["same_answers"] == 12
+    assert model.results.confusion_matrix == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
+    assert model.results.shift("unaugmented").pictures == 9
+    assert model.results.half_precision.same_answers == 12
     for file in ("last.pt", "best.safetensors", "history.png", "confusion_matrix.png"):
         assert (tmp_path / file).stat().st_size > 0
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
@@ -66,11 +66,11 @@ def test_a_calibrated_version_states_its_temperature_and_threshold(recipe, toy, 
     finish(fit(start(recipe), train, val, tmp_path), pictures, "toy", tmp_path, tmp_path / "out")
     model = open_model("toy", folder=tmp_path / "out")
     results = model.results
-    assert model.temperature == results["temperature"] == results["calibration"]["temperature"]
+    assert model.temperature == results.temperature == results.calibration.temperature
     assert model.temperature != 1
-    assert model.unsure_below == results["unsure"]["threshold"]
-    assert results["unsure"]["val"]["pictures"] == 9, "copies do not count"
-    assert results["unsure"]["test"]["pictures"] == 12
+    assert model.unsure_below == results.unsure.threshold
+    assert results.unsure.val.pictures == 9, "copies do not count"
+    assert results.unsure.test.pictures == 12
     plain = read_checkpoint(tmp_path / "best.safetensors").network
     x = val.pixels[:4]
     divided = logits_of(plain, x) / model.temperature
@@ -82,8 +82,8 @@ def test_resumed_training_equals_an_uninterrupted_one(recipe, toy, tmp_path):
     whole = fit(start(recipe), train, val, tmp_path / "whole")
     fit(start(replace(recipe, epochs=2)), train, val, tmp_path / "parts")
     parts = fit(resume(recipe, tmp_path / "parts" / "last.pt"), train, val, tmp_path / "parts")
-    assert [line["train_loss"] for line in parts.history] == [
-        line["train_loss"] for line in whole.history
+    assert [line.train_loss for line in parts.history] == [
+        line.train_loss for line in whole.history
     ]
     for a, b in zip(parts.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -136,7 +136,7 @@ def test_the_command_trains_the_teachers_first_and_once(recipe, toy_folder, tmp_
 
     command()
     results = open_model("v1", folder=out).results
-    assert results["epochs"] == 2 and results["recipe"]["teachers"][0]["name"] == "elder"
+    assert results.epochs == 2 and results.recipe["teachers"][0]["name"] == "elder"
     first = epochs("v1"), epochs("v1/elder")
     written = (runs / "v1/elder/last.pt").stat().st_mtime_ns
     command("--seed", "8")

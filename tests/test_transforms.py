@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from conftest import noise
+from conftest import CLASSES, noise
 from torchvision import transforms as v1
 from torchvision.transforms.v2 import functional as F
 
-from maskexplain.models.network import CLASSES, EvaluationTransform, build_network, to_pixels
+from maskexplain.models.network import EvaluationTransform, build_network, to_pixels
 from maskexplain.train import augment
-from maskexplain.train.recipes import AUGMENTS, RECIPES, plain, seed_augment
+from maskexplain.train.recipe import AUGMENTS, RECIPES
+from maskexplain.train.v1 import plain
+from maskexplain.train.v2 import seed_augment
 
 
 def test_evaluation_transform_equals_the_seeds_torchvision_pipeline(crop):
@@ -88,5 +90,5 @@ def test_every_picture_of_a_batch_draws_its_own_parameters(batch):
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_every_augment_gives_uint8_at_the_input_size(batch, recipe):
     out = AUGMENTS[recipe.augment](batch, torch.tensor([0, 1, 2]))
-    size = build_network(recipe.network).transform.size
+    size = build_network(recipe.network, 3).transform.size
     assert out.dtype == torch.uint8 and out.shape == (3, 3, size, size)

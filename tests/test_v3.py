@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import noise
+from conftest import CLASSES, noise
 from torchvision.ops import Conv2dNormActivation
 from torchvision.transforms.v2 import functional as F
 
@@ -16,15 +16,11 @@ from maskexplain.data.samples import LANDMARKS, example_pictures
 from maskexplain.errors import UserError
 from maskexplain.images.faces import Face
 from maskexplain.masks import random_style
+from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.models.lite0 import Lite0, Lite0Stride16, Lite0Stride32
-from maskexplain.models.network import (
-    CLASSES,
-    NETWORKS,
-    EvaluationTransform,
-    build_network,
-    to_pixels,
-)
+from maskexplain.models.network import NETWORKS, EvaluationTransform, build_network, to_pixels
+from maskexplain.models.results import Epoch
 from maskexplain.models.version import open_model
 from maskexplain.train import augment, mix, pretrained, vary
 from maskexplain.train.focus import class_maps, hide_some, share_outside
@@ -38,7 +34,8 @@ from maskexplain.train.loop import (
     start,
 )
 from maskexplain.train.mix import Pool, draw_epoch, join, load_mixed
-from maskexplain.train.recipes import FOCUSED, RECIPES
+from maskexplain.train.recipe import RECIPES
+from maskexplain.train.v3 import FOCUSED
 
 INCORRECT, WITH, WITHOUT = range(3)
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")
@@ -50,7 +47,7 @@ STEPS = ("cover", "place", "detail", "light", "noise", "compression")
 @pytest.fixture(scope="module")
 def lite0() -> Lite0:
     torch.manual_seed(0)
-    return Lite0().eval()
+    return Lite0(3).eval()
 
 
 def test_lite0_is_small_and_its_map_fine(lite0):
@@ -61,7 +58,7 @@ def test_lite0_is_small_and_its_map_fine(lite0):
 
 
 def test_the_whole_lite0_has_the_published_stages():
-    network = build_network("lite0_stride32")
+    network = build_network("lite0_stride32", 3)
     assert network.features(torch.zeros(1, 3, 129, 129)).shape == (1, 256, 5, 5)
     kernels = [b.layers[-2][0].kernel_size[0] for b in network.features[1:-1]]
     assert kernels == [3] + [3] * 2 + [5] * 2 + [3] * 3 + [5] * 3 + [5] * 4 + [3]
@@ -71,7 +68,7 @@ def test_lite0s_map_lies_straight_over_the_picture(lite0):
     x = torch.randn(1, 3, 129, 129, generator=torch.Generator().manual_seed(0))
     upright, mirrored = lite0.features(x), None
     state = {k: v.flip(-1) if v.dim() == 4 else v for k, v in lite0.state_dict().items()}
-    twin = Lite0().eval()
+    twin = Lite0(3).eval()
     twin.load_state_dict(state)  # the same network, seen in a mirror
     mirrored = twin.features(x.flip(-1)).flip(-1)
     assert torch.allclose(upright, mirrored, atol=1e-4)
@@ -105,7 +102,7 @@ def published(network: Lite0) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("builder", [Lite0, Lite0Stride16, Lite0Stride32])
 def test_pretrained_weights_land_in_the_order_of_the_layers(builder, tmp_path, monkeypatch):
-    network = builder()
+    network = builder(3)
     torch.save(published(network), tmp_path / "weights.pth")
     monkeypatch.setattr(pretrained, "_file", lambda: tmp_path / "weights.pth")
     head = network.features[-1][0].weight.clone()
@@ -139,7 +136,7 @@ def test_only_recipes_with_a_cycle_change_the_rate():
 
 @pytest.fixture
 def recipe(monkeypatch):
-    from maskexplain.train import recipes
+    from maskexplain.train import recipe as recipes
 
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}
@@ -180,7 +177,7 @@ def test_averaged_training_learns_and_ships_the_last_epoch(recipe, tmp_path):
     data = toy()
     training = fit(start(recipe), data, data, tmp_path)
     assert training.best is training.history[-1]
-    assert training.history[-1]["val_balanced_accuracy"] == 1.0
+    assert training.history[-1].val_balanced_accuracy == 1.0
     assert training.answering is training.average.module is not training.network
 
 
@@ -189,8 +186,8 @@ def test_resumed_averaged_training_equals_an_uninterrupted_one(recipe, tmp_path)
     whole = fit(start(recipe), data, data, tmp_path / "whole")
     stopped = start(recipe)
 
-    def stop(line: dict) -> None:
-        if line["epoch"] == 2:
+    def stop(line: Epoch) -> None:
+        if line.epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -199,8 +196,8 @@ def test_resumed_averaged_training_equals_an_uninterrupted_one(recipe, tmp_path)
     parts = fit(resume(recipe, last), data, data, tmp_path / "parts")
     for a, b in zip(parts.average.parameters(), whole.average.parameters(), strict=True):
         assert torch.equal(a, b)
-    strip = [{k: v for k, v in line.items() if k != "seconds"} for line in parts.history]
-    assert strip == [{k: v for k, v in li.items() if k != "seconds"} for li in whole.history]
+    timeless = [[replace(line, seconds=0) for line in run.history] for run in (parts, whole)]
+    assert timeless[0] == timeless[1]
 
 
 # What others know
@@ -216,13 +213,13 @@ def test_a_pupil_learns_the_answer_and_not_the_label(recipe, tmp_path, monkeypat
         pupil = start(replace(recipe, teachers=(recipe,), **more))
         pupil.teachers = [teacher.eval()]
         history = fit(pupil, data, turned, tmp_path / str(len(more))).history
-        assert history[-1]["val_balanced_accuracy"] == 1.0
+        assert history[-1].val_balanced_accuracy == 1.0
 
 
 def test_a_teacher_answers_as_the_network_and_is_not_trained(recipe, tmp_path):
     network, x = start(recipe).network.eval(), torch.randn(4, 3, 16, 16)
     answer = network(x).softmax(1)
-    write_weights(tmp_path / "best.safetensors", network.train(), recipe.network, half=False)
+    write_weights(tmp_path / "best.safetensors", network.train(), recipe.network, MASK, half=False)
     teacher = open_model(tmp_path / "best.safetensors").network
     assert not teacher.training
     assert not any(p.requires_grad for p in teacher.parameters())
@@ -258,12 +255,12 @@ class Mean(torch.nn.Module):
 
     transform = EvaluationTransform(size=16)
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 3) -> None:
         super().__init__()
         conv = torch.nn.Conv2d(3, 8, 3, padding=1)
         self.features = torch.nn.Sequential(conv, torch.nn.ReLU(), torch.nn.AvgPool2d(4))
         self.head = torch.nn.Sequential(
-            torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 3)
+            torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, classes)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from fastapi import HTTPException, Request
 
-from ..models.version import MaskModel
+from ..models.version import Model
 from .guard import GONE, Guard
 
 MAX_CROPS = 16  # of one batch; beyond that a face hardly gets cheaper
@@ -27,7 +27,7 @@ class Batches:
     free, with whatever has gathered until then. Lives on one event loop.
     """
 
-    def __init__(self, model: MaskModel, guard: Guard) -> None:
+    def __init__(self, model: Model, guard: Guard) -> None:
         self._model = model
         self._guard = guard
         self._waiting: deque[_Waiting] = deque()
@@ -35,7 +35,7 @@ class Batches:
         self._asked_for_worker = False
 
     async def logits(self, request: Request, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits N x 3 of inputs N x 3 x S x S. Raises HTTPException for a client that has left."""
+        """Logits N x classes of inputs N x 3 x S x S. HTTPException where the client left."""
         mine = _Waiting(request, inputs, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         self._begin()

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..explain.explain import ExplainError
+from ..explain.question import ExplainError
 from ..images.crops import NoFaceError
 from ..images.read import ImageError
 from ..models.threads import Abandoned, unless

@@ -1,6 +1,6 @@
 """The routes: which fields they take, which work they call, which errors they list."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
@@ -8,20 +8,12 @@ from fastapi.routing import APIRoute
 from fastapi.security.http import HTTPBase
 from pydantic.json_schema import SkipJsonSchema
 
-from ..models.version import MaskModel
+from ..explain.methods import BASELINES, METHODS
+from ..models.version import Model
 from .batches import Batches
 from .docs import add_docs
 from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard
-from .schemas import (
-    Baseline,
-    ExplainReply,
-    Health,
-    Label,
-    Method,
-    ModelsReply,
-    PredictReply,
-    Problem,
-)
+from .schemas import ExplainReply, Health, ModelsReply, PredictReply, Problem
 from .work import explain_picture, list_models, prepare_picture, to_reply
 
 PROBLEMS = {
@@ -38,27 +30,10 @@ Picture = Annotated[
     File(description="JPEG, PNG, WebP, BMP, TIFF, AVIF, GIF or HEIC; faces or one face's crop."),
 ]
 Whole = Annotated[bool, Form(description="Take the whole picture as the face.")]
-MethodField = Annotated[
-    Method | SkipJsonSchema[None],
-    Form(description="How to explain; by default as was measured best for the version."),
-]
-BaselineField = Annotated[
-    Baseline | SkipJsonSchema[None],
-    Form(description="Where integrated gradients start; gray unless measured otherwise."),
-]
-Against = Annotated[
-    Label | SkipJsonSchema[None],
-    Form(description="Why not this class instead? The difference of the two is explained."),
-]
-Target = Annotated[
-    # Form fields cannot be null, but they can be left out.
-    Label | SkipJsonSchema[None],
-    Form(description="The class to explain; the predicted one by default."),
-]
 
 
 def make_router(
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     auth: tuple[str, str] | None = None,
     limit: int = LIMIT,
     root_path: str = "",
@@ -91,14 +66,19 @@ def make_router(
     return router
 
 
-def _add_work(
-    router: APIRouter, guard: Guard, served: dict[str, MaskModel], shown: list[Any]
-) -> None:
+def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: list[Any]) -> None:
     newest = list(served)[-1]
     batches = {name: Batches(model, guard) for name, model in served.items()}
     version = Annotated[
         Literal[tuple(served)], Form(description="The version to ask; the newest by default.")
     ]
+    labels = dict.fromkeys(name for model in served.values() for name in model.task.names)
+    method_field = _choice(METHODS, f"How to explain; by default the version's best. {_methods()}")
+    baseline_field = _choice(BASELINES, "Where integrated gradients start; by default the best.")
+    target_field = _choice(labels, "The class to explain; the predicted one by default.")
+    against_field = _choice(
+        labels, "Why not this class instead? The difference of the two is explained."
+    )
     problems = _problems(*PROBLEMS)
 
     @router.post("/predict", summary="Predict", dependencies=shown, responses=problems)
@@ -118,18 +98,30 @@ def _add_work(
         request: Request,
         file: Picture,
         model: version = newest,
-        method: MethodField = None,
-        target: Target = None,
-        against: Against = None,
-        baseline: BaselineField = None,
+        method: method_field = None,
+        target: target_field = None,
+        against: against_field = None,
+        baseline: baseline_field = None,
         whole: Whole = False,
     ) -> ExplainReply:
         """Answer every face of a picture and explain the largest one.
 
-        curl -F file=@photo.jpg -F target=with_mask http://127.0.0.1:7860/explain
+        curl -F file=@photo.jpg -F method=grad_cam http://127.0.0.1:7860/explain
         """
         args = (served[model], file.file, method, target, against, baseline, whole)
         return await guard.work(request, explain_picture, *args)
+
+
+def _choice(names: Iterable[str], description: str) -> Any:
+    """An optional form field with one of these names. It cannot be null, but it can be left out."""
+    return Annotated[
+        Literal[tuple(names)] | SkipJsonSchema[None],  # type: ignore[valid-type]
+        Form(description=description),
+    ]
+
+
+def _methods() -> str:
+    return " ".join(f"{key}: {method.sentence}" for key, method in METHODS.items())
 
 
 def _problems(*statuses: int) -> dict[int, dict[str, Any]]:

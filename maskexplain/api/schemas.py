@@ -4,19 +4,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..explain.explain import BASELINES
-from ..explain.methods import METHODS
 from ..explain.verdicts import TITLES
-from ..models.network import CLASSES
-
-Label = Literal[CLASSES]
-Method = Literal[tuple(METHODS)]
-Baseline = Literal[BASELINES]
+from ..masks.task import BARE, INCORRECT, WORN
 
 EXAMPLE_ANSWER = {
-    "prediction": "with_mask",
+    "prediction": WORN,
     "confidence": 97.31,
-    "probabilities": {"mask_weared_incorrect": 0.0211, "with_mask": 0.9731, "without_mask": 0.0058},
+    "probabilities": {INCORRECT: 0.0211, WORN: 0.9731, BARE: 0.0058},
     "unsure": False,
 }
 EXAMPLE = {
@@ -27,7 +21,7 @@ EXAMPLE = {
 }
 EXAMPLE_EXPLANATION = {
     "method": "integrated_gradients",
-    "target": "with_mask",
+    "target": WORN,
     "heatmap_png": "iVBORw0KGgo...",
     "overlay_png": "iVBORw0KGgo...",
     "against": None,
@@ -47,8 +41,8 @@ def _example(value: dict) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [value]})
 
 
-class Answer(BaseModel):
-    prediction: Label = Field(description="The most likely class.")
+class AnswerReply(BaseModel):
+    prediction: str = Field(description="The most likely class.")
     confidence: float = Field(description="Its probability in percent, 0 to 100.")
     probabilities: dict[str, float] = Field(description="Every class's probability, 0 to 1.")
     unsure: bool = Field(
@@ -56,14 +50,14 @@ class Answer(BaseModel):
     )
 
 
-class FaceAnswer(Answer):
+class FaceAnswer(AnswerReply):
     box: tuple[float, float, float, float] = Field(
         description="x0, y0, x1, y1 in pixels of the upright picture of `size`."
     )
     score: float = Field(description="How sure the face finder is, 0 to 1.")
 
 
-class PredictReply(Answer):
+class PredictReply(AnswerReply):
     model_config = _example(EXAMPLE)
     model: str = Field(description="The version that answered.")
     size: tuple[int, int] = Field(
@@ -94,12 +88,12 @@ class VerdictReply(BaseModel):
 
 
 class ExplanationReply(BaseModel):
-    method: Method
-    target: Label = Field(description="The class that is explained.")
-    against: Label | None = Field(
+    method: str = Field(description="How it was explained.")
+    target: str = Field(description="The class that is explained.")
+    against: str | None = Field(
         None, description="The class it is held against, where one was given."
     )
-    baseline: Baseline | None = Field(
+    baseline: str | None = Field(
         None, description="Integrated gradients: where they start. Null for the other methods."
     )
     steps: int | None = Field(
@@ -127,6 +121,7 @@ class ExplainReply(PredictReply):
 
 class ModelInfo(BaseModel):
     name: str
+    classes: list[str] = Field(description="What it answers, in the order of its outputs.")
     unsure_below: float = Field(
         description="The confidence in percent under which its answers count as unsure; 0 for none."
     )
@@ -141,7 +136,13 @@ class ModelsReply(BaseModel):
         {
             "newest": "v2",
             "models": [
-                {"name": "v2", "unsure_below": 0.0, "balanced_accuracy": 0.9616, "dark_35": 0.5907}
+                {
+                    "name": "v2",
+                    "classes": [INCORRECT, WORN, BARE],
+                    "unsure_below": 0.0,
+                    "balanced_accuracy": 0.9616,
+                    "dark_35": 0.5907,
+                }
             ],
         }
     )

@@ -9,13 +9,15 @@ import torch
 from PIL import Image
 
 from ..explain.draw import base64_of, overlay, relative_heat
-from ..explain.explain import Explanation, explain
+from ..explain.explain import Explanation, check_ways, explain_pass, forward_pass
 from ..explain.faithfulness import blur_test
-from ..explain.variants import Variant, default_variant
+from ..explain.question import Question
+from ..explain.report import subjects_for
 from ..explain.verdicts import verdict_of
-from ..images.crops import Subjects, find_subjects
+from ..explain.ways import Way, default_way
+from ..images.crops import Subjects
 from ..images.read import read_image
-from ..models.version import MaskModel, Prediction
+from ..models.version import Model, Prediction
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
 
 
@@ -28,7 +30,7 @@ class Prepared:
     inputs: torch.Tensor
 
 
-def predict_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> PredictReply:
+def predict_picture(model: Model, file: BinaryIO, whole: bool = False) -> PredictReply:
     """Answer every face of a picture file; `whole` takes the picture itself as the face.
 
     Raises ImageError and NoFaceError.
@@ -36,30 +38,30 @@ def predict_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> Pr
     return predict_image(model, read_image(file), whole)
 
 
-def predict_image(model: MaskModel, image: Image.Image, whole: bool = False) -> PredictReply:
+def predict_image(model: Model, image: Image.Image, whole: bool = False) -> PredictReply:
     """The same for an RGB picture. Raises NoFaceError."""
     prepared = _prepared(model, image, whole)
     return to_reply(model, prepared, model.logits_of(prepared.inputs))
 
 
-def prepare_picture(model: MaskModel, file: BinaryIO, whole: bool = False) -> Prepared:
+def prepare_picture(model: Model, file: BinaryIO, whole: bool = False) -> Prepared:
     """All of `predict_picture` that comes before the network. Raises ImageError and NoFaceError."""
     return _prepared(model, read_image(file), whole)
 
 
-def _prepared(model: MaskModel, image: Image.Image, whole: bool) -> Prepared:
-    subjects = find_subjects(image, whole, landmarks=False)
+def _prepared(model: Model, image: Image.Image, whole: bool) -> Prepared:
+    subjects = subjects_for([model], image, whole, landmarks=False)
     return Prepared(image.size, subjects, model.inputs(subjects.images))
 
 
-def to_reply(model: MaskModel, prepared: Prepared, logits: torch.Tensor) -> PredictReply:
-    """The answer that the network's logits N x 3 give."""
+def to_reply(model: Model, prepared: Prepared, logits: torch.Tensor) -> PredictReply:
+    """The answer that the network's logits N x classes give."""
     predictions = [model.prediction(row) for row in logits]
     return PredictReply(**_answers(model, prepared.subjects, predictions), size=prepared.size)
 
 
 def explain_picture(
-    model: MaskModel,
+    model: Model,
     file: BinaryIO,
     method: str | None = None,
     target: str | None = None,
@@ -77,7 +79,7 @@ def explain_picture(
 
 
 def explain_image(
-    model: MaskModel,
+    model: Model,
     image: Image.Image,
     method: str | None = None,
     target: str | None = None,
@@ -86,22 +88,25 @@ def explain_image(
     whole: bool = False,
 ) -> ExplainReply:
     """The same for an RGB picture. Raises NoFaceError and ExplainError."""
-    subjects = find_subjects(image, whole)
-    predictions = model.predict(subjects.images)
-    crop = subjects.images[0]
-    # Only integrated gradients have a baseline: who names one asks for them.
+    subjects = subjects_for([model], image, whole)
+    # Only some methods have a baseline: who names one asks for integrated gradients.
     method = method or ("integrated_gradients" if baseline else None)
-    way = Variant(method) if method else default_variant(model)
+    way = Way(method) if method else default_way(model)
     way = replace(way, baseline=baseline or way.baseline)
-    explanation = explain(model, crop, way.method, target, against, way.baseline)
-    [test] = blur_test(model, crop, [explanation])
+    question = Question(target, against)
+    check_ways([way])
+    question.check(model.task)
+    main = forward_pass(model, subjects.images[:1])
+    predictions = main.predictions() + model.predict(subjects.images[1:])
+    [[explanation]] = explain_pass(main, [way], question)
+    [test] = blur_test(main, [explanation])
     return ExplainReply(
         **_answers(model, subjects, predictions),
         size=image.size,
         explanation=ExplanationReply(
             **explanation.facts(),
             heatmap_png=base64_of(gray_heat(explanation)),
-            overlay_png=base64_of(overlay(crop, explanation)),
+            overlay_png=base64_of(overlay(subjects.images[0], explanation)),
             blur_test=asdict(test),
             verdict=verdict_of(explanation, test).to_dict(),
         ),
@@ -114,21 +119,23 @@ def gray_heat(explanation: Explanation) -> Image.Image:
     return Image.fromarray(scaled.round().astype(np.uint8))
 
 
-def list_models(models: Sequence[MaskModel]) -> ModelsReply:
+def list_models(models: Sequence[Model]) -> ModelsReply:
     """The versions, the newest last, with the results that were measured for them."""
-    infos = [
-        ModelInfo(
-            name=model.name,
-            unsure_below=100 * model.unsure_below,
-            balanced_accuracy=model.results.get("balanced_accuracy"),
-            dark_35=model.results.get("shifts", {}).get("dark_35", {}).get("balanced_accuracy"),
-        )
-        for model in models
-    ]
-    return ModelsReply(newest=models[-1].name, models=infos)
+    return ModelsReply(newest=models[-1].name, models=[_info(model) for model in models])
 
 
-def _answers(model: MaskModel, subjects: Subjects, predictions: Sequence[Prediction]) -> dict:
+def _info(model: Model) -> ModelInfo:
+    dark = model.results.shift("dark_35")
+    return ModelInfo(
+        name=model.name,
+        classes=list(model.task.names),
+        unsure_below=100 * model.unsure_below,
+        balanced_accuracy=model.results.balanced_accuracy,
+        dark_35=dark and dark.balanced_accuracy,
+    )
+
+
+def _answers(model: Model, subjects: Subjects, predictions: Sequence[Prediction]) -> dict:
     # Where the whole picture is the face there is one prediction and no face.
     faces = [
         {"box": [round(side, 2) for side in face.box], "score": face.score, **_answer(prediction)}

@@ -6,8 +6,10 @@ from pathlib import Path
 from ..data.folder import Picture, csv_beside, list_pictures, read_crop, select
 from ..data.samples import evenly, painted_faces
 from ..exchange.exporting import FORMATS, export_version
-from ..exchange.importing import import_version
-from ..models.checkpoints import FOLDER
+from ..exchange.importing import import_version, task_of_classes
+from ..masks.task import MASK
+from ..models.checkpoints import FOLDER, read_checkpoint
+from ..task import Task
 
 FACES = 200  # to compare an exported network on, and to try an imported one with
 COMPARE_HELP = "image folder to compare on; default: painted faces"
@@ -16,7 +18,7 @@ COMPARE_HELP = "image folder to compare on; default: painted faces"
 def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="TorchScript, state dict or safetensors")
     parser.add_argument("--as", dest="name", required=True, metavar="NAME")
-    parser.add_argument("--classes", nargs=3, metavar="CLASS", help="the order of its outputs")
+    parser.add_argument("--classes", nargs="+", metavar="CLASS", help="the order of its outputs")
     parser.add_argument(
         "--data", type=Path, help="image folder that tells whether the order is right"
     )
@@ -37,7 +39,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def import_command(args: argparse.Namespace) -> None:
     """Make a version of somebody else's file, and say what could be checked."""
-    labelled = _labelled(args.data, FACES) if args.data else []
+    task = task_of_classes(args.classes) if args.classes else MASK
+    labelled = _labelled(args.data, task) if args.data else []
     done = import_version(args.file, args.name, args.classes, args.replace, labelled, args.folder)
     print(f"{done.path}: network {done.network}, classes {', '.join(done.classes)}")
     if done.fit:
@@ -49,16 +52,18 @@ def import_command(args: argparse.Namespace) -> None:
         )
 
 
-def _labelled(folder: Path, count: int) -> list[Picture]:
+def _labelled(folder: Path, task: Task) -> list[Picture]:
     """Labelled faces of a data folder, evenly from its test split (without a CSV: from all)."""
     csv_file = csv_beside(folder)
-    return evenly(select(list_pictures(folder, csv_file), "test" if csv_file else "all"), count)
+    pictures = list_pictures(folder, csv_file, task)
+    return evenly(select(pictures, "test" if csv_file else "all"), FACES)
 
 
 def export_command(args: argparse.Namespace) -> None:
     """Write a version as TorchScript or ONNX, compared with the version on 200 faces."""
     if args.data:
-        crops, what = [read_crop(p.file) for p in _labelled(args.data, FACES)], "real faces"
+        task = read_checkpoint(args.name).task
+        crops, what = [read_crop(p.file) for p in _labelled(args.data, task)], "real faces"
     else:
         crops, what = painted_faces(FACES), "painted faces (--data DIR takes real ones)"
     done = export_version(args.name, args.format, args.out, crops)

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from tqdm import tqdm
 from ..data.folder import Picture, Progress, csv_beside, list_pictures, read_crop, select
 from ..data.samples import evenly
 from ..errors import UserError
-from ..explain.variants import measured_explanations
 from ..files import write_json
 from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
-from ..models.version import MaskModel, open_model, open_models
+from ..models.results import Results
+from ..models.version import Model, open_model, open_models
 from ..results.evaluate import COST_FACES, evaluate, measure_cost
 from ..results.explanations import score_explanations
 from ..results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
@@ -25,7 +26,6 @@ from ..results.tables import (
     evaluation_text,
     explanations_markdown,
     found_answers_text,
-    is_measured,
     results_markdown,
     scenes_text,
 )
@@ -72,27 +72,32 @@ def evaluate_command(args: argparse.Namespace) -> int:
     csv_file = args.csv or csv_beside(args.data)
     # Without a CSV the pictures are somebody's own test set: all of them count.
     split = args.split or ("test" if csv_file else "all")
-    pictures = select(list_pictures(args.data, csv_file), split)
+    pictures = select(list_pictures(args.data, csv_file, model.task), split)
     bar = _bar("pictures")
     if args.explanations:
         return _evaluate_explanations(args, model, pictures, bar)
     timed = [model, *(open_model(n) for n in {REFERENCE} & set(list_versions()) - {model.name})]
-    evaluation = evaluate(model.network, pictures, bar, model.temperature, model.unsure_below)
+    calibrated = (model.temperature, model.unsure_below)
+    evaluation = evaluate(model.network, model.task, pictures, bar, *calibrated)
     crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
     cost = measure_cost(find_version(args.model), timed, crops)
-    figures = {**evaluation.to_dict(), "cost": cost.to_dict()}
-    _keep(args, model, figures, {"split": split, **figures})
-    print(evaluation_text(model.name, evaluation), cost_text(model.name, cost), sep="\n")
+    evaluation = evaluation.including(Results(cost=cost))
+    figures = evaluation.model_dump(mode="json", exclude_unset=True)
+    _keep(args, model, figures, evaluation.including(Results(split=split)))
+    print(
+        evaluation_text(model.name, model.task, evaluation), cost_text(model.name, cost), sep="\n"
+    )
     return 0
 
 
 def _evaluate_explanations(
-    args: argparse.Namespace, model: MaskModel, pictures: Sequence[Picture], bar: Progress
+    args: argparse.Namespace, model: Model, pictures: Sequence[Picture], bar: Progress
 ) -> int:
     torch.set_num_threads(1)  # as the page is served: the times are compared
-    scores = score_explanations(model, pictures, args.faces, progress=bar).to_dict()
-    _keep(args, model, scores, {"explanations": scores})
-    print(explanations_markdown({model.name: scores}))
+    scores = score_explanations(model, pictures, args.faces, progress=bar)
+    _keep(args, model, asdict(scores), Results(explanations=scores))
+    model.results = model.results.including(Results(explanations=scores))
+    print(explanations_markdown([model]))
     return 0
 
 
@@ -100,7 +105,7 @@ def _bar(what: str) -> Progress:
     return partial(tqdm, desc=what, unit="picture", leave=False, disable=None)
 
 
-def _keep(args: argparse.Namespace, model: MaskModel, figures: dict, part: dict) -> None:
+def _keep(args: argparse.Namespace, model: Model, figures: dict, part: Results) -> None:
     """Write the figures to --json, and with --store `part` into the version's JSON."""
     if args.json:
         write_json(args.json, {"model": model.name, **figures})
@@ -117,7 +122,7 @@ def _answer_scenes(args: argparse.Namespace) -> int:
     bar = _bar("scenes")
     splits = (args.split,) if args.split else HELD_OUT
     result = answer_scenes(model, args.scenes, splits, bar)
-    _keep(args, model, result.to_dict(), {"street": result.to_dict()})
+    _keep(args, model, asdict(result), Results(street=result))
     print(found_answers_text(model.name, result))
     return 0
 
@@ -135,18 +140,18 @@ def _evaluate_scenes(args: argparse.Namespace) -> int:
 
 def results_command(args: argparse.Namespace) -> None:
     """Print the stored results of versions as a Markdown table; of all that have any by default."""
-    results = {model.name: model.results for model in open_models(args.model or list_versions())}
-    measured = measured_explanations if args.explanations else is_measured
+    models = open_models(args.model or list_versions())
+
+    def measured(model: Model) -> bool:
+        results = model.results
+        return results.explanations is not None if args.explanations else results.measured
+
     if not args.model:  # an imported version may have none
-        results = {name: content for name, content in results.items() if measured(content)}
-    unmeasured = [name for name, content in results.items() if not measured(content)]
-    if unmeasured or not results:
+        models = [model for model in models if measured(model)]
+    unmeasured = [model.name for model in models if not measured(model)]
+    if unmeasured or not models:
         raise UserError(
             f"{listed(unmeasured) or 'No version'} was never measured: python -m maskexplain "
             f"evaluate{' --explanations' if args.explanations else ''} --store does it."
         )
-    if args.explanations:
-        scores = {n: measured_explanations(content) or {} for n, content in results.items()}
-        print(explanations_markdown(scores))
-    else:
-        print(results_markdown(results))
+    print(explanations_markdown(models) if args.explanations else results_markdown(models))

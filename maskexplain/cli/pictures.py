@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..explain.explain import ExplainError
 from ..explain.figure import report_files, write_report
-from ..explain.report import FIRST_WAYS, Asked, reports
-from ..explain.variants import BEST, VARIANTS
-from ..images.crops import NoFaceError, Subjects, find_subjects
+from ..explain.methods import METHODS
+from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question
+from ..explain.report import Subject, check_classes, pictures_for, reports, subjects_for
+from ..explain.ways import all_ways
+from ..images.crops import NoFaceError, Subjects
 from ..images.folder import PictureFile, picture_files
 from ..images.read import ImageError, read_image
 from ..models.checkpoints import list_versions
-from ..models.network import CLASSES
-from ..models.version import MaskModel, open_models
+from ..models.version import Model, open_models
 
-METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}"
+METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}. "
 # What is wrong with one picture; every other error concerns all of them and ends the run.
 FAILURES = (ImageError, NoFaceError, ExplainError)
 
@@ -66,9 +67,11 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 def add_explain(parser: argparse.ArgumentParser) -> None:
     _add_shared(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--method", action="append", choices=(BEST, *VARIANTS), help=METHOD_HELP)
-    parser.add_argument("--target", choices=CLASSES, help="default: the predicted class")
-    parser.add_argument("--against", choices=CLASSES, help="why not this class instead?")
+    ways, words = (BEST, *all_ways()), METHOD_HELP
+    words += " ".join(f"{key}: {method.sentence}" for key, method in METHODS.items())
+    parser.add_argument("--method", action="append", choices=ways, help=words)
+    parser.add_argument("--target", metavar="CLASS", help="default: the predicted class")
+    parser.add_argument("--against", metavar="CLASS", help="why not this class instead?")
     parser.set_defaults(run=explain_command)
 
 
@@ -84,15 +87,15 @@ def predict_command(args: argparse.Namespace) -> int:
     models = _open_models(args.model)
 
     def answered(file: PictureFile) -> Outcome:
-        size, subjects = _subjects(file.path, args.whole, landmarks=False)
-        answers = {m.name: m.predict(subjects.images) for m in models}
+        image, subjects = _subjects(models, file.path, args.whole, landmarks=False)
+        answers = {m.name: m.predict(pictures_for(m, image, subjects)) for m in models}
         lines = [
             f"{file.path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
             + ("\tunsure" if p.unsure else "")
             for name, predictions in answers.items()
             for number, p in enumerate(predictions, start=1)
         ]
-        return Outcome(lines, {"size": size, **_as_dict(subjects, answers)})
+        return Outcome(lines, {"size": image.size, **_as_dict(subjects, answers)})
 
     return _all_of(args, picture_files(args.images), answered)
 
@@ -112,16 +115,17 @@ def explain_command(args: argparse.Namespace) -> int:
         raise UserError("Two pictures have the same name: explain them into different folders.")
     if args.target and args.target == args.against:
         raise UserError("A class cannot be held against itself: name another after --against.")
-    asked = Asked(args.target, args.against, tuple(args.method or FIRST_WAYS))
+    question = Question(args.target, args.against, tuple(args.method or FIRST_WAYS))
+    check_classes(models, question)
     if len(models) > 1:
         torch.set_num_threads(1)  # they work at once, a thread each
 
     def explained(file: PictureFile) -> Outcome:
-        subjects = _subjects(file.path, args.whole)[1]
-        crop = subjects.images[0]
-        *_, complete = reports(models, crop, subjects.landmarks[0], asked)
+        image, subjects = _subjects(models, file.path, args.whole)
+        subject = Subject(subjects.images[0], subjects.landmarks[0], image)
+        *_, complete = reports(models, subject, question)
         base = args.out / file.place
-        write_report(base.parent, report_files(crop, complete, base.name))
+        write_report(base.parent, report_files(complete, base.name))
         line = f"{file.path}: {base}.png, .json and the heatmaps as .npy"
         return Outcome([line], {"figure": f"{base}.png", "report": f"{base}.json"})
 
@@ -137,14 +141,16 @@ def _all_of(
     return int(failed > 0)
 
 
-def _open_models(names: Sequence[str] | None) -> list[MaskModel]:
+def _open_models(names: Sequence[str] | None) -> list[Model]:
     return open_models(names or list_versions()[-1:] or ["v1"])
 
 
-def _subjects(path: Path, whole: bool, landmarks: bool = True) -> tuple[tuple[int, int], Subjects]:
-    """The size that a picture is read at, and its faces. Raises ImageError and NoFaceError."""
+def _subjects(
+    models: Sequence[Model], path: Path, whole: bool, landmarks: bool = True
+) -> tuple[Image.Image, Subjects]:
+    """A picture and what is answered of it. Raises ImageError and NoFaceError."""
     try:
         image = read_image(path)
-        return image.size, find_subjects(image, whole, landmarks)
+        return image, subjects_for(models, image, whole, landmarks)
     except NoFaceError as error:
         raise NoFaceError(f"{error} (--whole)") from error

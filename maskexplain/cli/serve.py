@@ -15,7 +15,7 @@ from ..data.samples import write_examples
 from ..errors import UserError
 from ..memory import keep_memory
 from ..models.checkpoints import by_number, list_versions
-from ..models.version import MaskModel, open_models
+from ..models.version import Model, open_models
 from ..web.compare.split import SplitAnswers
 from ..web.page import build_page
 from ..web.serve import launch
@@ -57,11 +57,11 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
     return user, password
 
 
-def test_split(folder: Path | None, models: Sequence[MaskModel]) -> SplitAnswers | None:
+def test_split(folder: Path | None, models: Sequence[Model]) -> SplitAnswers | None:
     """The test split of a data folder, not answered yet. Raises DataError."""
     if folder is None:
         return None
-    pictures = list_pictures(folder, csv_beside(folder))
+    pictures = list_pictures(folder, csv_beside(folder), models[-1].task)
     return SplitAnswers(models, select(pictures, "test"))
 
 

@@ -30,11 +30,12 @@ from ..data.folder import (
 from ..errors import UserError
 from ..memory import keep_memory
 from ..models.checkpoints import FOLDER
+from ..models.results import Epoch
 from ..models.version import open_model
 from ..train.finish import finish
 from ..train.loop import Training, fit, has_bf16, resume, start
 from ..train.mix import load_mixed
-from ..train.recipes import RECIPES, TRAIN_SIZE, Recipe
+from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
 
 STOPPED = "stopped; the same command (without --fresh) goes on from the last epoch."
 PAINTED = "painted.safetensors"
@@ -73,7 +74,7 @@ def main(args: argparse.Namespace) -> None:
     recipe, root = _recipe(args), args.runs / args.version
     usual = recipe.seed == RECIPES[args.version].seed
     folder = root if usual else root / f"seed{recipe.seed}"
-    pictures = list_pictures(args.data, args.csv or csv_beside(args.data))
+    pictures = list_pictures(args.data, args.csv or csv_beside(args.data), recipe.task)
     data = fingerprint(pictures)
     if args.fresh:
         start(recipe)  # it raises before anything is removed
@@ -158,11 +159,11 @@ def _fit(training: Training, train: Pixels, val: Pixels, folder: Path, bf16: boo
             bar.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
             bar.update()
 
-        def on_epoch(line: dict) -> None:
+        def on_epoch(line: Epoch) -> None:
             bar.write(
-                "{name}, epoch {epoch}: train loss {train_loss:.4f}, val loss {val_loss:.4f}, "
-                "val balanced accuracy {val_balanced_accuracy:.4f}, lr {learning_rate:.1e}, "
-                "{seconds} s".format(name=training.recipe.name, **line)
+                f"{training.recipe.name}, epoch {line.epoch}: train loss {line.train_loss:.4f}, "
+                f"val loss {line.val_loss:.4f}, val balanced accuracy "
+                f"{line.val_balanced_accuracy:.4f}, lr {line.learning_rate:.1e}, {line.seconds} s"
             )
 
         fit(training, train, val, folder, bf16, on_step, on_epoch)

@@ -1,4 +1,4 @@
-"""An image folder with the three classes, its splits by group, and its pixels in memory."""
+"""An image folder with a folder a class, its splits by group, and its pixels in memory."""
 
 import csv
 import hashlib
@@ -13,7 +13,9 @@ from ..errors import UserError
 from ..images.edit import Shift
 from ..images.folder import SUFFIXES
 from ..images.read import ImageError, read_image
-from ..models.network import CLASSES, to_pixels
+from ..masks.task import MASK
+from ..models.network import to_pixels
+from ..task import Task
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("file", "class", "split", "group", "augmented")
@@ -54,13 +56,13 @@ class Pixels:
     labels: torch.Tensor
 
 
-def list_pictures(folder: Path, csv_file: Path | None = None) -> list[Picture]:
+def list_pictures(folder: Path, csv_file: Path | None = None, task: Task = MASK) -> list[Picture]:
     """The pictures of `folder`, with splits from the CSV or, without one, made by content.
 
-    Raises DataError.
+    `task`: whose classes the folder holds. Raises DataError.
     """
-    check_folder(folder)
-    return _from_csv(folder, csv_file) if csv_file else _from_folder(folder)
+    check_folder(folder, task)
+    return _from_csv(folder, csv_file, task) if csv_file else _from_folder(folder, task)
 
 
 def csv_beside(folder: Path) -> Path | None:
@@ -70,30 +72,30 @@ def csv_beside(folder: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def check_folder(folder: Path) -> None:
-    """Raise DataError unless `folder` has a folder for each of the three classes."""
+def check_folder(folder: Path, task: Task) -> None:
+    """Raise DataError unless `folder` has a folder for each of the task's classes."""
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}: give the image folder with --data.")
-    missing = [name for name in CLASSES if not (folder / name).is_dir()]
+    missing = [name for name in task.names if not (folder / name).is_dir()]
     if missing:
         raise DataError(
             f"{folder} has no folder {' and no folder '.join(missing)}: an image folder with "
-            f"{', '.join(CLASSES)} is needed."
+            f"{', '.join(task.names)} is needed."
         )
 
 
-def _from_csv(folder: Path, csv_file: Path) -> list[Picture]:
+def _from_csv(folder: Path, csv_file: Path, task: Task) -> list[Picture]:
     rows = read_rows(csv_file, COLUMNS, "check --csv", "picture", DataError)
-    pictures = [_picture(folder, csv_file, row) for row in rows]
+    pictures = [_picture(folder, csv_file, row, task) for row in rows]
     _check_groups(pictures, csv_file)
     return pictures
 
 
-def _picture(folder: Path, csv_file: Path, row: dict[str, str]) -> Picture:
-    if row["class"] not in CLASSES or row["split"] not in SPLITS:
+def _picture(folder: Path, csv_file: Path, row: dict[str, str], task: Task) -> Picture:
+    if row["class"] not in task or row["split"] not in SPLITS:
         raise DataError(
             f"{csv_file} gives {row['file']} the class {row['class']} and the split "
-            f"{row['split']}: use {', '.join(CLASSES)} and {', '.join(SPLITS)}."
+            f"{row['split']}: use {', '.join(task.names)} and {', '.join(SPLITS)}."
         )
     if row["augmented"] not in ("0", "1"):
         raise DataError(f"{csv_file} gives {row['file']} no 0 or 1 for augmented: mend it.")
@@ -102,7 +104,7 @@ def _picture(folder: Path, csv_file: Path, row: dict[str, str]) -> Picture:
         raise DataError(
             f"{csv_file} names {row['file']}, which {folder} does not hold: match both."
         )
-    label, augmented = CLASSES.index(row["class"]), row["augmented"] == "1"
+    label, augmented = task.index(row["class"]), row["augmented"] == "1"
     return Picture(file, label, row["split"], row["group"], augmented, row.get("source") or "")
 
 
@@ -116,9 +118,9 @@ def _check_groups(pictures: Sequence[Picture], csv_file: Path) -> None:
             )
 
 
-def _from_folder(folder: Path) -> list[Picture]:
+def _from_folder(folder: Path, task: Task) -> list[Picture]:
     pictures = []
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(task.names):
         files = sorted(f for f in (folder / name).iterdir() if f.suffix.lower() in SUFFIXES)
         if not files:
             raise DataError(f"{folder / name} holds no pictures: put some there.")

@@ -13,11 +13,12 @@ from PIL import Image
 from ..explain.regions import face_middle
 from ..images.faces import Face, find_faces
 from ..masks import KINDS, PATTERNS, MaskStyle, PaintedMask, Position, paint_mask, random_style
-from ..models.network import CLASSES, to_pixels
+from ..masks.task import INCORRECT, MASK, WORN
+from ..models.network import to_pixels
 from .folder import Picture, Progress, quietly, read_crop
 
 LABELS: dict[str, int] = {
-    position: CLASSES.index("with_mask" if position == "right" else "mask_weared_incorrect")
+    position: MASK.index(WORN if position == "right" else INCORRECT)
     for position in ("right", "nose_out", "chin", "eyes")
 }
 # A mask that covers less of the picture than this can hardly be seen.

@@ -2,7 +2,7 @@
 
 The exported network takes what `EvaluationTransform` makes of face crops, float32 N x 3 x S x S
 (RGB, resized to S x S by bilinear interpolation with antialiasing, 0..1, less the mean, over the
-standard deviation), any N, and gives logits N x 3 in the order of CLASSES. They have been divided
+standard deviation), any N, and gives logits N x classes in the task's order. They have been divided
 by the version's temperature already: their softmax is the probability that the page shows. S,
 mean, standard deviation and classes are packed into the file (TorchScript: the extra file
 maskexplain.json; ONNX: metadata), where `import` finds the classes again.
@@ -23,8 +23,8 @@ from torch import nn
 from ..errors import UserError
 from ..files import write_file
 from ..models.checkpoints import FOLDER, read_checkpoint
-from ..models.network import CLASSES
 from ..models.version import BATCH
+from ..task import Task
 from .torch_files import NOTES
 
 FORMATS = ("torchscript", "onnx")
@@ -32,7 +32,7 @@ TOLERANCE = 1e-3  # of a logit; what is found is some 1e-6
 INPUT, OUTPUT = "faces", "logits"
 ONNX_MISSING = "Export to ONNX needs more packages: pip install onnx onnxscript 'onnxruntime<1.29'."
 
-Run = Callable[[torch.Tensor], torch.Tensor]  # N x 3 x S x S to logits N x 3
+Run = Callable[[torch.Tensor], torch.Tensor]  # N x 3 x S x S to logits N x classes
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,15 @@ def export_version(
     Raises UserError where the file answers another logit than the version (over TOLERANCE), a
     package is missing or the file cannot be written; then no file is left.
     """
-    network = read_checkpoint(name, folder).network.requires_grad_(False)
+    checkpoint = read_checkpoint(name, folder)
+    network = checkpoint.network.requires_grad_(False)
     inputs = network.transform.batch(crops)
-    write, load = WAYS[kind]
+    write, load = FORMS[kind]
+    notes = notes_of(network, checkpoint.task)
     found: list[float] = []
 
     def write_and_compare(beside: Path) -> None:
-        write(network, inputs[:2], beside)
+        write(network, inputs[:2], notes, beside)
         found.append(_difference(network, load(beside), inputs))
         if not found[0] <= TOLERANCE:
             raise UserError(f"The exported network is off by {found[0]:.2g}: nothing was written.")
@@ -67,9 +69,9 @@ def export_version(
     return Exported(path, len(crops), found[0])
 
 
-def notes_of(network: nn.Module) -> dict:
+def notes_of(network: nn.Module, task: Task) -> dict:
     """What a user of the file must know: classes in order, and what to do to a picture."""
-    return {"classes": CLASSES, **asdict(network.transform)}
+    return {"classes": task.names, **asdict(network.transform)}
 
 
 @torch.inference_mode()
@@ -77,11 +79,11 @@ def _difference(network: nn.Module, exported: Run, inputs: torch.Tensor) -> floa
     return max((network(x) - exported(x)).abs().max().item() for x in inputs.split(BATCH))
 
 
-def _write_torchscript(network: nn.Module, example: torch.Tensor, path: Path) -> None:
+def _write_torchscript(network: nn.Module, example: torch.Tensor, notes: dict, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # deprecated, but what others' programs still read
         traced = torch.jit.trace(network, example)
-        torch.jit.save(traced, str(path), {NOTES: json.dumps(notes_of(network))})
+        torch.jit.save(traced, str(path), {NOTES: json.dumps(notes)})
 
 
 def _load_torchscript(path: Path) -> Run:
@@ -91,7 +93,7 @@ def _load_torchscript(path: Path) -> Run:
         return torch.jit.load(str(path))
 
 
-def _write_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
+def _write_onnx(network: nn.Module, example: torch.Tensor, notes: dict, path: Path) -> None:
     if not all(find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime")):
         raise UserError(ONNX_MISSING)
     any_number = ({0: torch.export.Dim("n")},)
@@ -106,8 +108,7 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, path: Path) -> None:
             dynamic_shapes=any_number,
             verbose=False,
         )
-    notes = {key: json.dumps(value) for key, value in notes_of(network).items()}
-    program.model.metadata_props.update(notes)
+    program.model.metadata_props.update({key: json.dumps(value) for key, value in notes.items()})
     program.save(path)
 
 
@@ -118,7 +119,7 @@ def _load_onnx(path: Path) -> Run:
     return lambda x: torch.from_numpy(session.run([OUTPUT], {INPUT: x.numpy()})[0])
 
 
-WAYS: dict[str, tuple[Callable, Callable[[Path], Run]]] = {
+FORMS: dict[str, tuple[Callable, Callable[[Path], Run]]] = {
     "torchscript": (_write_torchscript, _load_torchscript),
     "onnx": (_write_onnx, _load_onnx),
 }

@@ -7,6 +7,7 @@ import base64
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 import numpy as np
@@ -15,23 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..images.crops import Crop, paste_back
 from ..images.faces import Face
-from ..models.network import CLASSES
+from ..models.results import Epoch
+from ..task import Task
 from .explain import Explanation
 
-# Told apart by colour-blind people (after Okabe and Ito), 3:1 and more against white and black.
-CLASS_COLOURS = {
-    "mask_weared_incorrect": "#c46a00",
-    "with_mask": "#2a7fc0",
-    "without_mask": "#a8589a",
-}
-CLASS_TITLES = {
-    "mask_weared_incorrect": "Mask worn incorrectly",
-    "with_mask": "Mask worn",
-    "without_mask": "No mask",
-}
 HEAT = matplotlib.colormaps["inferno"]  # perceptually uniform
 FOR_AND_AGAINST = matplotlib.colormaps["PuOr_r"]  # even on both sides, told apart by all eyes
 SIDE = 320  # of a drawn crop, in pixels
+LABEL = 12  # characters of a class's title in one line of a figure
 
 
 def enlarge(crop: Image.Image, side: int = SIDE) -> Image.Image:
@@ -126,18 +118,18 @@ def data_url(image: Image.Image, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64_of(image, kind)}"
 
 
-def history_figure(history: list[dict], path: Path) -> None:
+def history_figure(history: Sequence[Epoch], task: Task, path: Path) -> None:
     """Write the training curves as PNG: losses left, balanced accuracy and recalls right."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    epochs = [line["epoch"] for line in history]
-    left.plot(epochs, [line["train_loss"] for line in history], label="train")
-    left.plot(epochs, [line["val_loss"] for line in history], label="val")
+    epochs = [line.epoch for line in history]
+    left.plot(epochs, [line.train_loss for line in history], label="train")
+    left.plot(epochs, [line.val_loss for line in history], label="val")
     left.set(xlabel="epoch", ylabel="loss")
-    for name in CLASSES:
-        recalls = [line["val_recall"][name] for line in history]
-        right.plot(epochs, recalls, color=CLASS_COLOURS[name], label=f"recall, {name}")
-    balanced = [line["val_balanced_accuracy"] for line in history]
+    for one in task.classes:
+        recalls = [line.val_recall[one.name] for line in history]
+        right.plot(epochs, recalls, color=one.colour, label=f"recall, {one.name}")
+    balanced = [line.val_balanced_accuracy for line in history]
     right.plot(epochs, balanced, color="black", linewidth=2, label="balanced accuracy")
     right.set(xlabel="epoch", ylabel="on val", ylim=(0, 1.02))
     for axes in (left, right):
@@ -145,7 +137,7 @@ def history_figure(history: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=110, format="png")
 
 
-def confusion_figure(matrix: list[list[int]], title: str, path: Path) -> None:
+def confusion_figure(matrix: list[list[int]], task: Task, title: str, path: Path) -> None:
     """Write a confusion matrix (counts; rows true, columns answered) as PNG."""
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -155,8 +147,8 @@ def confusion_figure(matrix: list[list[int]], title: str, path: Path) -> None:
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    names = [CLASS_TITLES[name].replace(" worn ", "\nworn ") for name in CLASSES]
-    axes.set_xticks(range(len(CLASSES)), names)
-    axes.set_yticks(range(len(CLASSES)), names)
+    names = [fill(one.title, LABEL) for one in task.classes]
+    axes.set_xticks(range(len(task)), names)
+    axes.set_yticks(range(len(task)), names)
     axes.set(xlabel="answered", ylabel="true", title=title)
     figure.savefig(path, dpi=110, format="png")

@@ -1,4 +1,8 @@
-"""Why a class: an answer with its heatmaps, for one crop or for many at once."""
+"""Why a class: a forward pass with its heatmaps, for one crop or for many at once.
+
+A crop becomes a tensor once and goes through a version once; answers, heatmaps and their tests all
+start from that `ForwardPass`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,44 +13,14 @@ import torch
 from captum.attr import LayerAttribution
 from PIL import Image
 
-from ..errors import UserError
-from ..models.network import CLASSES
-from ..models.version import MaskModel, Prediction
-from .methods import METHODS, Attribution, Case
+from ..models.version import Model, Prediction
+from ..task import Task
+from .methods import BASELINES, METHODS, Attribution, Case
 from .places import blur_inputs
+from .question import USUAL, ExplainError, Question
+from .ways import Way
 
-BASELINES = ("gray", "black", "blurred")
 BATCH = 16  # faces at once; bounds the memory
-FIRST_METHODS = ("grad_cam", "integrated_gradients")
-
-
-class ExplainError(UserError):
-    """An unknown method, class or baseline was asked for."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a version: why this class?
-
-    `target`: the class to explain, None for the predicted one. `against`: why not this class
-    instead? The difference of the two logits is then explained. `baseline`: the picture without
-    information that integrated gradients start from: "gray" (the zero input), "black" or the crop
-    "blurred". Raises ExplainError for unknown names.
-    """
-
-    target: str | None = None
-    against: str | None = None
-    baseline: str = "gray"
-
-    def __post_init__(self) -> None:
-        for name in (self.target, self.against):
-            if name is not None and name not in CLASSES:
-                raise ExplainError(f"There is no class {name!r}: use {', '.join(CLASSES)}.")
-        if self.baseline not in BASELINES:
-            known = ", ".join(BASELINES)
-            raise ExplainError(f"There is no baseline {self.baseline!r}: use {known}.")
-        if self.against is not None and self.against == self.target:
-            raise ExplainError("A class cannot be held against itself: give two different ones.")
 
 
 @dataclass(frozen=True)
@@ -73,6 +47,11 @@ class Explanation:
         """Whether no place at all speaks for the target."""
         return not (self.heatmap > 0).any()
 
+    @property
+    def way(self) -> Way:
+        """The way in which it was made."""
+        return Way(self.method, self.baseline or "gray")
+
     def facts(self) -> dict:
         """Everything but the heatmap."""
         names = ("method", "target", "against", "baseline", "steps", "completeness_gap")
@@ -90,8 +69,36 @@ class Answer:
     explanations: tuple[Explanation, ...]
 
 
+@dataclass(frozen=True)
+class ForwardPass:
+    """Crops on their way through one version.
+
+    `activations` is the leaf that `logits` were computed from, with their graph.
+    """
+
+    model: Model
+    crops: tuple[Image.Image, ...]
+    inputs: torch.Tensor  # N x 3 x S x S
+    activations: torch.Tensor  # N x C x h x w, `features` of the inputs
+    logits: torch.Tensor  # N x classes
+
+    def predictions(self) -> list[Prediction]:
+        """The answers, one a crop."""
+        return [self.model.prediction(row) for row in self.logits.detach().cpu()]
+
+
+def forward_pass(model: Model, crops: Sequence[Image.Image]) -> ForwardPass:
+    """Run RGB crops of any size through a version, ready to be explained."""
+    inputs = model.inputs(crops)
+    with torch.no_grad():
+        activations = model.network.features(inputs)
+    with torch.enable_grad():
+        logits = model.network.head(activations.requires_grad_())
+    return ForwardPass(model, tuple(crops), inputs, activations, logits)
+
+
 def explain(
-    model: MaskModel,
+    model: Model,
     crop: Image.Image,
     method: str = "grad_cam",
     target: str | None = None,
@@ -100,113 +107,117 @@ def explain(
 ) -> Explanation:
     """Explain one class of one RGB crop; `target` None means the predicted class.
 
-    `against` and `baseline`: see Question. Raises ExplainError for unknown names.
+    `against`: see Question. `baseline`: the picture without information that integrated gradients
+    start from: "gray" (the zero input), "black" or the crop "blurred". Raises ExplainError for
+    unknown names.
     """
-    question = Question(target, against, baseline)
-    return answer_and_explain(model, crop, [method], question).explanations[0]
+    question = Question(target, against)
+    return answer_and_explain(model, crop, [Way(method, baseline)], question).explanations[0]
 
 
 def answer_and_explain(
-    model: MaskModel,
+    model: Model,
     crop: Image.Image,
-    methods: Sequence[str] = FIRST_METHODS,
-    question: Question = Question(),
+    ways: Sequence[Way],
+    question: Question = USUAL,
 ) -> Answer:
-    """Predict a crop and explain one class by several methods. Raises ExplainError."""
-    return answer_and_explain_all(model, [crop], methods, question)[0]
+    """Predict a crop and explain one class in several ways. Raises ExplainError."""
+    check_ways(ways)
+    question.check(model.task)  # before the network runs
+    forward = forward_pass(model, [crop])
+    return Answer(forward.predictions()[0], tuple(explain_pass(forward, ways, question)[0]))
 
 
 def answer_and_explain_all(
-    model: MaskModel,
+    model: Model,
     crops: Sequence[Image.Image],
-    methods: Sequence[str] = FIRST_METHODS,
-    question: Question = Question(),
+    ways: Sequence[Way],
+    question: Question = USUAL,
 ) -> list[Answer]:
     """The same for several crops of any size, in batches. Raises ExplainError."""
-    check_methods(methods)
-    batches = [crops[i : i + BATCH] for i in range(0, len(crops), BATCH)]
+    answers = []
+    for start in range(0, len(crops), BATCH):
+        forward = forward_pass(model, crops[start : start + BATCH])
+        explained = explain_pass(forward, ways, question)
+        pairs = zip(forward.predictions(), explained, strict=True)
+        answers += [Answer(prediction, tuple(found)) for prediction, found in pairs]
+    return answers
+
+
+def explain_pass(
+    forward: ForwardPass, ways: Sequence[Way], question: Question = USUAL
+) -> list[list[Explanation]]:
+    """Explain every crop of a forward pass in several ways: a list a crop, in the ways' order.
+
+    Raises ExplainError for unknown names.
+    """
+    check_ways(ways)
+    task = forward.model.task
+    question.check(task)
+    asked = [question.asked_of(task, row) for row in forward.logits]
+    weights = torch.stack([_weights(task, *one) for one in asked]).to(forward.inputs)
+    cases = {name: _case(forward, weights, name) for name in {way.baseline for way in ways}}
+    attributions = [METHODS[way.method].run(cases[way.baseline]) for way in ways]
     return [
-        answer for batch in batches for answer in _explain_batch(model, batch, methods, question)
+        [
+            _explanation(way, attribution, index, crop.size, asked[index])
+            for way, attribution in zip(ways, attributions, strict=True)
+        ]
+        for index, crop in enumerate(forward.crops)
     ]
 
 
-def _explain_batch(
-    model: MaskModel, crops: Sequence[Image.Image], methods: Sequence[str], question: Question
-) -> list[Answer]:
-    case, asked = _case(model, crops, question)
-    attributions = {method: METHODS[method](case) for method in methods}
-    return [
-        Answer(
-            model.prediction(case.logits[index].detach().cpu()),
-            tuple(
-                _explanation(method, a, index, crop.size, asked[index])
-                for method, a in attributions.items()
-            ),
-        )
-        for index, crop in enumerate(crops)
-    ]
+def check_ways(ways: Sequence[Way]) -> None:
+    """Raise ExplainError unless methods and baselines exist."""
+    for way in ways:
+        if way.method not in METHODS:
+            known = " or ".join(METHODS)
+            raise ExplainError(f"There is no method {way.method!r}: use {known}.")
+        if way.baseline not in BASELINES:
+            known = ", ".join(BASELINES)
+            raise ExplainError(f"There is no baseline {way.baseline!r}: use {known}.")
 
 
-def check_methods(methods: Sequence[str]) -> None:
-    """Raise ExplainError unless the methods exist."""
-    for method in methods:
-        if method not in METHODS:
-            raise ExplainError(f"There is no method {method!r}: use {' or '.join(METHODS)}.")
-
-
-@torch.no_grad()
-def _case(
-    model: MaskModel, crops: Sequence[Image.Image], question: Question
-) -> tuple[Case, list[Question]]:
-    """The crops' way through the network, and each one's question with its target filled in."""
-    inputs = model.inputs(crops)
-    if question.baseline == "blurred":
-        baseline, baseline_logits = _through(model, blur_inputs(inputs))
+def _case(forward: ForwardPass, weights: torch.Tensor, baseline: str) -> Case:
+    if baseline == "blurred":
+        start = _through(forward.model, blur_inputs(forward.inputs))
     else:
-        baseline, baseline_logits = _constant_baseline(model, question.baseline)
-    activations = model.network.features(inputs).requires_grad_()
-    with torch.enable_grad():
-        logits = model.network.head(activations)
-    asked = [_filled_in(question, row) for row in logits]
-    weights = torch.stack([_weights(one) for one in asked]).to(inputs)  # N x 3
-    case = Case(model.network, inputs, activations, logits, baseline, baseline_logits, weights)
-    return case, asked
+        start = _constant_baseline(forward.model, baseline)
+    network = forward.model.network
+    return Case(network, forward.inputs, forward.activations, forward.logits, *start, weights)
 
 
 @lru_cache(maxsize=32)
-@torch.no_grad()
-def _constant_baseline(model: MaskModel, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Activations 1 x C x h x w and logits 1 x 3 of the gray or the black input."""
+def _constant_baseline(model: Model, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activations 1 x C x h x w and logits 1 x classes of the gray or the black input."""
     size = model.network.transform.size
-    if name == "gray":
-        inputs = torch.zeros(1, 3, size, size)
-    else:
-        inputs = model.network.transform.normalise(torch.zeros(1, 3, size, size))
+    inputs = torch.zeros(1, 3, size, size)
+    if name != "gray":
+        inputs = model.network.transform.normalise(inputs)
     return _through(model, inputs.to(model.device, memory_format=torch.channels_last))
 
 
-def _through(model: MaskModel, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+@torch.no_grad()
+def _through(model: Model, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     activations = model.network.features(inputs)
     return activations, model.network.head(activations)
 
 
-def _filled_in(question: Question, logits: torch.Tensor) -> Question:
-    target = question.target or CLASSES[int(logits.argmax())]
-    # "Why not X" where X is what was answered: there is nothing to hold against it.
-    against = question.against if question.against != target else None
-    return Question(target, against, question.baseline)
-
-
-def _weights(question: Question) -> torch.Tensor:
-    weights = torch.zeros(len(CLASSES))
-    weights[CLASSES.index(question.target)] = 1.0
-    if question.against is not None:
-        weights[CLASSES.index(question.against)] = -1.0
+def _weights(task: Task, target: str, against: str | None) -> torch.Tensor:
+    """What is explained, as weights of the logits: 1 the target, -1 what it is held against."""
+    weights = torch.zeros(len(task))
+    weights[task.index(target)] = 1.0
+    if against is not None:
+        weights[task.index(against)] = -1.0
     return weights
 
 
 def _explanation(
-    method: str, attribution: Attribution, index: int, size: tuple[int, int], asked: Question
+    way: Way,
+    attribution: Attribution,
+    index: int,
+    size: tuple[int, int],
+    asked: tuple[str, str | None],
 ) -> Explanation:
     width, height = size
     signed = attribution.map[index : index + 1].detach()
@@ -214,10 +225,10 @@ def _explanation(
     complete = attribution.gaps is not None
     return Explanation(
         heatmap=large[0, 0].float().cpu().numpy(),
-        target=asked.target,
-        method=method,
+        target=asked[0],
+        method=way.method,
         completeness_gap=attribution.gaps[index] if complete else None,
-        against=asked.against,
-        baseline=asked.baseline if complete else None,
+        against=asked[1],
+        baseline=way.baseline if complete else None,
         steps=attribution.steps[index] if complete else None,
     )

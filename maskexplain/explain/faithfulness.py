@@ -11,11 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 
-from ..models.network import CLASSES
-from ..models.version import MaskModel
-from .explain import Explanation
+from .explain import Explanation, ForwardPass
 from .places import blur_places, first_places, heat_at, hottest, random_heat, ranks
 from .regions import heat_in
 
@@ -50,45 +47,57 @@ class BlurTest:
 
 
 def blur_test(
-    model: MaskModel, crop: Image.Image, explanations: Sequence[Explanation], seed: int = 0
+    forward: ForwardPass, explanations: Sequence[Explanation], seed: int = 0
 ) -> list[BlurTest]:
-    """Blur the hottest fifth of each explanation, and random fifths; one batch for all.
+    """Blur the hottest fifth of each explanation of one crop, and random fifths; one batch for all.
 
     The deletion test (Petsiuk et al. 2018) at one point, with blur for black.
     """
-    inputs = model.inputs([crop])
-    size = inputs.shape[-1]
+    size = forward.inputs.shape[-1]
     heat = heat_at([e.heatmap for e in explanations], size)
     places = hottest(torch.cat([heat, random_heat(RANDOM_FIFTHS, size, seed)]), SHARE)
-    logits = model.logits_of(torch.cat([inputs, blur_places(inputs, places)]))
-    before, hot, random = logits[:1], logits[1 : 1 + len(heat)], logits[1 + len(heat) :]
+    logits = forward.model.logits_of(blur_places(forward.inputs, places))
+    before, hot, random = _shown(forward), logits[: len(heat)], logits[len(heat) :]
     return [
-        _compare(before, row[None], random, explanation)
+        _compare(before, row[None], random, *_classes(forward, explanation))
         for row, explanation in zip(hot, explanations, strict=True)
     ]
 
 
+def _shown(forward: ForwardPass) -> torch.Tensor:
+    """The untouched crop's logits, 1 x classes."""
+    return forward.logits.detach().cpu()
+
+
+def _classes(forward: ForwardPass, explanation: Explanation) -> tuple[int, int | None]:
+    """The places of an explanation's classes among the logits: target and against, if any."""
+    task, against = forward.model.task, explanation.against
+    return task.index(explanation.target), None if against is None else task.index(against)
+
+
 def _compare(
-    before: torch.Tensor, hot: torch.Tensor, random: torch.Tensor, explanation: Explanation
+    before: torch.Tensor,
+    hot: torch.Tensor,
+    random: torch.Tensor,
+    target: int,
+    against: int | None,
 ) -> BlurTest:
-    target = CLASSES.index(explanation.target)
     return BlurTest(
         before=before.softmax(1)[0, target].item(),
         hottest=hot.softmax(1)[0, target].item(),
         random=random.softmax(1)[:, target].mean().item(),
-        beaten=int((margin(hot, explanation) < margin(random, explanation)).sum()),
+        beaten=int((margin(hot, target, against) < margin(random, target, against)).sum()),
         fifths=len(random),
     )
 
 
-def margin(logits: torch.Tensor, explanation: Explanation) -> torch.Tensor:
-    """The target's logit less that of the class it is held against: N x 3 to N.
+def margin(logits: torch.Tensor, target: int, against: int | None = None) -> torch.Tensor:
+    """The target's logit less that of the class it is held against: N x classes to N.
 
     Where none is given that is the best other one.
     """
-    target = CLASSES.index(explanation.target)
-    if explanation.against is not None:
-        return logits[:, target] - logits[:, CLASSES.index(explanation.against)]
+    if against is not None:
+        return logits[:, target] - logits[:, against]
     others = torch.cat([logits[:, :target], logits[:, target + 1 :]], dim=1)
     return logits[:, target] - others.max(1).values
 
@@ -175,36 +184,38 @@ def _area(values: Sequence[float]) -> float:
 
 
 def curves(
-    model: MaskModel, crop: Image.Image, explanations: Sequence[Explanation], seed: int = 0
+    forward: ForwardPass, explanations: Sequence[Explanation], seed: int = 0
 ) -> list[Curves]:
     """Deletion and insertion curves (Petsiuk et al. 2018) of explanations of one crop.
 
     In blurred pixels, by the network's own size; the random orders are the same for all.
     """
-    inputs = model.inputs([crop])
-    size = inputs.shape[-1]
+    size, count = forward.inputs.shape[-1], len(explanations)
     heat = heat_at([e.heatmap for e in explanations], size)
     ranked = ranks(torch.cat([heat, random_heat(RANDOM_ORDERS, size, seed)]))
     removed = torch.stack([first_places(ranked, level) for level in LEVELS], dim=1)  # M x L x S x S
-    kept = ~removed[: len(heat)]
-    ends = torch.tensor([0, 1], dtype=torch.bool).view(2, 1, 1).expand(2, size, size)
-    places = torch.cat([ends, removed.flatten(0, 1), kept.flatten(0, 1)])
-    logits = model.logits_of(blur_places(inputs, places))
-    deleted = logits[2 : 2 + removed.shape[0] * len(LEVELS)].view(-1, len(LEVELS), len(CLASSES))
-    inserted = logits[-len(heat) * len(LEVELS) :].view(-1, len(LEVELS), len(CLASSES))
-    shown, blurred = logits[:1], logits[1:2]
-    result = []
-    for index, e in enumerate(explanations):
-        random = tuple(_curve(shown, row, blurred, e) for row in deleted[len(explanations) :])
-        deletion = _curve(shown, deleted[index], blurred, e)
-        insertion = _curve(blurred, inserted[index], shown, e)
+    everywhere = torch.ones(1, size, size, dtype=torch.bool)
+    parts = [everywhere, removed.flatten(0, 1), ~removed[:count].flatten(0, 1)]
+    logits = forward.model.logits_of(blur_places(forward.inputs, torch.cat(parts)))
+    blurred, rest = logits[:1], logits[1:].unflatten(0, (-1, len(LEVELS)))  # ... x L x classes
+    deleted, inserted = rest[: len(removed)], rest[len(removed) :]
+    shown, result = _shown(forward), []
+    for index, explanation in enumerate(explanations):
+        classes = _classes(forward, explanation)
+        random = tuple(_curve(shown, row, blurred, *classes) for row in deleted[count:])
+        deletion = _curve(shown, deleted[index], blurred, *classes)
+        insertion = _curve(blurred, inserted[index], shown, *classes)
         result.append(Curves((0.0, *LEVELS, 1.0), deletion, insertion, random))
     return result
 
 
 def _curve(
-    first: torch.Tensor, between: torch.Tensor, last: torch.Tensor, explanation: Explanation
+    first: torch.Tensor,
+    between: torch.Tensor,
+    last: torch.Tensor,
+    target: int,
+    against: int | None,
 ) -> Curve:
-    logits = torch.cat([first, between, last])  # L + 2 x 3
-    probability = logits.softmax(1)[:, CLASSES.index(explanation.target)]
-    return Curve(tuple(probability.tolist()), tuple(margin(logits, explanation).tolist()))
+    logits = torch.cat([first, between, last])  # L + 2 x classes
+    probability = logits.softmax(1)[:, target]
+    return Curve(tuple(probability.tolist()), tuple(margin(logits, target, against).tolist()))

@@ -15,12 +15,11 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from PIL import Image
 
 from ..files import write_file
-from ..models.network import CLASSES
 from ..models.version import Prediction
-from .draw import CLASS_COLOURS, CLASS_TITLES, HEAT, file_bytes, overlay
+from ..task import Task
+from .draw import HEAT, LABEL, file_bytes, overlay
 from .explain import Explanation
 from .faithfulness import Curves
 from .report import Report
@@ -30,7 +29,7 @@ WIDTH, HEIGHT = 3.2, 3.4  # of a panel, in inches
 LINE = 46  # characters of a verdict's line
 
 
-def explanation_figure(crop: Image.Image, reports: Sequence[Report]) -> bytes:
+def explanation_figure(reports: Sequence[Report]) -> bytes:
     """A PNG with a row a version: the crop, its bars, its overlays with colour bar and verdict.
 
     Under each overlay its deletion and insertion curves, where the report has them. Drawn by Agg
@@ -42,28 +41,25 @@ def explanation_figure(crop: Image.Image, reports: Sequence[Report]) -> bytes:
     figure = Figure(figsize=size, layout="constrained")
     parts = figure.subfigures(len(reports), 1, squeeze=False, height_ratios=rows)[:, 0]
     for part, report in zip(parts, reports, strict=True):
-        _draw_report(part, crop, report, columns)
+        _draw_report(part, report, columns)
     buffer = BytesIO()
     figure.savefig(buffer, dpi=100, format="png")
     return buffer.getvalue()
 
 
-def _draw_report(part: SubFigure, crop: Image.Image, report: Report, columns: int) -> None:
+def _draw_report(part: SubFigure, report: Report, columns: int) -> None:
     rows, ratios = (2, (1.5, 1)) if report.trust else (1, (1,))
     grid = part.subplots(rows, columns, squeeze=False, height_ratios=ratios)
     for axes in grid.flat:
         axes.set_axis_off()
-    grid[0, 0].imshow(crop)
-    name = report.model.name
-    answer = report.answer.prediction
-    unsure = " (unsure)" if answer.unsure else ""
-    grid[0, 0].set_title(
-        f"{name}: {CLASS_TITLES[answer.label]}{unsure}", weight="bold", fontsize=10, loc="left"
-    )
-    _draw_bars(grid[0, 1], answer)
-    explained = zip(report.ways, report.answer.explanations, report.verdicts, strict=True)
-    for column, (way, explanation, verdict) in enumerate(explained, start=2):
-        _draw_heat(grid[0, column], crop, explanation, way.title, verdict)
+    model, answer = report.model, report.answer.prediction
+    grid[0, 0].imshow(report.crop)
+    title = f"{model.name}: {model.task.title(answer.label)}{' (unsure)' if answer.unsure else ''}"
+    grid[0, 0].set_title(title, weight="bold", fontsize=10, loc="left")
+    _draw_bars(grid[0, 1], model.task, answer)
+    explained = zip(report.answer.explanations, report.verdicts, strict=True)
+    for column, (explanation, verdict) in enumerate(explained, start=2):
+        _draw_heat(grid[0, column], report, explanation, verdict)
     for column, trust in enumerate(report.trust, start=2):
         _draw_curves(grid[1, column], trust.curves)
     if report.trust:
@@ -74,26 +70,26 @@ def _draw_report(part: SubFigure, crop: Image.Image, report: Report, columns: in
     bar.set_label("speaks for the class")
 
 
-def _draw_heat(
-    axes: Axes, crop: Image.Image, explanation: Explanation, title: str, verdict: Verdict
-) -> None:
-    axes.imshow(overlay(crop, explanation))
-    axes.set_title(f"{title}\n{question_of(explanation)}", fontsize=9)
+def _draw_heat(axes: Axes, report: Report, explanation: Explanation, verdict: Verdict) -> None:
+    axes.imshow(overlay(report.crop, explanation))
+    question = question_of(report.model.task, explanation)
+    axes.set_title(f"{explanation.way.title}\n{question}", fontsize=9)
     text = f"{verdict.title}\n{fill(verdict.sentence, LINE)}"
     axes.text(0, -0.04, text, transform=axes.transAxes, va="top", fontsize=7)
 
 
-def question_of(explanation: Explanation) -> str:
+def question_of(task: Task, explanation: Explanation) -> str:
     """What a heatmap answers, for people: why this class, and why not that one."""
-    against = f", not “{CLASS_TITLES[explanation.against]}”" if explanation.against else ""
-    return f"Why “{CLASS_TITLES[explanation.target]}”{against}?"
+    against = f", not “{task.title(explanation.against)}”" if explanation.against else ""
+    return f"Why “{task.title(explanation.target)}”{against}?"
 
 
-def _draw_bars(axes: Axes, prediction: Prediction) -> None:
-    values = [prediction.probabilities[name] for name in CLASSES]
-    titles = [CLASS_TITLES[name].replace(" worn ", "\nworn ") for name in CLASSES]
+def _draw_bars(axes: Axes, task: Task, prediction: Prediction) -> None:
+    values = [prediction.probabilities[name] for name in task.names]
     axes.set_axis_on()
-    bars = axes.barh(titles, values, color=[CLASS_COLOURS[name] for name in CLASSES])
+    places = range(len(task))
+    bars = axes.barh(places, values, color=[one.colour for one in task.classes])
+    axes.set_yticks(places, [fill(one.title, LABEL) for one in task.classes])
     axes.bar_label(bars, [f"{v:.1%}" for v in values], padding=3)
     axes.set_xlim(0, 1.3)
     axes.invert_yaxis()
@@ -121,21 +117,22 @@ def _draw_curves(axes: Axes, curves: Curves) -> None:
 # --- as files
 
 
-def report_files(crop: Image.Image, reports: Sequence[Report], stem: str) -> dict[str, bytes]:
+def report_files(reports: Sequence[Report], stem: str) -> dict[str, bytes]:
     """File names and contents: STEM.png, STEM.json, STEM.crop.png and a .npy for each heatmap.
 
     A .npy holds float32 H x W at the crop's size, signed.
     """
-    files = {f"{stem}.png": explanation_figure(crop, reports), f"{stem}.crop.png": file_bytes(crop)}
+    crop = next((r.crop for r in reports if r.model.task.faces), reports[0].crop)
+    files = {f"{stem}.png": explanation_figure(reports), f"{stem}.crop.png": file_bytes(crop)}
     facts = {}
     for report in reports:
         facts[report.model.name] = content = report.to_dict()
-        for way, e, told in zip(
+        for way, explanation, written in zip(
             report.ways, report.answer.explanations, content["explanations"], strict=True
         ):
             name = f"{stem}.{report.model.name}.{way.key.replace('/', '-')}.npy"
-            files[name] = _npy(e.heatmap)
-            told["heatmap"] = name
+            files[name] = _npy(explanation.heatmap)
+            written["heatmap"] = name
     files[f"{stem}.json"] = (json.dumps(facts, indent=1) + "\n").encode()
     return files
 

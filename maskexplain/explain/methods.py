@@ -1,4 +1,7 @@
-"""The attribution methods, computed by Captum: each a short function of a `Case`.
+"""The attribution methods, computed by Captum: each one entry, a short function of a `Case`.
+
+A further method is a function under `@method(...)`, in a file of its own or here; page, HTTP,
+command line and measurements then offer it.
 
 `features` has run once before; the methods on the final conv block attribute over `head` alone,
 with the activations as its input. The values are those of Captum's layer methods called on the
@@ -7,6 +10,7 @@ whole network, in a fraction of the time.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from captum.attr import (
@@ -43,10 +47,10 @@ class Case:
     network: nn.Module
     inputs: torch.Tensor  # N x 3 x S x S
     activations: torch.Tensor  # N x C x h x w, `features` of the inputs
-    logits: torch.Tensor  # N x 3
+    logits: torch.Tensor  # N x classes
     baseline: torch.Tensor
     baseline_logits: torch.Tensor
-    weights: torch.Tensor  # N x 3
+    weights: torch.Tensor  # N x classes
 
     def row(self, index: int) -> "Case":
         """One of the crops alone."""
@@ -72,6 +76,45 @@ class Attribution:
     map: torch.Tensor
     gaps: list[float] | None = None
     steps: list[int] | None = None
+
+
+Run = Callable[[Case], Attribution]
+BASELINES = ("gray", "black", "blurred")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to explain: its `run`, its `title` and one plain `sentence` for people.
+
+    `baselines`: where it may start (of BASELINES, the usual one first), none for a method without;
+    `cost`: "fast" runs in Live and What if, "slow" takes a second a face.
+    """
+
+    key: str
+    title: str
+    sentence: str
+    run: Run
+    cost: Literal["fast", "middle", "slow"]
+    baselines: tuple[str, ...] = ()
+
+
+METHODS: dict[str, Method] = {}
+
+
+def method(
+    title: str,
+    sentence: str,
+    cost: Literal["fast", "middle", "slow"],
+    baselines: tuple[str, ...] = (),
+) -> Callable[[Run], Run]:
+    """Register a function of a `Case` as a method, by the function's name."""
+
+    def register(run: Run) -> Run:
+        key = run.__name__
+        METHODS[key] = Method(key, title, sentence, run, cost, baselines)
+        return run
+
+    return register
 
 
 class _Score(nn.Module):
@@ -102,6 +145,11 @@ class _Known(nn.Module):
 AGAIN = {"retain_graph": True}  # another method may walk back through it, too
 
 
+@method(
+    "Grad-CAM",
+    "The last map's channels, each weighed by how much it raises the class.",
+    cost="fast",
+)
 def grad_cam(case: Case) -> Attribution:
     """Grad-CAM (Selvaraju et al. 2017): channels weighted by their mean gradient, summed.
 
@@ -114,6 +162,11 @@ def grad_cam(case: Case) -> Attribution:
     )
 
 
+@method(
+    "Layer-CAM",
+    "The last map's places, each weighed by how much it raises the class.",
+    cost="fast",
+)
 def layer_cam(case: Case) -> Attribution:
     """Gradient times activation at every place, summed over the channels.
 
@@ -127,6 +180,12 @@ def layer_cam(case: Case) -> Attribution:
     return Attribution(values.sum(1, keepdim=True))
 
 
+@method(
+    "Integrated gradients",
+    "What each place adds on the way from a picture without information to this one.",
+    cost="middle",
+    baselines=BASELINES,
+)
 def integrated_gradients(case: Case) -> Attribution:
     """Integrated gradients (Sundararajan et al. 2017) from the baseline's activations.
 
@@ -166,6 +225,11 @@ def _integrate(case: Case, steps: int) -> torch.Tensor:
     return values.sum(1, keepdim=True)
 
 
+@method(
+    "SmoothGrad",
+    "Integrated gradients, averaged over eight noisy copies of the picture.",
+    cost="slow",
+)
 def smooth_gradients(case: Case) -> Attribution:
     """SmoothGrad (Smilkov et al. 2017) over integrated gradients: their mean over noisy pictures.
 
@@ -183,6 +247,11 @@ def _smooth(case: Case) -> torch.Tensor:
     return _integrate(replace(case, activations=activations), IG_STEPS // 2).mean(0, keepdim=True)
 
 
+@method(
+    "Occlusion",
+    "How much the class loses when a place is blurred.",
+    cost="slow",
+)
 @torch.no_grad()
 def occlusion(case: Case) -> Attribution:
     """Occlusion (Zeiler and Fergus 2014): how far the score falls without a window of the picture.
@@ -201,14 +270,3 @@ def occlusion(case: Case) -> Attribution:
     )
     # Even within a cell: a value a cell, so that the map is enlarged as smoothly as the others.
     return Attribution(nnf.avg_pool2d(values.mean(1, keepdim=True), side))
-
-
-Method = Callable[[Case], Attribution]
-
-METHODS: dict[str, Method] = {
-    "grad_cam": grad_cam,
-    "layer_cam": layer_cam,
-    "integrated_gradients": integrated_gradients,
-    "smooth_gradients": smooth_gradients,
-    "occlusion": occlusion,
-}

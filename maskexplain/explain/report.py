@@ -5,30 +5,46 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
+from ..images.crops import Subjects, find_subjects
 from ..images.faces import Landmarks
 from ..models.threads import at_once
-from ..models.version import MaskModel
-from .explain import Answer, Explanation, Question, answer_and_explain
-from .variants import BEST, Variant, find_variants
+from ..models.version import Model
+from .explain import Answer, ForwardPass, explain_pass, forward_pass
+from .question import USUAL, Question, known_to
 from .verdicts import Trust, Verdict, blur_verdicts, measure_trust
-
-FIRST_WAYS = (BEST, "grad_cam", "integrated_gradients")
+from .ways import Way, find_ways
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person asks: which class, against which other one, explained in which ways.
+class Subject:
+    """What is asked about: a crop, and the whole photo for versions that answer no faces.
 
-    `target`, `against`: as in Question; `ways`: keys of VARIANTS, or BEST for the one that each
-    version's measurements chose.
+    `landmarks` are in the crop's pixels, None where none are known; `photo` None: the crop is all.
     """
 
-    target: str | None = None
-    against: str | None = None
-    ways: tuple[str, ...] = FIRST_WAYS
+    crop: Image.Image
+    landmarks: Landmarks | None = None
+    photo: Image.Image | None = None
+
+    def seen_by(self, model: Model) -> Image.Image:
+        """The picture that a version answers."""
+        return self.crop if model.task.faces or self.photo is None else self.photo
 
 
-USUAL = Asked()
+def subjects_for(
+    models: Sequence[Model], image: Image.Image, whole: bool = False, landmarks: bool = True
+) -> Subjects:
+    """What these versions answer of a picture: its faces, or all of it where none answers faces.
+
+    Raises NoFaceError.
+    """
+    faces = any(model.task.faces for model in models)
+    return find_subjects(image, whole or not faces, landmarks and faces)
+
+
+def pictures_for(model: Model, image: Image.Image, subjects: Subjects) -> list[Image.Image]:
+    """What one of several versions answers: the faces, or the picture itself."""
+    return subjects.images if model.task.faces else [image]
 
 
 @dataclass(frozen=True)
@@ -39,11 +55,20 @@ class Report:
     trust are empty until they are measured.
     """
 
-    model: MaskModel
+    forward: ForwardPass
     answer: Answer
-    ways: tuple[Variant, ...] = ()
+    ways: tuple[Way, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     trust: tuple[Trust, ...] = ()
+
+    @property
+    def model(self) -> Model:
+        return self.forward.model
+
+    @property
+    def crop(self) -> Image.Image:
+        """The picture that was answered."""
+        return self.forward.crops[0]
 
     def to_dict(self) -> dict:
         """All but the heatmaps' values."""
@@ -56,53 +81,45 @@ class Report:
 
 
 def reports(
-    models: Sequence[MaskModel],
-    crop: Image.Image,
-    landmarks: Landmarks | None,
-    asked: Asked = USUAL,
+    models: Sequence[Model], subject: Subject, question: Question = USUAL
 ) -> Iterator[list[Report]]:
     """A report a version, yielded anew whenever one of them knows more.
 
     First the answers, then version by version the heatmaps with their verdicts, then the slower
-    measurements. `landmarks` are in the crop's pixels. Raises ExplainError for unknown classes.
+    measurements. Raises ExplainError for unknown ways, or classes that no version has.
     """
-    answers = at_once(lambda model: Answer(model.predict([crop])[0], ()), models)
-    ready = [Report(model, answer) for model, answer in zip(models, answers, strict=True)]
+    check_classes(models, question)
+    ready = list(at_once(lambda model: _answered(model, subject), models))
     yield ready
-    explained = at_once(lambda report: _explained(report, crop, asked), ready)
+    explained = at_once(lambda report: _explained(report, question), ready)
     for index, report in enumerate(explained):
         ready = _with(ready, index, report)
         yield ready
     for index, report in enumerate(ready):
-        trust = measure_trust(report.model, crop, report.answer.explanations, landmarks)
+        trust = measure_trust(report.forward, report.answer.explanations, subject.landmarks)
         ready = _with(ready, index, replace(report, trust=tuple(trust)))
         yield ready
+
+
+def check_classes(models: Sequence[Model], question: Question) -> None:
+    """Raise ExplainError for a class that none of the versions has."""
+    fitting = [m for m in models if known_to(m.task, question) == question] or models[-1:]
+    question.check(fitting[0].task)
+
+
+def _answered(model: Model, subject: Subject) -> Report:
+    forward = forward_pass(model, [subject.seen_by(model)])
+    return Report(forward, Answer(forward.predictions()[0], ()))
 
 
 def _with(ready: list[Report], index: int, report: Report) -> list[Report]:
     return [*ready[:index], report, *ready[index + 1 :]]
 
 
-def _explained(report: Report, crop: Image.Image, asked: Asked) -> Report:
-    ways = find_variants(report.model, asked.ways)
-    explanations = explain_ways(report.model, crop, ways, asked.target, asked.against)
-    verdicts = blur_verdicts(report.model, crop, explanations)
+def _explained(report: Report, question: Question) -> Report:
+    model, forward = report.model, report.forward
+    ways = find_ways(model, question.ways)
+    explanations = explain_pass(forward, ways, known_to(model.task, question))[0]
+    verdicts = blur_verdicts(forward, explanations)
     answer = replace(report.answer, explanations=tuple(explanations))
     return replace(report, answer=answer, ways=tuple(ways), verdicts=tuple(verdicts))
-
-
-def explain_ways(
-    model: MaskModel,
-    crop: Image.Image,
-    ways: Sequence[Variant],
-    target: str | None = None,
-    against: str | None = None,
-) -> list[Explanation]:
-    """Explain one crop in several ways; those with the same baseline share a forward pass."""
-    found: dict[Variant, Explanation] = {}
-    for baseline in dict.fromkeys(way.baseline for way in ways):
-        same = [way for way in ways if way.baseline == baseline]
-        question = Question(target, against, baseline)
-        answer = answer_and_explain(model, crop, [way.method for way in same], question)
-        found.update(zip(same, answer.explanations, strict=True))
-    return [found[way] for way in ways]

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from PIL import Image
+import numpy as np
 
 from ..images.faces import Landmarks
-from ..models.version import MaskModel
-from .explain import Explanation
+from ..models.version import Model
+from .explain import Explanation, ForwardPass
 from .faithfulness import BlurTest, Curves, blur_test, curves, lower_half
 from .randomise import similarity
 from .regions import OUTSIDE, RegionHeat, face_regions, heat_by_region
-from .variants import Variant, measured_explanations
+from .ways import Way
 
 # What the probability must fall by for the class to hang on the heat.
 MATERIAL = 0.1
+LIGHTS = ("as_taken", "dark_35")  # in which explanations are measured
 # Rank correlation with the heatmap of random weights from which on a heatmap is called blind.
 BLIND = 0.5
 # Probability of the class on the wholly blurred picture from which on no place carries it.
@@ -63,7 +64,8 @@ def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
 class Trust:
     """The slower measurements of one heatmap.
 
-    `regions`: heat by region of the face, None without landmarks; `similarity`: absolute rank
+    `regions`: heat by region of the face, None where no face was found, empty for a picture that
+    is none; `similarity`: absolute rank
     correlation (0..1) with the heatmap of the same network whose head has random weights.
     """
 
@@ -129,6 +131,8 @@ class Trust:
         if self.regions is None:
             return ["No eyes, nose and mouth were found, so the heat on them is not counted."]
         known = {n: h for n, h in self.regions.items() if h.ratio is not None}
+        if not known:
+            return []
         name, most = max(known.items(), key=lambda pair: pair[1].ratio)
         where = name if name == OUTSIDE else f"on the {name}"
         return [
@@ -146,31 +150,31 @@ class Trust:
         )
 
 
-def blur_verdicts(
-    model: MaskModel, crop: Image.Image, explanations: Sequence[Explanation]
-) -> list[Verdict]:
+def blur_verdicts(forward: ForwardPass, explanations: Sequence[Explanation]) -> list[Verdict]:
     """The verdict on each heatmap of one crop."""
-    tests = blur_test(model, crop, explanations)
+    tests = blur_test(forward, explanations)
     return [verdict_of(e, test) for e, test in zip(explanations, tests, strict=True)]
 
 
 def measure_trust(
-    model: MaskModel,
-    crop: Image.Image,
-    explanations: Sequence[Explanation],
-    landmarks: Landmarks | None,
+    forward: ForwardPass, explanations: Sequence[Explanation], landmarks: Landmarks | None
 ) -> list[Trust]:
     """The slower measurements of each heatmap of one crop; `landmarks` in the crop's pixels."""
-    regions = face_regions(landmarks, crop.size) if landmarks else None
-    return [
-        Trust(e, curve, heat_by_region(e.heatmap, regions) if regions else None, alike)
-        for e, curve, alike in zip(
-            explanations,
-            curves(model, crop, explanations),
-            similarity(model, crop, explanations),
-            strict=True,
-        )
-    ]
+    regions = _regions(forward, landmarks)
+    heats = [None if regions is None else heat_by_region(e.heatmap, regions) for e in explanations]
+    columns = (
+        explanations,
+        curves(forward, explanations),
+        heats,
+        similarity(forward, explanations),
+    )
+    return [Trust(*row) for row in zip(*columns, strict=True)]
+
+
+def _regions(forward: ForwardPass, landmarks: Landmarks | None) -> dict[str, np.ndarray] | None:
+    if not forward.model.task.faces:
+        return {}
+    return face_regions(landmarks, forward.crops[0].size) if landmarks else None
 
 
 @dataclass(frozen=True)
@@ -185,20 +189,20 @@ class TrackRecord:
     dim_faces: int
 
 
-def track_record(model: MaskModel, way: Variant) -> TrackRecord | None:
+def track_record(model: Model, way: Way) -> TrackRecord | None:
     """None where it was never measured for this version."""
-    scores = measured_explanations(model.results)
-    if not scores:
+    scores = model.results.explanations
+    taken, dark = (scores.of(way.key, light) for light in LIGHTS) if scores else (None, None)
+    if taken is None or dark is None:
         return None
-    taken, dark = (scores["lights"][light][way.key] for light in ("as_taken", "dark_35"))
-    return TrackRecord(taken["beats_random"], taken["faces"], dark["beats_random"], dark["faces"])
+    return TrackRecord(taken.beats_random, taken.faces, dark.beats_random, dark.faces)
 
 
-def record_sentence(model: MaskModel, way: Variant) -> str:
+def record_sentence(model: Model, way: Way) -> str:
     """The same for people."""
     record = track_record(model, way)
     if record is None:
-        return f"{way.title} was never measured for this version."
+        return f"{way.title} is not measured yet for this version."
     return (
         f"On test faces, blurring by the heat of {way.title} beats blurring at random on "
         f"{record.right} of {record.faces}, in dim light on {record.dim_right} of "

@@ -12,8 +12,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import UserError
-from ..files import write_file, write_json
-from .network import CLASSES, NETWORKS, build_network, divide_by_temperature
+from ..files import write_file
+from ..masks.task import MASK  # noqa: F401  (registers itself, for files that hold names alone)
+from ..task import Task, task_from_json, task_of_names
+from .network import NETWORKS, build_network, check_network, divide_by_temperature
+from .results import Results, ResultsError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _IN_SOURCE = (_PACKAGE.parent / "pyproject.toml").is_file()
@@ -30,15 +33,16 @@ class CheckpointError(UserError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A version as read from disk: its network in evaluation mode and its measured results.
+    """A version as read from disk: its network in evaluation mode, what it answers, and its
+    measured results (empty where there is no NAME.json).
 
-    `results` is the content of NAME.json, {} where there is none. The network's logits have been
-    divided by `temperature`.
+    The network's logits have been divided by `temperature`.
     """
 
     name: str
     network: nn.Module
-    results: dict
+    task: Task
+    results: Results
     temperature: float = 1.0
 
 
@@ -65,7 +69,12 @@ def by_number(name: str) -> list:
 
 
 def write_weights(
-    path: Path, network: nn.Module, network_name: str, half: bool, temperature: float = 1.0
+    path: Path,
+    network: nn.Module,
+    network_name: str,
+    task: Task,
+    half: bool,
+    temperature: float = 1.0,
 ) -> None:
     """Write a network's weights as safetensors, in half precision where asked.
 
@@ -75,24 +84,30 @@ def write_weights(
         name: (t.half() if half and t.is_floating_point() else t).contiguous().cpu()
         for name, t in network.state_dict().items()
     }
-    header = {"kind": KIND, "network": network_name, "classes": json.dumps(CLASSES)}
+    header = {
+        "kind": KIND,
+        "network": network_name,
+        "classes": json.dumps(task.names),  # for programs that know no tasks
+        "task": task.to_json(),
+    }
     if temperature != 1:
         header["temperature"] = repr(temperature)
     write_file(path, lambda beside: save_file(tensors, beside, metadata=header))
 
 
-def write_results(path: Path, results: dict) -> None:
+def write_results(path: Path, results: Results) -> None:
     """Write NAME.json beside the weights file `path`."""
-    write_json(path.with_suffix(".json"), results)
+    text = results.to_json()
+    write_file(path.with_suffix(".json"), lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
-def add_results(name_or_path: str | Path, part: dict, folder: Path = FOLDER) -> None:
-    """Add to a version's NAME.json, in place of what it has under the same keys.
+def add_results(name_or_path: str | Path, part: Results, folder: Path = FOLDER) -> None:
+    """Add to a version's NAME.json, in place of what it has of the same parts.
 
     Raises CheckpointError.
     """
     path = find_version(name_or_path, folder)
-    write_results(path, {**_read_results(path), **part})
+    write_results(path, _read_results(path).including(part))
 
 
 def find_version(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
@@ -115,11 +130,14 @@ def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoi
     """Read a version by name or path, in float32. Raises CheckpointError."""
     path = find_version(name_or_path, folder)
     header, tensors = _read_tensors(path)
-    network = build_network(_network_name(path, header))
+    name = _network_name(path, header)
+    task = _task(path, header)
+    network = build_network(name, len(task))
     _load(path, network, tensors)
+    check_network(network, name, len(task))
     temperature = _temperature(path, header)
     divide_by_temperature(network, temperature)
-    return Checkpoint(path.stem, network.eval(), _read_results(path), temperature)
+    return Checkpoint(path.stem, network.eval(), task, _read_results(path), temperature)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -140,11 +158,19 @@ def _network_name(path: Path, header: dict[str, str]) -> str:
             f"{path} was not written by this program or names an unknown network: "
             "use one that `python train.py` wrote."
         )
-    if header.get("classes") != json.dumps(CLASSES):
-        raise CheckpointError(
-            f"{path} answers other classes than {', '.join(CLASSES)}: train it on these."
-        )
     return name
+
+
+def _task(path: Path, header: dict[str, str]) -> Task:
+    """What the file says it answers; files of older programs hold the classes' names alone."""
+    try:
+        if "task" in header:
+            return task_from_json(header["task"])
+        return task_of_names(json.loads(header["classes"]))
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not say which classes it answers: train or import it anew."
+        ) from error
 
 
 def _temperature(path: Path, header: dict[str, str]) -> float:
@@ -171,14 +197,13 @@ def _load(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> N
     network.load_state_dict({name: t.float() for name, t in tensors.items()})
 
 
-def _read_results(path: Path) -> dict:
+def _read_results(path: Path) -> Results:
     file = path.with_suffix(".json")
     if not file.is_file():
-        return {}
+        return Results()
     try:
-        results = json.loads(file.read_text(encoding="utf-8"))
+        return Results.from_json(file.read_text(encoding="utf-8"))
+    except ResultsError as error:
+        raise CheckpointError(f"{file}: {error}") from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} is no JSON: fetch it again or train anew.") from error
-    if not isinstance(results, dict):
-        raise CheckpointError(f"{file} holds no results: fetch it again or train anew.")
-    return results

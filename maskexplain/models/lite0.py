@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torchvision.ops import Conv2dNormActivation
 
-from .network import CLASSES, EvaluationTransform, network
+from .network import EvaluationTransform, network
 
 Stage = tuple[int, int, int, int, int]  # expansion, kernel, stride, channels, blocks
 TO_STRIDE_16: tuple[Stage, ...] = (
@@ -64,7 +64,7 @@ def _blocks(stages: Sequence[Stage]) -> list[nn.Module]:
 
 @network("lite0_stride16_3x3")
 class Lite0(nn.Module):
-    """Input N x 3 x 129 x 129, final map N x 256 x 9 x 9, logits N x 3; about 0.7 million weights.
+    """Input N x 3 x 129 x 129, final map N x 256 x 9 x 9, logits N x classes; 0.7 million weights.
 
     129 = 8 x 16 + 1: with an odd side every stride is centred, so the map lies straight over the
     picture, and the convs' own padding is the one that the published weights were trained with.
@@ -76,7 +76,7 @@ class Lite0(nn.Module):
     stages = (*TO_STRIDE_16[:-1], (6, 3, 1, 112, 3))
     transform = EvaluationTransform(size=129, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
         channels = self.stages[-1][3]
         self.features = nn.Sequential(
@@ -88,7 +88,7 @@ class Lite0(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),  # N x 256
             nn.Dropout(0.2),
-            nn.Linear(MAP, len(CLASSES)),
+            nn.Linear(MAP, classes),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,16 +1,20 @@
 """The networks, each as `features` (through the final conv block) and `head` (the rest).
 
-A network is a class without arguments, registered under a name; checkpoints carry that name. Its
-`transform` is the one evaluation transform, which training, page, HTTP and command line share.
+A network is built by a function of the number of its classes, registered under a name; weights
+files carry that name. Its `transform` is the one evaluation transform: training's validation, page,
+HTTP and command line share it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from PIL import Image
 from torch import nn
 from torchvision.transforms.v2 import functional as F
+
+from ..errors import UserError
 
 
 @dataclass(frozen=True)
@@ -41,93 +45,78 @@ def to_pixels(crop: Image.Image, size: int) -> torch.Tensor:
     return F.pil_to_tensor(crop.resize((size, size), Image.Resampling.BILINEAR))
 
 
-# Alphabetical, as torchvision's ImageFolder orders the folders of the data set.
-CLASSES = ("mask_weared_incorrect", "with_mask", "without_mask")
+class Network(Protocol):
+    """What a network must have to be trained, asked and explained here.
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {}
+    `features` maps inputs N x 3 x S x S to activations N x C x h x w, `head` those to logits
+    N x classes, and calling the network does both. `head` ends in a linear layer with a bias.
+    """
+
+    transform: EvaluationTransform
+
+    @property
+    def features(self) -> nn.Module: ...
+
+    @property
+    def head(self) -> nn.Module: ...
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
 
 
-def network(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Register a network class under the name by which recipes and checkpoints find it."""
+class NetworkError(UserError):
+    """A network that does not keep the contract, or a name that stands for none."""
 
-    def register(builder: type[nn.Module]) -> type[nn.Module]:
+
+Builder = Callable[[int], nn.Module]
+AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
+
+NETWORKS: dict[str, Builder] = {}
+
+
+def network(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
+    """Register a network's builder (a class or function of the number of classes) by name."""
+
+    def register(builder: AnyBuilder) -> AnyBuilder:
         NETWORKS[name] = builder
         return builder
 
     return register
 
 
-class Dropout(nn.Dropout):
-    """nn.Dropout with its mask cut from uniform numbers.
-
-    The same distribution; but PyTorch's own draws, bit by bit, took a tenth of a training step on
-    a processor that is not Intel's.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.p == 0:
-            return x
-        keep = torch.empty_like(x, dtype=torch.float32).uniform_().ge_(self.p)
-        return x * keep.div_(1 - self.p).to(x.dtype)
+def build_network(name: str, classes: int) -> nn.Module:
+    """A new network with random weights, by its registered name. Raises NetworkError."""
+    if name not in NETWORKS:
+        raise NetworkError(f"There is no network {name}: use {', '.join(NETWORKS)}.")
+    return NETWORKS[name](classes)
 
 
-def _conv_block(inputs: int, outputs: int, dropout: float, middle: int | None = None) -> list:
-    middle = middle or outputs
-    return [
-        nn.Conv2d(inputs, middle, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(middle, outputs, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        Dropout(dropout),
-    ]
-
-
-@network("seed_cnn")
-class MaskClassificationCNN(nn.Module):
-    """The seed network: six 3x3 convs in three blocks, then 16384-1024-512-3; 18,430,659 weights.
-
-    Input N x 3 x 64 x 64, output logits N x 3. The state-dict names are `network.N.*`, as in the
-    original author's files. ReLUs are not in place: in-place ones break attribution methods.
-    """
-
-    transform = EvaluationTransform(size=64)
-    # `features` ends behind the ReLU of the last conv: its 16 x 16 map is the finest one of the
-    # final block. The block's pooling and dropout come first in `head`.
-    _features_end = 16
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = nn.Sequential(
-            *_conv_block(3, 64, dropout=0.25, middle=32),  # N x 64 x 32 x 32
-            *_conv_block(64, 128, dropout=0.25),  # N x 128 x 16 x 16
-            *_conv_block(128, 256, dropout=0.5),  # N x 256 x 8 x 8
-            nn.Flatten(),  # N x 16384
-            nn.Linear(256 * 8 * 8, 1024),
-            nn.ReLU(),
-            Dropout(0.5),
-            nn.Linear(1024, 512),
-            nn.ReLU(),
-            nn.Linear(512, len(CLASSES)),
+@torch.no_grad()
+def check_network(built: nn.Module, name: str, classes: int) -> None:
+    """Raise NetworkError, saying what is missing, unless a network keeps the contract."""
+    for part in ("transform", "features", "head"):
+        if not hasattr(built, part):
+            raise NetworkError(f"The network {name} has no `{part}`: see models/network.py.")
+    if last_linear(built.head) is None:
+        raise NetworkError(f"The head of the network {name} has no linear layer to end in.")
+    parameter = next(built.parameters())
+    size = built.transform.size
+    was_training = built.training
+    x = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
+    activations = built.eval().features(x)
+    logits = built.head(activations) if activations.ndim == 4 else None
+    built.train(was_training)
+    if logits is None or logits.shape != (1, classes):
+        shape = tuple(activations.shape) if logits is None else tuple(logits.shape)
+        raise NetworkError(
+            f"The network {name} gives {shape}: `features` must give N x C x h x w and `head` "
+            f"N x {classes}."
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.network(x)
 
-    @property
-    def features(self) -> nn.Sequential:
-        """N x 3 x 64 x 64 to activations N x 256 x 16 x 16; shares the weights."""
-        return self.network[: self._features_end]
-
-    @property
-    def head(self) -> nn.Sequential:
-        """Activations N x 256 x 16 x 16 to logits N x 3; shares the weights."""
-        return self.network[self._features_end :]
-
-
-def build_network(name: str) -> nn.Module:
-    """A new network with random weights, by its registered name."""
-    return NETWORKS[name]()
+def last_linear(module: nn.Module) -> nn.Linear | None:
+    """The last linear layer of a module, which gives the logits; None where there is none."""
+    found = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    return found[-1] if found else None
 
 
 def divide_by_temperature(network: nn.Module, temperature: float) -> None:
@@ -135,7 +124,10 @@ def divide_by_temperature(network: nn.Module, temperature: float) -> None:
 
     After this every way through the network, explanations too, sees calibrated logits.
     """
-    last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    last = last_linear(network)
+    if last is None:
+        raise NetworkError("A network without a linear layer has no temperature.")
     with torch.no_grad():
         last.weight /= temperature
-        last.bias /= temperature
+        if last.bias is not None:
+            last.bias /= temperature

@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import UserError
+from ..task import Task
 from .checkpoints import FOLDER, read_checkpoint
-from .network import CLASSES
+from .results import Results
 from .threads import check
 
 BATCH = 32  # bounds the memory; larger ones are not faster
@@ -34,8 +35,8 @@ class Prediction:
         return asdict(self)
 
 
-class MaskModel:
-    """A version: its name, its network in evaluation mode and its measured results (a dict).
+class Model:
+    """A version: its name, its network in evaluation mode, its task and its measured results.
 
     The network's logits have been divided by `temperature`, so that its probabilities can be
     believed; 1 for a version without one.
@@ -45,22 +46,24 @@ class MaskModel:
         self,
         name: str,
         network: nn.Module,
-        results: dict,
-        device: torch.device,
+        task: Task,
+        results: Results | None = None,
+        device: torch.device | None = None,
         temperature: float = 1.0,
     ) -> None:
         self.name = name
+        self.task = task
         self.temperature = temperature
-        self.results = results
-        self.device = device
+        self.results = results or Results()
+        self.device = device or torch.device("cpu")
         # channels_last: a third faster on a CPU. No weight is trained here, so none needs a grad.
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
         self.network.eval().requires_grad_(False)
 
     @property
     def unsure_below(self) -> float:
         """The confidence (0..1) below which an answer counts as unsure; 0 where none was chosen."""
-        return self.results.get("unsure", {}).get("threshold", 0.0)
+        return self.results.unsure.threshold if self.results.unsure else 0.0
 
     def inputs(self, crops: Sequence[Image.Image]) -> torch.Tensor:
         """RGB crops of any size as the network's input, N x 3 x S x S."""
@@ -69,7 +72,7 @@ class MaskModel:
 
     @torch.inference_mode()
     def logits_of(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits N x 3, on the CPU, of inputs N x 3 x S x S; at most 32 go through at a time."""
+        """Logits N x classes, on the CPU, of inputs N x 3 x S x S; 32 go through at a time."""
         return torch.cat([self._part(part) for part in inputs.split(BATCH)]).cpu()
 
     def _part(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -77,7 +80,7 @@ class MaskModel:
         return self.network(inputs)
 
     def logits(self, crops: Sequence[Image.Image]) -> torch.Tensor:
-        """Logits N x 3 of RGB crops of any size, on the CPU."""
+        """Logits N x classes of RGB crops of any size, on the CPU."""
         return self.logits_of(self.inputs(crops))
 
     def predict(self, crops: Sequence[Image.Image]) -> list[Prediction]:
@@ -85,8 +88,8 @@ class MaskModel:
         return [self.prediction(row) for row in self.logits(crops)] if crops else []
 
     def prediction(self, logits: torch.Tensor) -> Prediction:
-        """The answer that this version's three logits stand for (softmax)."""
-        probabilities = dict(zip(CLASSES, logits.softmax(0).tolist(), strict=True))
+        """The answer that one row of this version's logits stands for (softmax)."""
+        probabilities = dict(zip(self.task.names, logits.softmax(0).tolist(), strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
         confidence = probabilities[label]
         return Prediction(label, confidence, probabilities, confidence < self.unsure_below)
@@ -94,7 +97,7 @@ class MaskModel:
 
 def open_model(
     name_or_path: str | Path, device: str | torch.device | None = None, folder: Path = FOLDER
-) -> MaskModel:
+) -> Model:
     """Open a version by name ("v2") or by the path of its safetensors file.
 
     `device` is torch's name of one; None takes the CPU. Raises CheckpointError, or UserError for
@@ -103,9 +106,10 @@ def open_model(
     checkpoint = read_checkpoint(name_or_path, folder)
     fold_batch_norms(checkpoint.network)
     try:
-        return MaskModel(
+        return Model(
             checkpoint.name,
             checkpoint.network,
+            checkpoint.task,
             checkpoint.results,
             torch.device(device or "cpu"),
             checkpoint.temperature,
@@ -114,7 +118,7 @@ def open_model(
         raise UserError(f"The device {device} cannot be used here: name another.") from error
 
 
-def open_models(names: Sequence[str | Path]) -> list[MaskModel]:
+def open_models(names: Sequence[str | Path]) -> list[Model]:
     """Open several versions, each as `open_model` does. Raises UserError for a name given twice."""
     models = [open_model(name) for name in names]
     if len({model.name for model in models}) < len(models):

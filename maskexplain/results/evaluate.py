@@ -1,10 +1,11 @@
 """Scores of a network on pictures, also under shifts and with painted masks, and its cost."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import fields
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 from PIL import Image
@@ -13,18 +14,11 @@ from torch import nn
 from ..data.folder import Picture, Pixels, Progress, load_pixels, quietly
 from ..data.painted import PaintedFaces, paint_faces
 from ..images.edit import SHIFTS
-from ..models.network import CLASSES
-from ..models.version import MaskModel
-from .statistics import (
-    Calibration,
-    Recall,
-    Scores,
-    Threshold,
-    at_threshold,
-    calibration,
-    recall,
-    score,
-)
+from ..masks.task import BARE, MASK, is_mask
+from ..models.results import Cost, PaintedScores, Results, Scores
+from ..models.version import Model
+from ..task import Task
+from .statistics import at_threshold, calibration, recall, score
 
 BATCH = 128
 # Masks painted on every bare face, to see whether the position decides.
@@ -32,50 +26,9 @@ PAINTED = {"right": 1.0, "nose_out": 1.0, "chin": 1.0}
 PAINT_SEED = 0
 
 
-@dataclass(frozen=True)
-class PaintedScores:
-    """Scores on painted masks, over the two masked classes, and the recall of each position.
-
-    `faces` bare faces were offered; those without landmarks, and masks that can hardly be seen,
-    are left out.
-    """
-
-    faces: int
-    scores: Scores
-    by_position: dict[str, Recall]
-
-    def to_dict(self) -> dict:
-        by_position = {name: asdict(r) for name, r in self.by_position.items()}
-        return {"faces": self.faces, **asdict(self.scores), "by_position": by_position}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores on all pictures, and (`shifts`) on the un-augmented ones as they are and shifted.
-
-    `calibration` and `sure` (what the version's threshold means) are of all pictures; `painted`
-    of the bare ones among the un-augmented.
-    """
-
-    scores: Scores
-    shifts: dict[str, Scores]
-    painted: PaintedScores
-    calibration: Calibration
-    sure: Threshold
-
-    def to_dict(self) -> dict:
-        return {
-            **asdict(self.scores),
-            "shifts": {k: asdict(v) for k, v in self.shifts.items()},
-            "painted": self.painted.to_dict(),
-            "calibration": asdict(self.calibration),
-            "sure": asdict(self.sure),
-        }
-
-
 @torch.inference_mode()
 def logits_of(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """Logits N x 3 (on the CPU) of uint8 pixels N x 3 x S x S, in evaluation mode, in batches.
+    """Logits N x classes (on the CPU) of uint8 pixels N x 3 x S x S, in evaluation mode.
 
     The pixels must have the network's input size. The mode the network was in is restored.
     """
@@ -91,38 +44,48 @@ def logits_of(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
 
 def evaluate(
     network: nn.Module,
+    task: Task,
     pictures: Sequence[Picture],
     progress: Progress = quietly,
     temperature: float = 1.0,
     threshold: float = 0.0,
-) -> Evaluation:
-    """Score a network on pictures. Raises DataError where one is unreadable.
+) -> Results:
+    """Score a network on pictures labelled with the task's classes. Raises DataError.
 
-    `temperature` is what its logits have been divided by, `threshold` the confidence below which
-    an answer counts as unsure.
+    Scores, calibration and `sure` (what the threshold means) are of all pictures; `shifts` of the
+    un-augmented ones as they are and shifted; `painted` of the bare faces among these, where the
+    task is about masks. `temperature` is what the network's logits have been divided by,
+    `threshold` the confidence below which an answer counts as unsure.
     """
     data = load_pixels(pictures, network.transform.size, progress)
     logits = logits_of(network, data.pixels)
     original = torch.tensor([not p.augmented for p in pictures])
     answers = logits.argmax(1)
     unaugmented = [p for p in pictures if not p.augmented]
-    shifts = {"unaugmented": score(data.labels[original], answers[original])}
-    return Evaluation(
-        score(data.labels, answers),
-        shifts | _shifted(network, unaugmented, progress),
-        score_painted(network, unaugmented, progress),
-        calibration(logits, data.labels, temperature),
-        at_threshold(logits, data.labels, threshold),
+    shifts = {"unaugmented": score(data.labels[original], answers[original], task)}
+    results = Results(
+        **fields_of(score(data.labels, answers, task)),
+        shifts=shifts | _shifted(network, task, unaugmented, progress),
+        calibration=calibration(logits, data.labels, temperature),
+        sure=at_threshold(logits, data.labels, threshold),
     )
+    if not is_mask(task):
+        return results
+    return results.including(Results(painted=score_painted(network, unaugmented, progress)))
+
+
+def fields_of(scores: Scores) -> dict[str, Any]:
+    """Scores as keyword arguments of a model that holds them among other things."""
+    return {field.name: getattr(scores, field.name) for field in fields(scores)}
 
 
 def _shifted(
-    network: nn.Module, pictures: Sequence[Picture], progress: Progress
+    network: nn.Module, task: Task, pictures: Sequence[Picture], progress: Progress
 ) -> dict[str, Scores]:
     scores = {}
     for name, shift in SHIFTS.items():
         shifted = load_pixels(pictures, network.transform.size, progress, shift)
-        scores[name] = score(shifted.labels, _answers(network, shifted))
+        scores[name] = score(shifted.labels, _answers(network, shifted), task)
     return scores
 
 
@@ -130,7 +93,7 @@ def score_painted(
     network: nn.Module, pictures: Sequence[Picture], progress: Progress = quietly
 ) -> PaintedScores:
     """Paint masks on the bare faces among the pictures, and score the answers to them."""
-    bare = [p for p in pictures if CLASSES[p.label] == "without_mask"]
+    bare = [p for p in pictures if p.label == MASK.index(BARE)]
     size = network.transform.size
     painted = paint_faces(bare, size, PAINTED, PAINT_SEED, progress=progress)
     answers = _answers(network, painted)
@@ -139,7 +102,8 @@ def score_painted(
         rows = torch.tensor([p == position for p in painted.positions], dtype=torch.bool)
         right = int((answers[rows] == painted.labels[rows]).sum())
         by_position[position] = recall(right, int(rows.sum()))
-    return PaintedScores(len(bare), score(painted.labels, answers), by_position)
+    scores = score(painted.labels, answers, MASK)
+    return PaintedScores(faces=len(bare), **fields_of(scores), by_position=by_position)
 
 
 def _answers(network: nn.Module, data: Pixels | PaintedFaces) -> torch.Tensor:
@@ -151,23 +115,7 @@ def _answers(network: nn.Module, data: Pixels | PaintedFaces) -> torch.Tensor:
 COST_FACES = 60
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Size of the checkpoint, and the median milliseconds of one face's answer on one thread.
-
-    `milliseconds`: by version; all were timed in the same run, in turn on each face.
-    """
-
-    checkpoint_bytes: int
-    milliseconds: dict[str, float]
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-
-def measure_cost(
-    checkpoint: Path, models: Sequence[MaskModel], crops: Sequence[Image.Image]
-) -> Cost:
+def measure_cost(checkpoint: Path, models: Sequence[Model], crops: Sequence[Image.Image]) -> Cost:
     """The size of a version's file, and the time that it and others need, crop by crop."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -183,7 +131,7 @@ def measure_cost(
     return Cost(checkpoint.stat().st_size, dict(zip(names, medians, strict=True)))
 
 
-def _seconds(model: MaskModel, crop: Image.Image) -> float:
+def _seconds(model: Model, crop: Image.Image) -> float:
     start = perf_counter()
     model.predict([crop])
     return perf_counter() - start

@@ -1,7 +1,7 @@
 """How often each way to explain is right about a version, over many faces."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import mean, median
 from time import perf_counter
 
@@ -9,17 +9,17 @@ import numpy as np
 from PIL import Image
 
 from ..data.folder import DataError, Picture, Progress, quietly, read_crop
-from ..explain.explain import Explanation
+from ..explain.explain import Explanation, explain_pass, forward_pass
 from ..explain.faithfulness import BlurTest, Curves, blur_test, curves
 from ..explain.randomise import cascade
 from ..explain.regions import face_regions, heat_in, upper_edge
-from ..explain.report import explain_ways
-from ..explain.variants import VARIANTS
+from ..explain.ways import all_ways
 from ..images.edit import dark_35
 from ..images.faces import Landmarks, find_faces
 from ..masks import PaintedMask, paint_mask, random_style
-from ..models.network import CLASSES
-from ..models.version import MaskModel
+from ..masks.task import BARE, MASK, is_mask
+from ..models.results import ExplanationScores, PaintedHeat, WayScores
+from ..models.version import Model
 from .statistics import wilson
 
 PAINTED = ("right", "nose_out", "chin")
@@ -43,80 +43,20 @@ class Reading:
     seconds: float
 
 
-@dataclass(frozen=True)
-class VariantScores:
-    """One way to explain one version, over `faces` faces.
-
-    `beats_random`: faces on which its deletion curve (logit margin) lies under the mean random
-    order's, with the share and Wilson's 95% interval; `hottest_fifth`: faces on which blurring the
-    hottest fifth hurts the margin more than at least 18 of 19 random fifths do; `deletion` and
-    `insertion`: mean area under the probability curve less that of random orders (the first
-    should be negative, the second positive); `nose_mouth`: mean heat for area there; `cascade`:
-    mean absolute rank correlation with the heatmaps of one, two, ... random layers of the head
-    (should fall); `empty`: faces without any heat; `largest_gap`: of completeness;
-    `milliseconds`: median for answer and heatmap. None where it was not, or cannot be, measured.
-    """
-
-    faces: int
-    beats_random: int
-    share: float
-    interval: tuple[float, float]
-    hottest_fifth: int
-    deletion: float
-    insertion: float
-    nose_mouth: float | None
-    cascade: tuple[float, ...] | None
-    empty: int
-    largest_gap: float | None
-    milliseconds: float
-
-
-@dataclass(frozen=True)
-class PaintedScores:
-    """Over `faces` faces: heat for area on a painted mask and on the nose it leaves bare.
-
-    `place`: share (0..1) of the positive heat that lies on the mask's upper edge, nose and mouth
-    together; `place_area`: their share of the picture.
-    """
-
-    faces: int
-    mask: float | None
-    nose: float | None
-    place: float | None
-    place_area: float | None
-
-
-@dataclass(frozen=True)
-class ExplanationScores:
-    """All ways to explain a version: by light, and on painted masks by position; by variant key.
-
-    `default`: the key of a fast way that is about as often right, as taken, as the one that is so
-    most often: it beats random order on a share of the faces within the latter's interval, and of
-    those that take at most twice the fastest one's time it is right most often.
-    """
-
-    default: str
-    lights: dict[str, dict[str, VariantScores]]
-    painted: dict[str, dict[str, PaintedScores]]
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-
-def sample_faces(pictures: Sequence[Picture], count: int) -> list[Picture]:
+def sample_faces(pictures: Sequence[Picture], count: int, classes: int) -> list[Picture]:
     """At most `count` un-augmented pictures, as even over the classes as they allow; seeded."""
     rng = np.random.default_rng(SEED)
     originals = [p for p in pictures if not p.augmented]
     shuffled = [originals[i] for i in rng.permutation(len(originals))]
-    by_class = [[p for p in shuffled if p.label == label] for label in range(len(CLASSES))]
+    by_class = [[p for p in shuffled if p.label == label] for label in range(classes)]
     chosen: list[Picture] = []
-    for left, group in zip(range(len(CLASSES), 0, -1), sorted(by_class, key=len), strict=True):
+    for left, group in zip(range(classes, 0, -1), sorted(by_class, key=len), strict=True):
         chosen += group[: (count - len(chosen)) // left]
     return chosen
 
 
 def score_explanations(
-    model: MaskModel,
+    model: Model,
     pictures: Sequence[Picture],
     faces: int = 200,
     sanity_faces: int = 24,
@@ -129,27 +69,27 @@ def score_explanations(
     randomised; `painted_faces`: on how many bare ones masks are painted. Raises DataError where a
     picture is unreadable, or none is un-augmented.
     """
-    sample = sample_faces(pictures, faces)
+    sample = sample_faces(pictures, faces, len(model.task))
     if not sample:
         raise DataError("There are no un-augmented pictures to explain: choose another split.")
     every = max(1, len(sample) // max(1, sanity_faces))
     lights: dict[str, list[dict[str, Reading]]] = {"as_taken": [], "dark_35": []}
     for index, picture in enumerate(progress(sample)):
         crop = read_crop(picture.file)
-        landmarks = find_landmarks(crop)
+        landmarks = find_landmarks(crop) if model.task.faces else None
         lights["as_taken"].append(_read(model, crop, landmarks, index % every == 0))
         if index % 2 == 0:
             lights["dark_35"].append(_read(model, dark_35(crop), landmarks, False))
-    scores = {light: _by_variant(readings) for light, readings in lights.items()}
-    bare = sample_faces([p for p in pictures if p.label == CLASSES.index("without_mask")], faces)
-    return ExplanationScores(
-        default=_best(scores["as_taken"]),
-        lights=scores,
-        painted={p: _painted(model, bare, p, painted_faces, progress) for p in PAINTED},
-    )
+    scores = {light: _by_way(readings) for light, readings in lights.items()}
+    painted = {}
+    if is_mask(model.task):
+        bare = [p for p in pictures if p.label == MASK.index(BARE)]
+        bare = sample_faces(bare, faces, len(MASK))
+        painted = {p: _painted(model, bare, p, painted_faces, progress) for p in PAINTED}
+    return ExplanationScores(_best(scores["as_taken"]), scores, painted)
 
 
-def _best(scores: dict[str, VariantScores]) -> str:
+def _best(scores: dict[str, WayScores]) -> str:
     lowest, _ = max(scores.values(), key=lambda s: s.beats_random).interval
     near = {key: s for key, s in scores.items() if s.share >= lowest}
     # Twice the fastest one's time: small differences are the machine's.
@@ -165,17 +105,18 @@ def find_landmarks(crop: Image.Image) -> Landmarks | None:
 
 
 def _read(
-    model: MaskModel, crop: Image.Image, landmarks: Landmarks | None, sane: bool
+    model: Model, crop: Image.Image, landmarks: Landmarks | None, sane: bool
 ) -> dict[str, Reading]:
-    """Every variant's reading of one crop."""
+    """Every way's reading of one crop."""
     explanations, seconds = _explain_all(model, crop)
+    forward = forward_pass(model, [crop])
     place = nose_and_mouth(landmarks, crop.size)
-    cascades = cascade(model, crop, explanations) if sane else [None] * len(VARIANTS)
+    cascades = cascade(forward, explanations) if sane else [None] * len(explanations)
     columns = zip(
-        VARIANTS,
+        all_ways(),
         explanations,
-        curves(model, crop, explanations),
-        blur_test(model, crop, explanations),
+        curves(forward, explanations),
+        blur_test(forward, explanations),
         cascades,
         seconds,
         strict=True,
@@ -186,12 +127,12 @@ def _read(
     }
 
 
-def _explain_all(model: MaskModel, crop: Image.Image) -> tuple[list[Explanation], list[float]]:
-    """Every variant's explanation, each with a forward pass of its own, and its seconds."""
+def _explain_all(model: Model, crop: Image.Image) -> tuple[list[Explanation], list[float]]:
+    """Every way's explanation, each with a forward pass of its own, and its seconds."""
     explanations, seconds = [], []
-    for variant in VARIANTS.values():
+    for way in all_ways().values():
         start = perf_counter()
-        explanations += explain_ways(model, crop, [variant])
+        explanations += explain_pass(forward_pass(model, [crop]), [way])[0]
         seconds.append(perf_counter() - start)
     return explanations, seconds
 
@@ -209,14 +150,14 @@ def heat_ratio(explanation: Explanation, place: np.ndarray | None) -> float | No
     return heat_in(explanation.heatmap, place).ratio
 
 
-def _by_variant(readings: list[dict[str, Reading]]) -> dict[str, VariantScores]:
-    return {key: _score([face[key] for face in readings]) for key in VARIANTS}
+def _by_way(readings: list[dict[str, Reading]]) -> dict[str, WayScores]:
+    return {key: _score([face[key] for face in readings]) for key in all_ways()}
 
 
-def _score(readings: list[Reading]) -> VariantScores:
+def _score(readings: list[Reading]) -> WayScores:
     count = len(readings)
     beats = sum(r.curves.beats_random for r in readings)
-    return VariantScores(
+    return WayScores(
         faces=count,
         beats_random=beats,
         share=beats / max(1, count),
@@ -243,11 +184,11 @@ def _mean_cascade(readings: list[Reading]) -> tuple[float, ...] | None:
 
 
 def _painted(
-    model: MaskModel, bare: Sequence[Picture], position: str, count: int, progress: Progress
-) -> dict[str, PaintedScores]:
+    model: Model, bare: Sequence[Picture], position: str, count: int, progress: Progress
+) -> dict[str, PaintedHeat]:
     """Paint masks on the first `count` bare faces with landmarks, and see where the heat lies."""
     rng = np.random.default_rng(SEED)
-    found: dict[str, list[PaintedScores]] = {key: [] for key in VARIANTS}
+    found: dict[str, list[PaintedHeat]] = {key: [] for key in all_ways()}
     left = count
     for picture in progress(bare):
         if not left:
@@ -260,22 +201,20 @@ def _painted(
         painted = paint_mask(crop, landmarks, position, random_style(rng), rng)
         place = upper_edge(painted.mask) | regions["nose"] | regions["mouth"]
         explanations, _ = _explain_all(model, painted.image)
-        for key, explanation in zip(VARIANTS, explanations, strict=True):
+        for key, explanation in zip(all_ways(), explanations, strict=True):
             found[key].append(_painted_face(explanation, painted, place))
         left -= 1
     return {key: _mean_painted(rows) for key, rows in found.items()}
 
 
-def _painted_face(
-    explanation: Explanation, painted: PaintedMask, place: np.ndarray
-) -> PaintedScores:
+def _painted_face(explanation: Explanation, painted: PaintedMask, place: np.ndarray) -> PaintedHeat:
     heat = heat_in(explanation.heatmap, place)
     ratios = (heat_ratio(explanation, region) for region in (painted.mask, painted.nose))
-    return PaintedScores(1, *ratios, None if explanation.empty else heat.heat, heat.area)
+    return PaintedHeat(1, *ratios, None if explanation.empty else heat.heat, heat.area)
 
 
-def _mean_painted(rows: Sequence[PaintedScores]) -> PaintedScores:
+def _mean_painted(rows: Sequence[PaintedHeat]) -> PaintedHeat:
     names = ("mask", "nose", "place", "place_area")
-    return PaintedScores(
+    return PaintedHeat(
         len(rows), *(mean_known(getattr(row, name) for row in rows) for name in names)
     )

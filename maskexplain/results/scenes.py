@@ -13,9 +13,10 @@ from ..errors import UserError
 from ..images.crops import crop_face
 from ..images.faces import Box, find_faces, iou
 from ..images.read import ImageError, read_image
-from ..models.network import CLASSES
-from ..models.version import MaskModel
-from .statistics import Recall, Scores, recall, score, wilson
+from ..masks.task import MASK, is_mask
+from ..models.results import FoundAnswers, Recall
+from ..models.version import Model
+from .statistics import recall, score, wilson
 
 COLUMNS = ("file", "class", "xmin", "ymin", "xmax", "ymax", "split")
 MINIMUM_SIDE = 32
@@ -123,7 +124,7 @@ def _boxed_face(row: dict[str, str]) -> BoxedFace:
         x0, y0, x1, y1 = (float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax"))
     except (TypeError, ValueError) as error:
         raise ScenesError(f"scenes.csv has no box for a face of {row['file']}: mend it.") from error
-    if row["class"] not in CLASSES or not (x0 < x1 and y0 < y1):
+    if row["class"] not in MASK or not (x0 < x1 and y0 < y1):
         raise ScenesError(f"scenes.csv has a wrong class or box for {row['file']}: mend it.")
     return BoxedFace((x0, y0, x1, y1), row["class"])
 
@@ -154,7 +155,7 @@ def measure(
     scenes: Sequence[Scene], minimum_side: int = MINIMUM_SIDE, progress: Progress = quietly
 ) -> ScenesResult:
     """The same for scenes that are listed already."""
-    hits, totals = dict.fromkeys(CLASSES, 0), dict.fromkeys(CLASSES, 0)
+    hits, totals = dict.fromkeys(MASK.names, 0), dict.fromkeys(MASK.names, 0)
     ious: list[float] = []
     wrong, seconds = 0, 0.0
     for scene in progress(scenes):
@@ -169,7 +170,7 @@ def measure(
             if face.side >= minimum_side:
                 hits[face.label] += 1
                 ious.append(match.iou)
-    per_class = {name: recall(hits[name], totals[name]) for name in CLASSES}
+    per_class = {name: recall(hits[name], totals[name]) for name in MASK.names}
     return _result(len(scenes), minimum_side, per_class, ious, wrong, seconds)
 
 
@@ -236,22 +237,8 @@ ANSWERED_SIDE = 24  # pixels; on smaller faces a person can hardly tell how a ma
 HELD_OUT = ("val", "test")
 
 
-@dataclass(frozen=True)
-class FoundAnswers:
-    """One version's answers to the found faces among `boxed` of `minimum_side` pixels and more."""
-
-    splits: tuple[str, ...]
-    pictures: int
-    minimum_side: int
-    boxed: int
-    scores: Scores
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-
 def answer_scenes(
-    model: MaskModel,
+    model: Model,
     folder: str | Path,
     splits: Sequence[str] = HELD_OUT,
     progress: Progress = quietly,
@@ -261,6 +248,8 @@ def answer_scenes(
     A found face has the class of the boxed one that it overlaps by IoU .5 or more. By default
     val and test, since a version was trained on faces of train. Raises ScenesError.
     """
+    if not is_mask(model.task):
+        raise ScenesError(f"{model.name} answers other classes than the boxed faces have.")
     scenes = list_scenes(folder, *splits)
     labels, answers = [], []
     for scene in progress(scenes):
@@ -268,10 +257,8 @@ def answer_scenes(
         labels += [label for label, _ in pairs]
         answers += [p.label for p in model.predict([crop for _, crop in pairs])]
     boxed = sum(face.side >= ANSWERED_SIDE for scene in scenes for face in scene.faces)
-    indices = (
-        torch.tensor([CLASSES.index(n) for n in names]).long() for names in (labels, answers)
-    )
-    return FoundAnswers(tuple(splits), len(scenes), ANSWERED_SIDE, boxed, score(*indices))
+    indices = (torch.tensor([MASK.index(n) for n in names]).long() for names in (labels, answers))
+    return FoundAnswers(tuple(splits), len(scenes), ANSWERED_SIDE, boxed, score(*indices, MASK))
 
 
 def _found_faces(scene: Scene) -> Iterator[tuple[str, Image.Image]]:

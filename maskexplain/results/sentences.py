@@ -3,79 +3,90 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from ..explain.draw import CLASS_TITLES
-from ..models.network import CLASSES
-from ..models.version import MaskModel
+from ..masks.task import is_mask
+from ..models.results import Recall, Scores
+from ..models.version import Model
+from ..task import Task
 from ..words import listed
-from .tables import SHIFT_TITLES, is_measured
+from .tables import SHIFT_TITLES
 
 LOST = 0.05  # of balanced accuracy: a shift that costs as much is named
 
 
-def known_failures(results: dict) -> list[str]:
-    """Sentences about a version's JSON: the shifts that cost it most, its commonest mistake.
+def known_failures(model: Model) -> list[str]:
+    """Sentences about a version: the shifts that cost it most, its commonest mistake.
 
     Empty for a version that was never measured.
     """
-    if not is_measured(results):
+    scores, taken = model.results.scores, model.results.shift("unaugmented")
+    if scores is None or taken is None:
         return []
-    as_taken = results["shifts"]["unaugmented"]["balanced_accuracy"]
+    shifts = (model.results.shifts or {}).items()
     costly = [
         (key, score)
-        for key, score in results["shifts"].items()
-        if as_taken - score["balanced_accuracy"] >= LOST
+        for key, score in shifts
+        if taken.balanced_accuracy - score.balanced_accuracy >= LOST
     ]
-    costly.sort(key=lambda item: item[1]["balanced_accuracy"])
-    sentences = [_shift_sentence(key, score, as_taken) for key, score in costly]
-    commonest = _commonest(results["confusion_matrix"])
-    return [*sentences, *_painted(results), *_street(results), *commonest]
+    costly.sort(key=lambda item: item[1].balanced_accuracy)
+    sentences = [_shift_sentence(model.task, *one, taken.balanced_accuracy) for one in costly]
+    commonest = _commonest(model.task, scores.confusion_matrix)
+    return [*sentences, *_painted(model), *_street(model), *commonest]
 
 
-def _shift_sentence(key: str, score: dict, as_taken: float) -> str:
-    counts = score["confusion_matrix"]
-    columns = [sum(row[i] for row in counts) - counts[i][i] for i in range(len(CLASSES))]
-    most = max(range(len(CLASSES)), key=columns.__getitem__)
-    others = score["pictures"] - sum(counts[most])
+def _shift_sentence(task: Task, key: str, score: Scores, as_taken: float) -> str:
+    counts = score.confusion_matrix
+    wrong = _answered_wrongly(counts)
+    most = wrong.index(max(wrong))
+    others = score.pictures - sum(counts[most])
     return (
         f"{SHIFT_TITLES.get(key, key)}: balanced accuracy falls from {as_taken:.2f} to "
-        f"{score['balanced_accuracy']:.2f}; {columns[most]} of {others} other faces are called "
-        f"“{CLASS_TITLES[CLASSES[most]]}”."
+        f"{score.balanced_accuracy:.2f}; {wrong[most]} of {others} other faces are called "
+        f"“{task.classes[most].title}”."
     )
 
 
-def _painted(results: dict) -> list[str]:
+def _answered_wrongly(counts: Sequence[Sequence[int]]) -> list[int]:
+    """How often each class is answered to pictures of another one."""
+    size = range(len(counts))
+    return [sum(counts[true][answer] for true in size if true != answer) for answer in size]
+
+
+def _painted(model: Model) -> list[str]:
     """Masks painted on bare faces: the positions that are taken for another one."""
-    positions = results.get("painted", {}).get("by_position", {})
+    painted = model.results.painted
     titles = {"right": "worn right", "nose_out": "with the nose out", "chin": "under the chin"}
+    positions = painted.by_position if painted else {}
     named = {titles.get(key, key): found for key, found in positions.items()}
     return _missed("Masks painted on bare faces", named)
 
 
-def _street(results: dict) -> list[str]:
+def _street(model: Model) -> list[str]:
     """Faces found on street photos: the classes that are taken for another one."""
-    recalls = results.get("street", {}).get("scores", {}).get("per_class", {})
-    named = {f"“{CLASS_TITLES[name]}”": found for name, found in recalls.items() if found["total"]}
+    street = model.results.street
+    recalls = street.scores.per_class if street else {}
+    named = {f"“{model.task.title(n)}”": found for n, found in recalls.items() if found.total}
     return _missed("Faces found on street photos", named)
 
 
-def _missed(faces: str, recalls: Mapping[str, dict]) -> list[str]:
+def _missed(faces: str, recalls: Mapping[str, Recall]) -> list[str]:
     """A sentence for each kind of these faces of which too many are taken for another one."""
     return [
-        f"{faces}, {kind}: only {found['right']} of {found['total']} are recognised."
+        f"{faces}, {kind}: only {found.right} of {found.total} are recognised."
         for kind, found in recalls.items()
-        if found["recall"] < 1 - LOST
+        if found.recall < 1 - LOST
     ]
 
 
-def _commonest(counts: list[list[int]]) -> list[str]:
-    pairs = [(t, a) for t in range(len(CLASSES)) for a in range(len(CLASSES)) if t != a]
+def _commonest(task: Task, counts: Sequence[Sequence[int]]) -> list[str]:
+    size = range(len(task))
+    pairs = [(t, a) for t in size for a in size if t != a]
     true, answered = max(pairs, key=lambda pair: counts[pair[0]][pair[1]])
-    share = f"{counts[true][answered]} of {sum(counts[true])}"
     if not counts[true][answered]:
         return []
+    share = f"{counts[true][answered]} of {sum(counts[true])}"
     return [
-        f"Its commonest mistake on test: “{CLASS_TITLES[CLASSES[true]]}” called "
-        f"“{CLASS_TITLES[CLASSES[answered]]}”, {share} times."
+        f"Its commonest mistake on test: “{task.classes[true].title}” called "
+        f"“{task.classes[answered].title}”, {share} times."
     ]
 
 
@@ -90,50 +101,48 @@ LESSONS = {
 }
 
 
-def lessons(models: Sequence[MaskModel]) -> str:
+def lessons(models: Sequence[Model]) -> str:
     """What there is to see, as HTML, from what was measured of each version."""
     found = [_lesson(models, shift) for shift in LESSONS]
     lines = "".join(f"<p>{line}</p>" for line in found if line)
     return lines or "<p>Move a slider and watch which version changes its answer.</p>"
 
 
-def _lesson(models: Sequence[MaskModel], shift: str) -> str:
+def _lesson(models: Sequence[Model], shift: str) -> str:
     """A sentence for the versions that lose much under a shift, by the answer they fall for."""
     where, do = LESSONS[shift]
     fooled: dict[tuple[str, str], list[str]] = {}
     for model in models:
-        label = _falls_for(model.results, shift)
-        if label is not None:
-            matrix = model.results["shifts"][shift]["confusion_matrix"]
-            fooled.setdefault((label, _who(matrix, label)), []).append(escape(model.name))
+        scores, answered = model.results.shift(shift), _falls_for(model, shift)
+        if scores is not None and answered is not None:
+            title = model.task.classes[answered].title
+            who = _who(model.task, scores.confusion_matrix, answered)
+            fooled.setdefault((title, who), []).append(escape(model.name))
     return " ".join(
-        f"<b>{listed(names)}</b>: many faces {where} are taken for “{CLASS_TITLES[label]}”, {who}; "
-        f"{do}."
-        for (label, who), names in fooled.items()
+        f"<b>{listed(names)}</b>: many faces {where} are taken for “{escape(title)}”, {who}; {do}."
+        for (title, who), names in fooled.items()
     )
 
 
-def _who(matrix: list[list[int]], label: str) -> str:
+def _who(task: Task, matrix: Sequence[Sequence[int]], answered: int) -> str:
     """Whom a shift makes be taken for a class: all others, or the one that loses most to it."""
-    answered = CLASSES.index(label)
     lost = {
-        CLASSES[true]: row[answered] / sum(row)
+        true: row[answered] / sum(row)
         for true, row in enumerate(matrix)
         if true != answered and sum(row)
     }
     if all(share >= MANY for share in lost.values()):
-        return "whatever they wear"
-    return f"most of all those that are “{CLASS_TITLES[max(lost, key=lost.__getitem__)]}”"
+        return "whatever they wear" if is_mask(task) else "whatever they show"
+    most = task.classes[max(lost, key=lost.__getitem__)]
+    return f"most of all those that are “{escape(most.title)}”"
 
 
-def _falls_for(results: dict, shift: str) -> str | None:
-    """The class that wrong answers under a shift mostly are; None where little is lost."""
-    scores = results.get("shifts", {}).get(shift)
-    if scores is None:
+def _falls_for(model: Model, shift: str) -> int | None:
+    """The class (its index) that wrong answers under a shift mostly are; None for a small loss."""
+    scores, taken = model.results.shift(shift), model.results.shift("unaugmented")
+    if scores is None or taken is None:
         return None
-    plain = results["shifts"]["unaugmented"]["balanced_accuracy"]
-    if plain - scores["balanced_accuracy"] < LOSS:
+    if taken.balanced_accuracy - scores.balanced_accuracy < LOSS:
         return None
-    matrix = scores["confusion_matrix"]  # rows true, columns answered
-    wrong = [sum(row[i] for j, row in enumerate(matrix) if j != i) for i in range(len(CLASSES))]
-    return CLASSES[wrong.index(max(wrong))]
+    wrong = _answered_wrongly(scores.confusion_matrix)
+    return wrong.index(max(wrong))

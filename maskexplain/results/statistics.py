@@ -1,12 +1,12 @@
 """Scores with counts and intervals, and whether an answer of 90% is right nine times in ten."""
 
-from dataclasses import dataclass
 from math import sqrt
 
 import torch
 from torch import nn
 
-from ..models.network import CLASSES
+from ..models.results import Bin, Calibration, Recall, Scores, Threshold
+from ..task import Task
 
 
 def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
@@ -20,40 +20,17 @@ def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-@dataclass(frozen=True)
-class Recall:
-    """How many of a class's pictures were answered right; the interval is Wilson's at 95%."""
-
-    right: int
-    total: int
-    recall: float
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Confusion matrix (rows: true class, columns: answer, both in class order) and its readings.
-
-    `balanced_accuracy` is the mean recall of the classes that have pictures, 0..1.
-    """
-
-    pictures: int
-    balanced_accuracy: float
-    per_class: dict[str, Recall]
-    confusion_matrix: list[list[int]]
-
-
 def recall(right: int, total: int) -> Recall:
     """The share right with its interval; 0 where nothing was counted."""
     return Recall(right, total, right / total if total else 0.0, wilson(right, total))
 
 
-def score(labels: torch.Tensor, answers: torch.Tensor) -> Scores:
+def score(labels: torch.Tensor, answers: torch.Tensor, task: Task) -> Scores:
     """Scores of answers (N class indices) against labels (N class indices)."""
-    n = len(CLASSES)
+    n = len(task)
     matrix = torch.bincount(labels * n + answers, minlength=n * n).reshape(n, n).tolist()
     per_class = {}
-    for index, (name, row) in enumerate(zip(CLASSES, matrix, strict=True)):
+    for index, (name, row) in enumerate(zip(task.names, matrix, strict=True)):
         right, total = row[index], sum(row)
         per_class[name] = recall(right, total)
     recalls = [r.recall for r in per_class.values() if r.total]
@@ -64,48 +41,8 @@ def score(labels: torch.Tensor, answers: torch.Tensor) -> Scores:
 BINS = 15
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Answers of about the same confidence: how many, their mean confidence, the share right."""
-
-    low: float
-    high: float
-    answers: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Expected calibration error (0..1) and the bins of the reliability diagram; empty ones too.
-
-    `raw_error` is the error of the logits before they were divided by `temperature`.
-    """
-
-    error: float
-    raw_error: float
-    temperature: float
-    bins: tuple[Bin, ...]
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """An answer below the confidence `threshold` counts as unsure.
-
-    `coverage` is the share (0..1) of the `pictures` that are answered, `accuracy` the share right
-    of these; `accuracy_below` of the rest, 0 where there is none.
-    """
-
-    threshold: float
-    pictures: int
-    answered: int
-    coverage: float
-    accuracy: float
-    accuracy_below: float
-
-
 def calibration(logits: torch.Tensor, labels: torch.Tensor, temperature: float) -> Calibration:
-    """Expected calibration error (Naeini et al. 2015) of calibrated logits N x 3, in 15 bins.
+    """Expected calibration error (Naeini et al. 2015) of calibrated logits N x classes, in 15 bins.
 
     The logits have been divided by `temperature` before.
     """
@@ -139,7 +76,7 @@ def _error(bins: tuple[Bin, ...]) -> float:
 
 
 def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
-    """The number to divide logits N x 3 by for the lowest cross-entropy (Guo et al. 2017).
+    """The number to divide logits N x classes by for the lowest cross-entropy (Guo et al. 2017).
 
     Kept within .05..20, where separable answers would run away.
     """

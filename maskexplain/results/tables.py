@@ -1,13 +1,14 @@
 """Results as text: for the terminal, and as the tables that README and docs show."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from statistics import mean
 
-from ..explain.variants import VARIANTS
-from ..models.network import CLASSES
-from .evaluate import Cost, Evaluation
-from .scenes import GOAL, GOAL_IOU, FoundAnswers, ScenesResult
-from .statistics import Recall
+from ..explain.ways import all_ways
+from ..masks.task import INCORRECT, is_mask
+from ..models.results import Cost, ExplanationScores, FoundAnswers, Recall, Results
+from ..models.version import Model
+from ..task import Task
+from .scenes import GOAL, GOAL_IOU, ScenesResult
 
 SHIFT_TITLES = {
     "unaugmented": "As taken",
@@ -21,74 +22,73 @@ SHIFT_TITLES = {
 REFERENCE = "v2"  # the version that others' times are held against
 
 
-def is_measured(results: dict) -> bool:
-    """Whether a version's JSON holds an evaluation; one without may hold other things."""
-    return {"shifts", "per_class", "confusion_matrix"} <= set(results)
-
-
-def results_markdown(versions: Mapping[str, dict]) -> str:
-    """The contents of some versions' JSON files, by name, as a Markdown table, a column a version.
+def results_markdown(models: Sequence[Model]) -> str:
+    """The measured results of some versions as a Markdown table, a column a version.
 
     Recall with counts and Wilson's 95% interval; the rows of SHIFT_TITLES are balanced accuracies
     on the un-augmented pictures. A version's time is held against the reference's in the same run.
     """
-    names, results = list(versions), list(versions.values())
-    rows = [["Test split", *names], ["---", *("---" for _ in names)]]
-    rows.append(["Balanced accuracy, all", *(f"{r['balanced_accuracy']:.3f}" for r in results)])
-    for name in CLASSES:
-        rows.append([f"Recall `{name}`", *(_recall(r["per_class"][name]) for r in results)])
+    results = [model.results for model in models]
+    rows = [["Test split", *(m.name for m in models)], ["---", *("---" for _ in models)]]
+    rows.append(["Balanced accuracy, all", *(_share(r.balanced_accuracy) for r in results)])
+    for name in dict.fromkeys(name for model in models for name in model.task.names):
+        rows.append([f"Recall `{name}`", *(_recall(r, name) for r in results)])
     for key, title in SHIFT_TITLES.items():
-        cells = (shifted(r, key) for r in results)
-        rows.append([f"{title}, un-augmented faces", *cells])
-    painted = (_part(r, "painted", "balanced_accuracy") for r in results)
+        rows.append([f"{title}, un-augmented faces", *(shifted(r, key) for r in results)])
+    painted = (_share(r.painted and r.painted.balanced_accuracy) for r in results)
     rows.append(["Masks painted on bare faces", *painted])
     rows.append(["Faces found on street photos", *map(found_on_street, results)])
-    errors = (_part(r, "calibration", "error") for r in results)
+    errors = (_share(r.calibration and r.calibration.error) for r in results)
     rows.append(["Expected calibration error", *errors])
-    rows.append(["Dark faces called worn incorrectly", *(_called_incorrect(r) for r in results)])
+    rows.append(["Dark faces called worn incorrectly", *map(_called_incorrect, models)])
     rows.append(["Checkpoint", *map(_size, results)])
-    times = (_time_beside(result, name) for name, result in versions.items())
+    times = (_time_beside(model.results, model.name) for model in models)
     rows.append([f"Time of a face's answer ({REFERENCE} = 1)", *times])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _part(result: dict, part: str, key: str) -> str:
-    return f"{result[part][key]:.3f}" if part in result else "–"
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
-def shifted(result: dict, shift: str) -> str:
+def shifted(results: Results, shift: str) -> str:
     """The balanced accuracy under a shift; a dash for a version that was measured without it."""
-    score = result["shifts"].get(shift)
-    return f"{score['balanced_accuracy']:.3f}" if score else "–"
+    scores = results.shift(shift)
+    return _share(scores and scores.balanced_accuracy)
 
 
-def found_on_street(result: dict) -> str:
+def found_on_street(results: Results) -> str:
     """The balanced accuracy on faces found on street photos; a dash where it was not measured."""
-    return f"{result['street']['scores']['balanced_accuracy']:.3f}" if "street" in result else "–"
+    return _share(results.street and results.street.scores.balanced_accuracy)
 
 
-def _recall(recall: dict) -> str:
-    low, high = recall["interval"]
-    return f"{recall['recall']:.3f} ({recall['right']}/{recall['total']}, {low:.2f}–{high:.2f})"
+def _recall(results: Results, name: str) -> str:
+    found = (results.per_class or {}).get(name)
+    if found is None:
+        return "–"
+    low, high = found.interval
+    return f"{found.recall:.3f} ({found.right}/{found.total}, {low:.2f}–{high:.2f})"
 
 
-def _size(result: dict) -> str:
-    return _megabytes(result["cost"]["checkpoint_bytes"]) if "cost" in result else "–"
+def _size(results: Results) -> str:
+    return _megabytes(results.cost.checkpoint_bytes) if results.cost else "–"
 
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-def _time_beside(result: dict, name: str) -> str:
+def _time_beside(results: Results, name: str) -> str:
     """A version's time for that of the reference in the same run; a dash without either."""
-    times = result.get("cost", {}).get("milliseconds", {})
+    times = results.cost.milliseconds if results.cost else {}
     return f"{times[name] / times[REFERENCE]:.2f}" if {name, REFERENCE} <= set(times) else "–"
 
 
-def _called_incorrect(results: dict) -> str:
-    dark = results["shifts"]["dark_35"]
-    return f"{sum(row[0] for row in dark['confusion_matrix'])} of {dark['pictures']}"
+def _called_incorrect(model: Model) -> str:
+    dark = model.results.shift("dark_35")
+    if dark is None or not is_mask(model.task):
+        return "–"
+    return f"{dark.answers[model.task.index(INCORRECT)]} of {dark.pictures}"
 
 
 def _recall_lines(per_class: dict[str, Recall], digits: int) -> list[str]:
@@ -99,33 +99,39 @@ def _recall_lines(per_class: dict[str, Recall], digits: int) -> list[str]:
     ]
 
 
-def evaluation_text(name: str, evaluation: Evaluation) -> str:
+def evaluation_text(name: str, task: Task, results: Results) -> str:
     """An evaluation as text: recalls with intervals, confusion matrix, shifts."""
-    scores = evaluation.scores
+    scores = results.scores
+    if scores is None:
+        return f"{name} was never measured."
     lines = [
         f"{name}: balanced accuracy {scores.balanced_accuracy:.4f}, {scores.pictures} pictures"
     ]
     lines += _recall_lines(scores.per_class, digits=4)
-    lines.append(f"confusion matrix (rows true, columns answered: {', '.join(CLASSES)})")
+    lines.append(f"confusion matrix (rows true, columns answered: {', '.join(task.names)})")
     lines += ["  " + " ".join(f"{count:6d}" for count in row) for row in scores.confusion_matrix]
     lines.append("balanced accuracy on the un-augmented pictures, as they are and shifted")
-    for shift, s in evaluation.shifts.items():
+    for shift, s in (results.shifts or {}).items():
         recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in s.per_class.items())
         lines.append(f"  {shift:<12} {s.balanced_accuracy:.4f} ({recalls})")
-    return "\n".join([*lines, *_painted_lines(evaluation), *_confidence_lines(evaluation)])
+    return "\n".join([*lines, *_painted_lines(results), *_confidence_lines(results)])
 
 
-def _painted_lines(evaluation: Evaluation) -> list[str]:
-    painted = evaluation.painted
+def _painted_lines(results: Results) -> list[str]:
+    painted = results.painted
+    if painted is None:
+        return []
     recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in painted.by_position.items())
     return [
         f"masks painted on {painted.faces} bare faces (those whose landmarks are found)",
-        f"  {'painted':<12} {painted.scores.balanced_accuracy:.4f} ({recalls})",
+        f"  {'painted':<12} {painted.balanced_accuracy:.4f} ({recalls})",
     ]
 
 
-def _confidence_lines(evaluation: Evaluation) -> list[str]:
-    c, sure = evaluation.calibration, evaluation.sure
+def _confidence_lines(results: Results) -> list[str]:
+    c, sure = results.calibration, results.sure
+    if c is None or sure is None:
+        return []
     return [
         f"expected calibration error {c.error:.4f}; {c.raw_error:.4f} before the temperature "
         f"({c.temperature:.3f})",
@@ -188,51 +194,61 @@ EXPLANATION_COLUMNS = (
 )
 
 
-def explanations_markdown(versions: Mapping[str, dict]) -> str:
+def explanations_markdown(models: Sequence[Model]) -> str:
     """The measured explanations of some versions as a Markdown table; each one's default is bold.
 
-    `versions`: by name ExplanationScores as a dict. Columns: faces on
-    which blurring by heat beats the mean random order (logit margin), as taken and darkened; faces
-    on which the hottest fifth beats 18 of 19 random ones; areas of the deletion and insertion
-    curves less the random orders'; heat for area on nose and mouth, on masks painted over the nose,
-    and on the nose that a mask painted too low leaves bare; share of the heat on upper edge, nose
-    and mouth of painted masks, the positions' mean; absolute rank correlation with the heatmap of
-    random head weights; milliseconds for answer and heatmap.
+    Columns: faces on which blurring by heat beats the mean random order (logit margin), as taken
+    and darkened; faces on which the hottest fifth beats 18 of 19 random ones; areas of the deletion
+    and insertion curves less the random orders'; heat for area on nose and mouth, on masks painted
+    over the nose, and on the nose that a mask painted too low leaves bare; share of the heat on
+    upper edge, nose and mouth of painted masks, the positions' mean; absolute rank correlation with
+    the heatmap of random head weights; milliseconds for answer and heatmap.
     """
     rows = [list(EXPLANATION_COLUMNS), ["---"] * len(EXPLANATION_COLUMNS)]
-    rows += [row for name, scores in versions.items() for row in explanation_rows(name, scores)]
+    rows += [row for model in models for row in explanation_rows(model)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def explanation_rows(name: str, scores: dict) -> list[list[str]]:
-    """The rows of one version in EXPLANATION_COLUMNS; its default way has ** around its title."""
-    return [[name, *_explanation_cells(scores, key)] for key in scores["lights"]["as_taken"]]
+def explanation_rows(model: Model) -> list[list[str]]:
+    """The rows of one version in EXPLANATION_COLUMNS; its default way has ** around its title.
+
+    A way that is offered and not measured yet says so; none where nothing was measured.
+    """
+    scores = model.results.explanations
+    if scores is None:
+        return []
+    return [[model.name, *_explanation_cells(scores, key)] for key in all_ways()]
 
 
-def _explanation_cells(scores: dict, key: str) -> list[str]:
-    taken, dark = (scores["lights"][light][key] for light in ("as_taken", "dark_35"))
-    low, high = taken["interval"]
-    title = VARIANTS[key].title
+def _explanation_cells(scores: ExplanationScores, key: str) -> list[str]:
+    taken, dark = scores.of(key), scores.of(key, "dark_35")
+    title = all_ways()[key].title
+    if taken is None:
+        return [title, "not measured yet", *["–"] * (len(EXPLANATION_COLUMNS) - 3)]
+    low, high = taken.interval
+    right, nose_out = (scores.heat_on_painted(p, key) for p in ("right", "nose_out"))
     return [
-        f"**{title}**" if key == scores["default"] else title,
-        f"{taken['beats_random']}/{taken['faces']} ({low:.2f}–{high:.2f})",
-        f"{dark['beats_random']}/{dark['faces']}",
-        f"{taken['hottest_fifth']}/{taken['faces']}",
-        f"{taken['deletion']:+.3f}",
-        f"{taken['insertion']:+.3f}",
-        _number(taken["nose_mouth"]),
-        _number(scores["painted"]["right"][key]["mask"]),
-        _number(scores["painted"]["nose_out"][key]["nose"]),
-        _number(_place(scores["painted"], key)),
-        _number(taken["cascade"][-1] if taken["cascade"] else None),
-        f"{taken['milliseconds']:.0f}",
+        f"**{title}**" if key == scores.default else title,
+        f"{taken.beats_random}/{taken.faces} ({low:.2f}–{high:.2f})",
+        f"{dark.beats_random}/{dark.faces}" if dark else "–",
+        f"{taken.hottest_fifth}/{taken.faces}",
+        f"{taken.deletion:+.3f}",
+        f"{taken.insertion:+.3f}",
+        _number(taken.nose_mouth),
+        _number(right and right.mask),
+        _number(nose_out and nose_out.nose),
+        _number(_place(scores, key)),
+        _number(taken.cascade[-1] if taken.cascade else None),
+        f"{taken.milliseconds:.0f}",
     ]
 
 
-def _place(painted: dict, key: str) -> float | None:
+def _place(scores: ExplanationScores, key: str) -> float | None:
     """The mean over the positions; None where one was not measured."""
-    shares = [by_way[key].get("place") for by_way in painted.values()]
-    return None if None in shares else mean(shares)
+    heats = [scores.heat_on_painted(position, key) for position in scores.painted]
+    shares = [heat.place if heat else None for heat in heats]
+    known = [share for share in shares if share is not None]
+    return mean(known) if known and len(known) == len(shares) else None
 
 
 def _number(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """From a finished training to a version: weights in half precision and measured results."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from shutil import copyfile
@@ -14,23 +14,15 @@ from ..explain.draw import confusion_figure, history_figure
 from ..files import write_file
 from ..models.checkpoints import read_checkpoint, write_results, write_weights
 from ..models.network import divide_by_temperature
-from ..results.evaluate import Evaluation, evaluate, logits_of
+from ..models.results import DataUsed, HalfPrecision, Results, Threshold, Unsure
+from ..results.evaluate import evaluate, logits_of
 from ..results.statistics import (
-    Threshold,
     at_threshold,
     choose_threshold,
     fit_temperature,
 )
+from ..task import Task
 from .loop import Training
-
-
-@dataclass(frozen=True)
-class HalfPrecision:
-    """What storing half precision changed on `pictures` test pictures."""
-
-    pictures: int
-    same_answers: int
-    largest_logit_difference: float
 
 
 @dataclass(frozen=True)
@@ -44,12 +36,12 @@ class Fitted:
     def threshold(self) -> float:
         return self.val.threshold if self.val else 0.0
 
-    def to_dict(self, evaluation: Evaluation) -> dict:
-        """The entry of the results, with what the threshold means on the evaluated pictures."""
+    def results(self, sure: Threshold | None) -> Results:
+        """Its part of the results; `sure`: what the threshold means on the evaluated pictures."""
         if self.val is None:
-            return {}
-        splits = {"val": asdict(self.val), "test": asdict(evaluation.sure)}
-        return {"temperature": self.temperature, "unsure": {"threshold": self.threshold, **splits}}
+            return Results()
+        unsure = Unsure(self.threshold, self.val, sure)
+        return Results(temperature=self.temperature, unsure=unsure)
 
 
 def finish(
@@ -68,30 +60,30 @@ def finish(
     full = read_checkpoint(folder / "best.safetensors").network
     fitted = fit_confidence(full, pictures, progress) if recipe.calibrate else Fitted()
     half_file = folder / "half.safetensors"
-    write_weights(half_file, full, recipe.network, True, fitted.temperature)
+    write_weights(half_file, full, recipe.network, recipe.task, True, fitted.temperature)
     shipped = read_checkpoint(half_file).network
     test = select(pictures, "test")
-    evaluation = evaluate(shipped, test, progress, fitted.temperature, fitted.threshold)
+    calibrated = (fitted.temperature, fitted.threshold)
+    evaluation = evaluate(shipped, recipe.task, test, progress, *calibrated)
     divide_by_temperature(full, fitted.temperature)
     half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
-    results = {
-        "name": recipe.name,
-        "recipe": recipe.to_dict(),
-        "epochs": len(training.history),
-        "best_epoch": training.best["epoch"],
-        "data": {"name": data_name, "pictures": _counts(pictures)},
-        "date": date.today().isoformat(),
-        "split": "test",
-        **evaluation.to_dict(),
-        **fitted.to_dict(evaluation),
-        "half_precision": asdict(half),
-        "history": training.history,
-    }
+    results = Results(
+        name=recipe.name,
+        recipe=recipe.to_dict(),
+        epochs=len(training.history),
+        best_epoch=training.best.epoch,
+        data=DataUsed(data_name, _counts(pictures)),
+        date=date.today().isoformat(),
+        split="test",
+        half_precision=half,
+        history=training.history,
+    )
+    results = results.including(evaluation).including(fitted.results(evaluation.sure))
     # Only now: weights and the figures that belong to them change together.
     path = out / f"{recipe.name}.safetensors"
     write_file(path, lambda beside: copyfile(half_file, beside))
     write_results(path, results)
-    _draw(results, folder)
+    _draw(results, recipe.task, folder)
     return _summary(path, results)
 
 
@@ -124,20 +116,23 @@ def _counts(pictures: Sequence[Picture]) -> dict[str, int]:
     return {split: sum(p.split == split for p in pictures) for split in ("train", "val", "test")}
 
 
-def _draw(results: dict, folder: Path) -> None:
-    title = f"{results['name']}, {results['split']}: {results['balanced_accuracy']:.3f} balanced"
-    matrix = results["confusion_matrix"]
-    write_file(folder / "history.png", lambda beside: history_figure(results["history"], beside))
+def _draw(results: Results, task: Task, folder: Path) -> None:
+    title = f"{results.name}, {results.split}: {results.balanced_accuracy:.3f} balanced"
+    history, matrix = results.history or [], results.confusion_matrix or []
+    write_file(folder / "history.png", lambda beside: history_figure(history, task, beside))
     write_file(
-        folder / "confusion_matrix.png", lambda beside: confusion_figure(matrix, title, beside)
+        folder / "confusion_matrix.png",
+        lambda beside: confusion_figure(matrix, task, title, beside),
     )
 
 
-def _summary(path: Path, results: dict) -> str:
-    shifts = ", ".join(f"{k} {v['balanced_accuracy']:.3f}" for k, v in results["shifts"].items())
-    half = results["half_precision"]
+def _summary(path: Path, results: Results) -> str:
+    shifts = (results.shifts or {}).items()
+    listed = ", ".join(f"{name} {scores.balanced_accuracy:.3f}" for name, scores in shifts)
+    half = results.half_precision
+    same = f"{half.same_answers} of {half.pictures}" if half else "none"
     return (
-        f"{path} written: best epoch {results['best_epoch']} of {results['epochs']}; balanced "
-        f"accuracy on test {results['balanced_accuracy']:.3f} ({shifts}); half precision answers "
-        f"{half['same_answers']} of {half['pictures']} test pictures as full precision does."
+        f"{path} written: best epoch {results.best_epoch} of {results.epochs}; balanced "
+        f"accuracy on test {results.balanced_accuracy:.3f} ({listed}); half precision answers "
+        f"{same} test pictures as full precision does."
     )

@@ -17,16 +17,16 @@ LEFT = 0.3  # of the label is left where the middle is hidden; the rest is even 
 
 
 def class_maps(head: nn.Sequential, activations: torch.Tensor) -> torch.Tensor:
-    """What each place adds to each logit, times the number of places: N x 3 x h x w.
+    """What each place adds to each logit, times the number of places: N x classes x h x w.
 
     For heads that take the mean over the map and end in their only linear layer.
     """
-    weight = head[-1].weight  # 3 x C
+    weight = head[-1].weight  # classes x C
     return nnf.conv2d(activations, weight[:, :, None, None])
 
 
 def share_outside(maps: torch.Tensor, middles: torch.Tensor) -> torch.Tensor:
-    """Mean share (0..1) of what class maps N x 3 x h x w say, for and against, beyond the middles.
+    """Mean share (0..1) of what class maps N x classes x h x w say beyond the middles.
 
     `middles`: N x 1 x H x W, 0 outside to 1 inside; pictures without one count as 0.
     """
@@ -44,8 +44,8 @@ def hide_some(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Blur the middles of a random share of the inputs N x 3 x S x S out, so that none can tell.
 
-    `targets`: probabilities N x 3; those of hidden pictures become nearly even. What is left of
-    a face without nose and mouth then carries no sure answer. `middles`: N x 1 x S x S, 0..1.
+    `targets`: probabilities N x classes; those of hidden pictures become nearly even. What is left
+    of a face without nose and mouth then carries no sure answer. `middles`: N x 1 x S x S, 0..1.
     """
     chosen = (torch.rand(len(inputs)) < share) & (middles.amax((1, 2, 3)) > 0)
     if not chosen.any():

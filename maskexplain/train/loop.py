@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import cos, pi
 from pathlib import Path
 
@@ -14,18 +14,19 @@ from ..data.folder import Pixels
 from ..errors import UserError
 from ..files import write_file, write_json
 from ..models.checkpoints import write_weights
-from ..models.network import CLASSES, build_network
+from ..models.network import build_network, check_network
+from ..models.results import Epoch
 from ..results.evaluate import logits_of
 from ..results.statistics import score
 from .focus import class_maps, hide_some, share_outside
 from .mix import draw_epoch
 from .pretrained import STARTS
-from .recipes import AUGMENTS, Recipe
+from .recipe import AUGMENTS, Recipe
 
 # Called after every step with the epoch (from 0), the step's loss and the learning rate.
 OnStep = Callable[[int, float, float], object]
 # Called after every epoch with its line of the history.
-OnEpoch = Callable[[dict], object]
+OnEpoch = Callable[[Epoch], object]
 
 
 class TrainingError(UserError):
@@ -36,7 +37,7 @@ class TrainingError(UserError):
 class Training:
     """What an interrupted training resumes from.
 
-    `data` is the fingerprint of the pictures; `history` holds a dict an epoch; `average` is the
+    `data` is the fingerprint of the pictures; `history` its epochs; `average` is the
     running mean of the weights, where the recipe wants one. `teachers` are not kept with it: who
     resumes gives those of the recipe anew.
     """
@@ -46,7 +47,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None
     data: str = ""
-    history: list[dict] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)
     average: AveragedModel | None = None
     teachers: list[nn.Module] = field(default_factory=list)
 
@@ -56,14 +57,14 @@ class Training:
         return self.average.module if self.average else self.network
 
     @property
-    def best(self) -> dict:
+    def best(self) -> Epoch:
         """The epoch that ships: the last, or the one with the highest balanced accuracy on val.
 
         Of equal ones, that with the lowest loss.
         """
         if self.recipe.keep == "last":
             return self.history[-1]
-        return max(self.history, key=lambda e: (e["val_balanced_accuracy"], -e["val_loss"]))
+        return max(self.history, key=lambda e: (e.val_balanced_accuracy, -e.val_loss))
 
 
 def has_bf16() -> bool:
@@ -78,7 +79,8 @@ def start(recipe: Recipe, data: str = "") -> Training:
     Raises UserError where the recipe's pretrained weights are not installed.
     """
     torch.manual_seed(recipe.seed)
-    network = build_network(recipe.network)
+    network = build_network(recipe.network, len(recipe.task))
+    check_network(network, recipe.network, len(recipe.task))
     if recipe.start:
         STARTS[recipe.start](network)
     return _around(recipe, network, data)
@@ -107,7 +109,7 @@ def save(training: Training, path: Path) -> None:
         "optimizer": training.optimizer.state_dict(),
         "scheduler": training.scheduler.state_dict() if training.scheduler else None,
         "average": training.average.state_dict() if training.average else None,
-        "history": training.history,
+        "history": [asdict(epoch) for epoch in training.history],
     }
     write_file(path, lambda beside: torch.save(state, beside))
 
@@ -117,7 +119,7 @@ def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> T
 
     More or fewer epochs may be asked for, unless `exact`.
     """
-    training = _around(recipe, build_network(recipe.network), data)
+    training = _around(recipe, build_network(recipe.network, len(recipe.task)), data)
     try:
         state = torch.load(path, weights_only=True)
         stored = state["recipe"] if exact else {**state["recipe"], "epochs": recipe.epochs}
@@ -129,7 +131,7 @@ def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> T
             training.scheduler.load_state_dict(state["scheduler"])
         if training.average:
             training.average.load_state_dict(state["average"])
-        training.history = state["history"]
+        training.history = [Epoch(**epoch) for epoch in state["history"]]
     # A damaged file fails in many ways, and each has the same remedy.
     except Exception as error:
         raise TrainingError(
@@ -159,14 +161,14 @@ def fit(
     for epoch in range(len(training.history), training.recipe.epochs):
         began = time.perf_counter()
         loss = train_epoch(training, train, epoch, bf16, on_step)
-        line = {"epoch": epoch + 1, "train_loss": loss, **validate(training, val)}
-        line["seconds"] = round(time.perf_counter() - began, 1)
+        line = validate(training, val, epoch + 1, loss)
+        line = replace(line, seconds=round(time.perf_counter() - began, 1))
         training.history.append(line)
         if training.best is line:
-            write_weights(
-                folder / "best.safetensors", training.answering, training.recipe.network, half=False
-            )
-        write_json(folder / "history.json", {"history": training.history})
+            recipe, best = training.recipe, folder / "best.safetensors"
+            write_weights(best, training.answering, recipe.network, recipe.task, half=False)
+        lines = [asdict(epoch) for epoch in training.history]
+        write_json(folder / "history.json", {"history": lines})
         save(training, folder / "last.pt")
         on_epoch(line)
     return training
@@ -209,7 +211,7 @@ def _batch(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Inputs as the network gets them, what it should answer, and for a focus the middles (0..1).
 
-    The answers are class indices N or, with teachers or a focus, probabilities N x 3.
+    The answers are class indices N or, with teachers or a focus, probabilities N x classes.
     """
     recipe = training.recipe
     augment, pixels, labels = AUGMENTS[recipe.augment], data.pixels[rows], data.labels[rows]
@@ -219,7 +221,7 @@ def _batch(
     middles = nn.functional.interpolate(data.middles[rows], pixels.shape[-2:])
     both = augment(torch.cat([pixels, middles], 1), labels)
     x, middles = _inputs(training, both[:, :3]), both[:, 3:].float() / 255
-    targets = _taught(training, x, nn.functional.one_hot(labels, len(CLASSES)).to(x))
+    targets = _taught(training, x, nn.functional.one_hot(labels, len(recipe.task)).to(x))
     x, targets = hide_some(x, targets, middles, recipe.hide)
     return x, targets, middles
 
@@ -230,7 +232,7 @@ def _inputs(training: Training, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _taught(training: Training, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """What the teachers answer (probabilities N x 3); without any, the labels as they come."""
+    """What the teachers answer (probabilities N x classes); without any, the labels."""
     return mean_answer(training.teachers, x) if training.teachers else labels
 
 
@@ -248,26 +250,28 @@ def _check(loss: float, name: str, epoch: int, step: int) -> float:
     return loss
 
 
-def validate(training: Training, val: Pixels) -> dict:
-    """Loss and balanced accuracy on val; steps the scheduler by the loss."""
+def validate(training: Training, val: Pixels, epoch: int, train_loss: float) -> Epoch:
+    """The line of an epoch (from 1): loss and scores on val; steps the scheduler by the loss."""
     logits = logits_of(training.answering, val.pixels)
     weight = torch.tensor(training.recipe.class_weights)
     loss = nn.functional.cross_entropy(logits, val.labels, weight=weight).item()
     rate = training.optimizer.param_groups[0]["lr"]
     if training.scheduler:
         training.scheduler.step(loss)
-    scores = score(val.labels, logits.argmax(1))
-    return {
-        "val_loss": loss,
-        "val_balanced_accuracy": scores.balanced_accuracy,
-        "val_recall": {name: r.recall for name, r in scores.per_class.items()},
-        "learning_rate": rate,
-    }
+    scores = score(val.labels, logits.argmax(1), training.recipe.task)
+    return Epoch(
+        epoch=epoch,
+        train_loss=train_loss,
+        val_loss=loss,
+        val_balanced_accuracy=scores.balanced_accuracy,
+        val_recall={name: r.recall for name, r in scores.per_class.items()},
+        learning_rate=rate,
+    )
 
 
 @torch.no_grad()
 def mean_answer(teachers: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor:
-    """Mean of the teachers' probabilities N x 3 for the pupil's inputs N x 3 x S x S."""
+    """Mean of the teachers' probabilities N x classes for the pupil's inputs N x 3 x S x S."""
     return torch.stack([teacher(x).softmax(1) for teacher in teachers]).mean(0)
 
 

@@ -13,7 +13,7 @@ from ..data.folder import Picture, Pixels, Progress, fingerprint, load_pixels, q
 from ..data.painted import SIDE, PaintedFaces, find_middles, paint_faces
 from ..explain.regions import MIDDLE
 from ..files import write_file
-from ..models.network import CLASSES
+from ..masks.task import BARE, MASK
 
 TENSORS = ("pixels", "labels", "middles")  # of PaintedFaces
 
@@ -75,7 +75,7 @@ def load_mixed(
     the next start. The middle of every face is found. Raises DataError for an unreadable picture.
     """
     real = [p for p in pictures if not p.augmented]
-    bare = [p for p in real if CLASSES[p.label] == "without_mask"]
+    bare = [p for p in real if p.label == MASK.index(BARE)]
     key = json.dumps([fingerprint(bare), size, dict(paint), seed, MIDDLE, SIDE])
     painted = _read(cache, key)
     if painted is None:
@@ -114,7 +114,7 @@ def _names(
 ) -> Iterator[list[str]]:
     """The pools that each row is in."""
     for label, (_, source) in zip(real.labels.tolist(), faces, strict=True):
-        name = f"real/{CLASSES[label]}"
+        name = f"real/{MASK.names[label]}"
         yield [name, f"{name}/{source}"] if source else [name]
     yield from ([f"painted/{position}"] for position in painted.positions)
 

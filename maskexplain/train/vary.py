@@ -10,9 +10,10 @@ from math import log, pi
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from ..models.network import CLASSES
+from ..masks.task import BARE, MASK
 from . import augment
 from .augment import uniform
+from .recipe import augment as register
 
 SIZE = 129
 FILLS = ("zeros", "border", "reflection")
@@ -21,6 +22,7 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 UNTOUCHED = 101  # a JPEG quality that means: none
 
 
+@register
 def vary(pixels: torch.Tensor, labels: torch.Tensor, without: Collection[str] = ()) -> torch.Tensor:
     """uint8 N x 3 x S x S and class indices to uint8 N x 3 x 129 x 129, varied at random.
 
@@ -70,7 +72,7 @@ def _cover(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     count = len(pixels)
     centres = torch.stack([uniform(count, 0, 1), uniform(count, 0.1, 1)], 1)
     # Over nose or mouth of a masked face a patch could change the true answer: keep to the rim.
-    masked = labels != CLASSES.index("without_mask")
+    masked = labels != MASK.index(BARE)
     centres[masked, 0] = (centres[masked, 0] - 0.5).sign() * uniform(int(masked.sum()), 0.4, 0.5)
     centres[masked, 0] += 0.5
     radii = uniform(count * 2, 0.07, 0.28).view(count, 2)

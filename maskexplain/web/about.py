@@ -5,28 +5,36 @@ from html import escape
 
 import gradio as gr
 
-from ..explain.draw import CLASS_TITLES
-from ..explain.variants import measured_explanations
-from ..models.network import CLASSES
-from ..models.version import MaskModel
+from ..models.results import Recall, Results
+from ..models.version import Model
 from ..results.sentences import known_failures
 from ..results.tables import (
     EXPLANATION_COLUMNS,
     SHIFT_TITLES,
     explanation_rows,
     found_on_street,
-    is_measured,
     shifted,
 )
+from ..task import Task
 from .assets import asset
 from .charts import reliability_svg
 
 
-def results_table(models: Sequence[MaskModel]) -> str:
-    """What was measured of each version, as an HTML table."""
-    rows = "".join(_results_row(m) for m in models if is_measured(m.results))
+def measured_of(models: Sequence[Model]) -> list[Model]:
+    """The versions that were measured."""
+    return [model for model in models if model.results.measured]
+
+
+def results_tables(models: Sequence[Model]) -> str:
+    """What was measured of each version, as an HTML table a task."""
+    tasks = dict.fromkeys(model.task for model in measured_of(models))
+    return "".join(_results_table([m for m in models if m.task == task], task) for task in tasks)
+
+
+def _results_table(models: Sequence[Model], task: Task) -> str:
+    rows = "".join(_results_row(m) for m in measured_of(models))
     shifts = "".join(f"<th>{title}</th>" for title in SHIFT_TITLES.values())
-    recalls = "".join(f"<th>{CLASS_TITLES[name]}</th>" for name in CLASSES)
+    recalls = "".join(f"<th>{escape(one.title)}</th>" for one in task.classes)
     return f"""
 <div class="scroll" tabindex="0" role="region" aria-label="Measured results"><table>
 <caption>Test split. Recall with its 95% interval and counts; shifted columns: balanced accuracy
@@ -36,31 +44,33 @@ of val and test.</caption>
 <tbody>{rows}</tbody></table></div>"""
 
 
-def _results_row(model: MaskModel) -> str:
-    recalls = "".join(_recall_cell(model.results["per_class"][name]) for name in CLASSES)
-    shifts = "".join(f"<td>{shifted(model.results, key)}</td>" for key in SHIFT_TITLES)
-    overall = f"<td>{model.results['balanced_accuracy']:.3f}</td>"
-    street = f"<td>{found_on_street(model.results)}</td>"
+def _results_row(model: Model) -> str:
+    results = model.results
+    per_class = results.per_class or {}
+    recalls = "".join(_recall_cell(per_class.get(name)) for name in model.task.names)
+    shifts = "".join(f"<td>{shifted(results, key)}</td>" for key in SHIFT_TITLES)
+    overall = f"<td>{results.balanced_accuracy:.3f}</td>"
+    street = f"<td>{found_on_street(results)}</td>"
     return f"<tr><th>{escape(model.name)}</th>{overall}{recalls}{shifts}{street}</tr>"
 
 
-def _recall_cell(recall: dict) -> str:
-    low, high = recall["interval"]
+def _recall_cell(recall: Recall | None) -> str:
+    if recall is None:
+        return "<td>–</td>"
+    low, high = recall.interval
     return (
-        f"<td>{recall['recall']:.3f} <small>{low:.2f}–{high:.2f}, "
-        f"{recall['right']}/{recall['total']}</small></td>"
+        f"<td>{recall.recall:.3f} <small>{low:.2f}–{high:.2f}, "
+        f"{recall.right}/{recall.total}</small></td>"
     )
 
 
-def explanations_table(models: Sequence[MaskModel]) -> str:
+def explanations_table(models: Sequence[Model]) -> str:
     """How often each way to explain was right about each version; each one's default is bold."""
-    measured = {m.name: measured_explanations(m.results) for m in models}
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in EXPLANATION_COLUMNS)
     rows = "".join(
         "<tr>" + "".join(f"<td>{_bold(cell)}</td>" for cell in row) + "</tr>"
-        for name, scores in measured.items()
-        if scores
-        for row in explanation_rows(name, scores)
+        for model in models
+        for row in explanation_rows(model)
     )
     return f"""
 <div class="scroll" tabindex="0" role="region" aria-label="Measured explanations"><table>
@@ -73,32 +83,34 @@ def _bold(cell: str) -> str:
     return f"<b>{text[2:-2]}</b>" if text.startswith("**") else text
 
 
-def version_details(models: Sequence[MaskModel]) -> str:
+def version_details(models: Sequence[Model]) -> str:
     """A column a measured version: known failures, confusion matrices, reliability."""
-    columns = "".join(_details(model) for model in models if is_measured(model.results))
-    return f'<div class="versions">{columns}</div>'
+    return f'<div class="versions">{"".join(map(_details, measured_of(models)))}</div>'
 
 
-def _details(model: MaskModel) -> str:
-    name, results = escape(model.name), model.results
-    failures = "".join(f"<li>{escape(sentence)}</li>" for sentence in known_failures(results))
-    dark = results["shifts"]["dark_35"]["confusion_matrix"]
+def _details(model: Model) -> str:
+    name, results, task = escape(model.name), model.results, model.task
+    failures = "".join(f"<li>{escape(sentence)}</li>" for sentence in known_failures(model))
+    dark = results.shift("dark_35")
+    dimmed = dark.confusion_matrix if dark else []
     return f"""
 <section class="card" aria-label="Measured of {name}">
   <h3>{name}</h3>
   <h4>Known failures</h4><ul>{failures}</ul>
-  <h4>Confusion on test</h4>{_confusion(results["confusion_matrix"], "all test faces")}
-  <h4>Confusion in dim light</h4>{_confusion(dark, "un-augmented test faces at 35% light")}
-  <h4>When it says it is sure</h4>{_calibration(name, results)}
+  <h4>Confusion on test</h4>{_confusion(task, results.confusion_matrix or [], "all test faces")}
+  <h4>Confusion in dim light</h4>{_confusion(task, dimmed, "un-augmented test faces at 35% light")}
+  <h4>When it says it is sure</h4>{_calibration(name, task, results)}
 </section>"""
 
 
-def _confusion(counts: list[list[int]], faces: str) -> str:
+def _confusion(task: Task, counts: Sequence[Sequence[int]], faces: str) -> str:
     """Rows true, columns answered; shaded by the row's share."""
-    head = "".join(f'<th scope="col">{CLASS_TITLES[name]}</th>' for name in CLASSES)
+    if not counts:
+        return "<p>Never measured.</p>"
+    head = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in task.classes)
     rows = "".join(
-        f'<tr><th scope="row">{CLASS_TITLES[name]}</th>{_counts(row, index)}</tr>'
-        for index, (name, row) in enumerate(zip(CLASSES, counts, strict=True))
+        f'<tr><th scope="row">{escape(one.title)}</th>{_counts(row, index)}</tr>'
+        for index, (one, row) in enumerate(zip(task.classes, counts, strict=True))
     )
     return f"""
 <table class="confusion"><caption>Rows true, columns answered: {faces}.</caption>
@@ -114,34 +126,35 @@ def _counts(row: Sequence[int], right: int) -> str:
     )
 
 
-def _calibration(name: str, results: dict) -> str:
-    calibration = results.get("calibration")
-    if not calibration:
+def _calibration(name: str, task: Task, results: Results) -> str:
+    calibration = results.calibration
+    if calibration is None:
         return "<p>Never measured.</p>"
-    error = (
-        f"Expected calibration error {calibration['error']:.3f}; its logits are divided by a "
-        f"temperature of {calibration['temperature']:.2f}."
-        if calibration["temperature"] != 1
-        else f"Expected calibration error {calibration['error']:.3f}, as trained."
+    made = (
+        f"; its logits are divided by a temperature of {calibration.temperature:.2f}."
+        if calibration.temperature != 1
+        else ", as trained."
     )
-    return f"{reliability_svg(calibration, name)}<p>{error} {_unsure(results)}</p>"
+    error = f"Expected calibration error {calibration.error:.3f}{made}"
+    chart = reliability_svg(calibration, name, len(task))
+    return f"{chart}<p>{error} {_unsure(results)}</p>"
 
 
-def _unsure(results: dict) -> str:
-    sure = results.get("sure") if results.get("unsure") else None
-    if not sure:
+def _unsure(results: Results) -> str:
+    sure = results.sure if results.unsure else None
+    if sure is None:
         return ""
     return (
-        f"Below {sure['threshold']:.1%} it counts as unsure: {sure['coverage']:.0%} of the test "
-        f"faces lie above, and {sure['accuracy']:.1%} of those are answered right; of the others "
-        f"{sure['accuracy_below']:.0%}."
+        f"Below {sure.threshold:.1%} it counts as unsure: {sure.coverage:.0%} of the test "
+        f"faces lie above, and {sure.accuracy:.1%} of those are answered right; of the others "
+        f"{sure.accuracy_below:.0%}."
     )
 
 
-def add_about_tab(models: Sequence[MaskModel]) -> None:
+def add_about_tab(models: Sequence[Model]) -> None:
     """Build the tab's contents."""
     gr.HTML(asset("about.html"))
-    gr.HTML(results_table(models))
+    gr.HTML(results_tables(models))
     gr.HTML(version_details(models), padding=False)
     gr.HTML(asset("explanations.html"))
     gr.HTML(explanations_table(models))

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from html import escape
 
-from ..explain.draw import CLASS_TITLES
-from ..models.network import CLASSES
-from ..models.version import MaskModel, Prediction
+from ..models.version import Model, Prediction
+from ..task import Task
 from ..words import listed
 
 
-def pill(label: str) -> str:
+def pill(task: Task, label: str) -> str:
     """A class by its title, in its colour."""
-    return f'<span class="answer {label}">{CLASS_TITLES[label]}</span>'
+    return f'<span class="answer" style="{task.style(label)}">{escape(task.title(label))}</span>'
 
 
-def unsure_badge(model: MaskModel, prediction: Prediction) -> str:
+def unsure_badge(model: Model, prediction: Prediction) -> str:
     """Says that a version's answer counts as unsure; empty where it does not."""
     if not prediction.unsure:
         return ""
@@ -23,28 +22,30 @@ def unsure_badge(model: MaskModel, prediction: Prediction) -> str:
     return f' <span class="unsure" title="{title}">unsure: under {below}</span>'
 
 
-def bars(prediction: Prediction) -> str:
+def bars(task: Task, prediction: Prediction) -> str:
     """The probabilities as bars, in class order and in the classes' colours."""
-    return '<div class="bars">' + "".join(_bar(n, prediction) for n in CLASSES) + "</div>"
+    inner = "".join(_bar(task, name, prediction) for name in task.names)
+    return f'<div class="bars">{inner}</div>'
 
 
-def _bar(name: str, prediction: Prediction) -> str:
+def _bar(task: Task, name: str, prediction: Prediction) -> str:
     percent = f"{prediction.probabilities[name]:.1%}"
     chosen = " chosen" if name == prediction.label else ""
+    title, raw = escape(task.title(name)), escape(name)
     return f"""
-<div class="bar{chosen}" role="img" aria-label="{CLASS_TITLES[name]}: {percent}">
-  <span class="name">{CLASS_TITLES[name]}<code>{name}</code></span>
+<div class="bar{chosen}" role="img" aria-label="{title}: {percent}" style="{task.style(name)}">
+  <span class="name">{title}<code>{raw}</code></span>
   <span class="percent">{percent}</span>
-  <span class="track"><span class="fill {name}" style="width:{percent}"></span></span>
+  <span class="track"><span class="fill" data-class="{raw}" style="width:{percent}"></span></span>
 </div>"""
 
 
-def says(names: Sequence[str], labels: Sequence[str]) -> str:
+def says(models: Sequence[Model], labels: Sequence[str]) -> str:
     """Who says what, those who say the same together: “v1 and v2 say “No mask”, v3 says ...”."""
     groups: dict[str, list[str]] = {}
-    for name, label in zip(names, labels, strict=True):
-        groups.setdefault(label, []).append(name)
+    for model, label in zip(models, labels, strict=True):
+        groups.setdefault(model.task.title(label), []).append(model.name)
     return ", ".join(
-        f"{listed(group)} {'say' if len(group) > 1 else 'says'} “{CLASS_TITLES[label]}”"
-        for label, group in groups.items()
+        f"{listed(group)} {'say' if len(group) > 1 else 'says'} “{title}”"
+        for title, group in groups.items()
     )

@@ -1,9 +1,10 @@
 """Charts as small inline SVGs in the page's own colours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..explain.faithfulness import Curves
+from ..models.results import Bin, Calibration
 from ..results.statistics import wilson
 
 
@@ -94,47 +95,46 @@ def _curves_axes() -> str:
 # --- reliability
 
 
-def reliability_svg(calibration: dict, name: str) -> str:
+def reliability_svg(calibration: Calibration, name: str, classes: int) -> str:
     """A dot a bin with answers, its 95% interval (Wilson), and the diagonal where all should lie.
 
-    `calibration`: the "calibration" of a version's JSON; `name` (safe for HTML) begins the text
-    for screen readers. Guo et al. 2017, arXiv:1706.04599.
+    `name` (safe for HTML) begins the text for screen readers; of `classes` classes the answered one
+    has at least an even share. Guo et al. 2017, arXiv:1706.04599.
     """
-    bins = [b for b in calibration["bins"] if b["answers"]]
+    bins = [b for b in calibration.bins if b.answers]
     label = f"{name}: " + "; ".join(
-        f"sure to {b['confidence']:.0%}, right {b['accuracy']:.0%} of {b['answers']}" for b in bins
+        f"sure to {b.confidence:.0%}, right {b.accuracy:.0%} of {b.answers}" for b in bins
     )
-    frame = RELIABILITY
+    frame = replace(RELIABILITY, first=1 / classes)
     return f"""
 <svg class="reliability" viewBox="0 0 {frame.width} {frame.height}" role="img" aria-label="{label}">
-  {_reliability_axes()}
-  {"".join(map(_dot, bins))}
+  {_reliability_axes(frame)}
+  {"".join(_dot(frame, b) for b in bins)}
 </svg>"""
 
 
-# Of three classes the answered one has at least a third.
-RELIABILITY = Frame(width=220, height=170, left=34, right=14, top=8, bottom=30, first=1 / 3)
+RELIABILITY = Frame(width=220, height=170, left=34, right=14, top=8, bottom=30)
 
 
-def _reliability_axes() -> str:
-    frame, low = RELIABILITY, RELIABILITY.first
+def _reliability_axes(frame: Frame) -> str:
+    low = frame.first
     diagonal = (
         f'<line class="ideal" x1="{frame.x(low):.1f}" y1="{frame.y(low):.1f}" '
         f'x2="{frame.x(1):.1f}" y2="{frame.y(1):.1f}"/>'
     )
     marks = "".join(
         f'<text x="{frame.x(v):.1f}" y="{frame.height - 16}" text-anchor="middle">{v:.0%}</text>'
-        for v in (0.4, 0.6, 0.8, 1)
+        for v in (0.2, 0.4, 0.6, 0.8, 1)
+        if v > low
     )
     return frame.rows() + diagonal + marks + frame.title("how sure it was", 3)
 
 
-def _dot(found: dict) -> str:
-    answers, frame = found["answers"], RELIABILITY
-    low, high = wilson(round(found["accuracy"] * answers), answers)
-    x, radius = frame.x(found["confidence"]), min(6.0, 1.5 + answers**0.5 / 6)
+def _dot(frame: Frame, found: Bin) -> str:
+    low, high = wilson(round(found.accuracy * found.answers), found.answers)
+    x, radius = frame.x(found.confidence), min(6.0, 1.5 + found.answers**0.5 / 6)
     return (
         f'<line class="interval" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.y(low):.1f}" '
         f'y2="{frame.y(high):.1f}"/>'
-        f'<circle cx="{x:.1f}" cy="{frame.y(found["accuracy"]):.1f}" r="{radius:.1f}"/>'
+        f'<circle cx="{x:.1f}" cy="{frame.y(found.accuracy):.1f}" r="{radius:.1f}"/>'
     )

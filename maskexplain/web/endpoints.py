@@ -12,20 +12,19 @@ from PIL import Image
 
 from ..api import explain_image, predict_image
 from ..api.schemas import PredictReply
-from ..explain.explain import BASELINES, ExplainError
-from ..explain.methods import METHODS
+from ..explain.methods import BASELINES, METHODS
+from ..explain.question import ExplainError
 from ..images.crops import NoFaceError
 from ..images.read import ImageError
 from ..models.checkpoints import by_number
-from ..models.network import CLASSES
-from ..models.version import MaskModel
+from ..models.version import Model
 from .inputs import PhotoInput
 
 PREDICT = "Answer every face of a picture: mask worn, worn incorrectly, or missing."
 EXPLAIN = "Answer every face of a picture, and show why the largest one got its answer."
 
 
-def add_endpoints(page: gr.Blocks, models: Sequence[MaskModel]) -> None:
+def add_endpoints(page: gr.Blocks, models: Sequence[Model]) -> None:
     """Add the two endpoints to a page that is being built, and hide its other events.
 
     To be called when all else is built. Where no version is named, the newest answers.
@@ -34,7 +33,7 @@ def add_endpoints(page: gr.Blocks, models: Sequence[MaskModel]) -> None:
     for event in page.fns.values():
         event.api_visibility = "private"
     with gr.Row(visible=False):
-        inputs = _Inputs(names)
+        inputs = _Inputs(names, models)
         reply = gr.JSON(label="Reply")
         ask, why = gr.Button(), gr.Button()
     _wire({model.name: model for model in models}, inputs, reply, ask, why)
@@ -43,17 +42,18 @@ def add_endpoints(page: gr.Blocks, models: Sequence[MaskModel]) -> None:
 class _Inputs:
     """What the endpoints take; never shown."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], models: Sequence[Model]) -> None:
         def choice(label: str, choices: Sequence[str]) -> gr.Dropdown:
             # gradio_client asks for every field whose default is None.
             return gr.Dropdown(["", *choices], value="", label=label)
 
+        classes = list(dict.fromkeys(name for model in models for name in model.task.names))
         self.photo = PhotoInput(label="Picture", type="pil", image_mode=None)
         self.model = gr.Dropdown(names, value=names[-1], label="Version")
         self.whole = gr.Checkbox(label="Take the whole picture as the face")
         self.method = choice("Method (by default the version's best)", tuple(METHODS))
-        self.target = choice("Class to explain (by default the predicted one)", CLASSES)
-        self.against = choice("Class to hold it against", CLASSES)
+        self.target = choice("Class to explain (by default the predicted one)", classes)
+        self.against = choice("Class to hold it against", classes)
         self.baseline = choice("Where integrated gradients start", BASELINES)
 
     @property
@@ -66,7 +66,7 @@ class _Inputs:
 
 
 def _wire(
-    served: dict[str, MaskModel], inputs: _Inputs, reply: gr.JSON, ask: gr.Button, why: gr.Button
+    served: dict[str, Model], inputs: _Inputs, reply: gr.JSON, ask: gr.Button, why: gr.Button
 ) -> None:
     def predict(picture, model, whole):
         return _told(predict_image, served[model], picture, whole)
@@ -83,7 +83,7 @@ def _wire(
 
 def _told(
     answer: Callable[..., PredictReply],
-    model: MaskModel,
+    model: Model,
     picture: Image.Image | ImageError | None,
     *asked: Any,
 ) -> dict:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import gradio as gr
 from PIL import Image
 
-from ..explain.draw import CLASS_TITLES, number_faces
+from ..explain.draw import number_faces
+from ..explain.report import Subject
 from ..images.crops import NoFaceError, Subjects, find_subjects
-from ..models.version import MaskModel, Prediction
+from ..models.version import Model, Prediction
 
 MIN_FACE = 32  # pixels; face finding is measured from here on
 WHOLE = "Use the whole picture as the face"
@@ -27,7 +28,7 @@ class FaceChoice:
 
 
 def choose_face(
-    models: Sequence[MaskModel], image: Image.Image, subjects: Subjects, chosen: int
+    models: Sequence[Model], image: Image.Image, subjects: Subjects, chosen: int
 ) -> FaceChoice:
     """What to show of an RGB photo's faces, of which number `chosen` (from 0) is asked for."""
     chosen = max(0, min(chosen, len(subjects.crops) - 1))
@@ -39,16 +40,23 @@ def choose_face(
     )
 
 
-def _lines(models: Sequence[MaskModel], subjects: Subjects) -> tuple[str, ...]:
-    answers = {model.name: model.predict(subjects.images) for model in models}
+def subject_of(image: Image.Image, subjects: Subjects, chosen: int) -> Subject:
+    """One face of a photo, ready to be asked about."""
+    return Subject(subjects.images[chosen], subjects.landmarks[chosen], image)
+
+
+def _lines(models: Sequence[Model], subjects: Subjects) -> tuple[str, ...]:
+    asked = [model for model in models if model.task.faces]
+    answers = [(model, model.predict(subjects.images)) for model in asked]
     return tuple(
-        f"{index + 1} · " + ", ".join(f"{name}: {_said(ps[index])}" for name, ps in answers.items())
+        f"{index + 1} · "
+        + ", ".join(f"{model.name}: {_said(model, ps[index])}" for model, ps in answers)
         for index in range(len(subjects.crops))
     )
 
 
-def _said(answer: Prediction) -> str:
-    return CLASS_TITLES[answer.label] + (" (unsure)" if answer.unsure else "")
+def _said(model: Model, answer: Prediction) -> str:
+    return model.task.title(answer.label) + (" (unsure)" if answer.unsure else "")
 
 
 def _notice(subjects: Subjects) -> str:

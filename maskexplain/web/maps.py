@@ -13,16 +13,16 @@ from ..explain.explain import Explanation
 from ..explain.figure import question_of
 from ..explain.regions import RegionHeat
 from ..explain.report import Report
-from ..explain.variants import Variant, is_best
 from ..explain.verdicts import Trust, Verdict, record_sentence
+from ..explain.ways import Way, is_best
 from ..images.crops import Crop
-from ..models.version import MaskModel
-from ..results.tables import is_measured
+from ..models.results import Results
+from ..models.version import Model
 from .answers import bars, pill, says, unsure_badge
 from .charts import curves_svg
 
 
-def maps(report: Report, crop: Image.Image, signed: bool = False) -> str:
+def maps(report: Report, signed: bool = False) -> str:
     """The first way's map large, the others small, over the `--face` that an outer element has.
 
     What is not measured yet is said to be on its way. `signed` shows what speaks against the
@@ -35,24 +35,24 @@ def maps(report: Report, crop: Image.Image, signed: bool = False) -> str:
         )
     trust = report.trust or [None] * len(report.ways)
     rows = zip(report.ways, report.answer.explanations, report.verdicts, trust, strict=True)
-    figures = "".join(_figure(report, crop, signed, *row) for row in rows)
+    figures = "".join(_figure(report, signed, *row) for row in rows)
     waiting = "" if report.trust else '<p class="waiting">More tests of them are on their way.</p>'
-    question = escape(question_of(report.answer.explanations[0]))
+    question = escape(question_of(report.model.task, report.answer.explanations[0]))
     return f'<p class="question">{question}</p><div class="maps">{figures}</div>{waiting}'
 
 
 def _figure(
     report: Report,
-    crop: Image.Image,
     signed: bool,
-    way: Variant,
+    way: Way,
     explanation: Explanation,
     verdict: Verdict,
     trust: Trust | None,
 ) -> str:
     model = report.model
-    url = data_url(overlay(crop, explanation, signed=signed), "webp")
-    alt = escape(f"{way.title} of {model.name}, {question_of(explanation)}, over the face")
+    url = data_url(overlay(report.crop, explanation, signed=signed), "webp")
+    question = question_of(model.task, explanation)
+    alt = escape(f"{way.title} of {model.name}, {question}, over the face")
     file = escape(f"{model.name}-{way.key.replace('/', '-')}-{explanation.target}.webp")
     return f"""
 <figure>
@@ -85,13 +85,13 @@ def reveal(url: str, alt: str) -> str:
 </div>"""
 
 
-def _earned(model: MaskModel, way: Variant) -> str:
+def _earned(model: Model, way: Way) -> str:
     if not is_best(model, way):
         return ""
     return f'<span class="earned">best for {escape(model.name)}</span>'
 
 
-def _trust(way: Variant, trust: Trust | None) -> str:
+def _trust(way: Way, trust: Trust | None) -> str:
     if trust is None or trust.explanation.empty:
         return ""
     sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in trust.sentences())
@@ -101,7 +101,7 @@ def _trust(way: Variant, trust: Trust | None) -> str:
 
 
 def _regions(regions: dict[str, RegionHeat] | None) -> str:
-    if regions is None:
+    if not regions:
         return ""
     rows = "".join(
         f"<tr><th scope='row'>{name}</th><td>{heat.heat:.0%}</td><td>{heat.area:.0%}</td>"
@@ -127,34 +127,36 @@ def cards(reports: Sequence[Report], photo: Image.Image, crop: Crop, signed: boo
 
 
 def _agreement(reports: Sequence[Report]) -> str:
-    """Who says what, where there are several versions."""
-    if len(reports) < 2:
+    """Who says what, where several versions answer the same question."""
+    same_task = {report.model.task.names for report in reports}
+    if len(reports) < 2 or len(same_task) > 1:
         return ""
     labels = [report.answer.prediction.label for report in reports]
-    said = escape(says([report.model.name for report in reports], labels))
+    said = escape(says([report.model for report in reports], labels))
     if len(set(labels)) == 1:
         return f'<p class="said-short">They agree: {said}.</p>'
     return f'<p class="said-short">They disagree: {said}. The tab Compare says why.</p>'
 
 
 def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:
-    answer = report.answer.prediction
-    name = escape(report.model.name)
-    face = data_url(enlarge(crop.image), "webp")
-    style = f"--face: url({face}); --aspect: {crop.image.width / crop.image.height:.3f}"
+    model, answer = report.model, report.answer.prediction
+    name = escape(model.name)
+    face = data_url(enlarge(report.crop), "webp")
+    style = f"--face: url({face}); --aspect: {report.crop.width / report.crop.height:.3f}"
     return f"""
 <section class="card" aria-label="Version {name}" style="{style}">
-  <h2>{name} {pill(answer.label)}{unsure_badge(report.model, answer)}</h2>
-  <p class="measured">{_measured(report.model.results)}</p>
-  {bars(answer)}
-  {maps(report, crop.image, signed)}
+  <h2>{name} {pill(model.task, answer.label)}{unsure_badge(model, answer)}</h2>
+  <p class="measured">{_measured(model.results)}</p>
+  {bars(model.task, answer)}
+  {maps(report, signed)}
   {_on_photo(report, photo, crop)}
 </section>"""
 
 
 def _on_photo(report: Report, photo: Image.Image, crop: Crop) -> str:
     """The version's first map at its place on the photo."""
-    if crop.image.size == photo.size or not report.ways or report.answer.explanations[0].empty:
+    all_of_it = photo.size in (crop.image.size, report.crop.size)
+    if all_of_it or not report.ways or report.answer.explanations[0].empty:
         return ""
     title = report.ways[0].title
     url = data_url(overlay_on_photo(photo, crop, report.answer.explanations[0]), "jpeg")
@@ -164,14 +166,14 @@ def _on_photo(report: Report, photo: Image.Image, crop: Crop) -> str:
 </details>"""
 
 
-def _measured(results: dict) -> str:
-    if not is_measured(results):
+def _measured(results: Results) -> str:
+    plain, dark = results.shift("unaugmented"), results.shift("dark_35")
+    if results.balanced_accuracy is None or plain is None or dark is None:
         return "Never measured: trust nothing here until it is."
-    dark = results["shifts"]["dark_35"]["balanced_accuracy"]
-    plain = results["shifts"]["unaugmented"]["balanced_accuracy"]
     return (
-        f"Balanced accuracy {results['balanced_accuracy']:.2f} on test; on faces as taken "
-        f"{plain:.2f}, on the same faces in dim light <strong>{dark:.2f}</strong>."
+        f"Balanced accuracy {results.balanced_accuracy:.2f} on test; on faces as taken "
+        f"{plain.balanced_accuracy:.2f}, on the same faces in dim light "
+        f"<strong>{dark.balanced_accuracy:.2f}</strong>."
     )
 
 

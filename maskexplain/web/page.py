@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from ..models.version import MaskModel
+from ..models.version import Model
 from .about import add_about_tab
 from .assets import asset
 from .compare.split import SplitAnswers
@@ -22,7 +22,7 @@ TITLE = "Mask explainer"
 
 
 def build_page(
-    models: Sequence[MaskModel], examples: Examples, split: SplitAnswers | None = None
+    models: Sequence[Model], examples: Examples, split: SplitAnswers | None = None
 ) -> gr.Blocks:
     """The page for these versions; `examples` are pictures with their captions.
 
@@ -36,8 +36,9 @@ def build_page(
         with gr.Tabs() as tabs:
             with gr.Tab("Photo", id="photo"):
                 photo = add_photo_tab(models, examples)
-            with gr.Tab("Live", id="live"):
-                add_live_tab(models, photo, tabs)
+            if any(model.task.faces for model in models):  # Live follows faces
+                with gr.Tab("Live", id="live"):
+                    add_live_tab(models, photo, tabs)
             with gr.Tab("Compare", id="compare") as compare:
                 add_compare_tab(models, examples, compare, photo, split)
             with gr.Tab("What if", id="whatif") as whatif:

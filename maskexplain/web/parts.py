@@ -9,16 +9,25 @@ from threading import Lock
 
 import gradio as gr
 
-from ..explain.draw import CLASS_TITLES
-from ..explain.variants import BEST, VARIANTS
-from ..models.network import CLASSES
+from ..explain.question import BEST
+from ..explain.ways import all_ways
+from ..models.version import Model
 from .inputs import PhotoInput
 
 Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
 
-TARGETS = [("What each version answers", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
-AGAINST = [("no other class", ""), *((CLASS_TITLES[name], name) for name in CLASSES)]
-WAYS = [("Each version’s best", BEST), *((way.title, key) for key, way in VARIANTS.items())]
+Choice = tuple[str, str]  # what a person reads, and the value
+
+
+def target_choices(models: Sequence[Model], none: str) -> list[Choice]:
+    """The classes of the versions to choose from, behind `none`, which chooses no class."""
+    titles = {name: model.task.title(name) for model in models for name in model.task.names}
+    return [(none, ""), *((title, name) for name, title in titles.items())]
+
+
+def way_choices() -> list[Choice]:
+    """The ways to explain to choose from, each version's best first."""
+    return [("Each version’s best", BEST), *((way.title, k) for k, way in all_ways().items())]
 
 
 def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
@@ -48,6 +57,14 @@ def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
 def status(text: str) -> str:
     """A sentence for people, read aloud by screen readers when it changes."""
     return f'<p role="status">{escape(text)}</p>'
+
+
+def silent(outputs: Sequence[gr.components.Component]) -> dict:
+    """An update that changes nothing: a handler that is no longer wanted yields it before it ends.
+
+    Gradio would else send the handler's last yield again, after the newer one's answer.
+    """
+    return {output: gr.skip() for output in outputs}
 
 
 def zip_link(content: bytes, name: str) -> str:

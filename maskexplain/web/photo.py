@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import gradio as gr
 from PIL import Image
 
-from ..explain.explain import ExplainError
 from ..explain.figure import report_files, zip_of
-from ..explain.report import FIRST_WAYS, USUAL, Asked, reports
-from ..images.crops import NoFaceError, find_subjects
+from ..explain.question import FIRST_WAYS, USUAL, ExplainError, Question
+from ..explain.report import reports, subjects_for
+from ..images.crops import NoFaceError
 from ..images.read import ImageError
-from ..models.version import MaskModel
+from ..models.version import Model
 from .assets import asset
 from .faces import (
     WHOLE,
@@ -24,9 +24,19 @@ from .faces import (
     face_clicked,
     face_controls,
     face_updates,
+    subject_of,
 )
 from .maps import cards
-from .parts import AGAINST, TARGETS, WAYS, Examples, Newest, photo_input, status, zip_link
+from .parts import (
+    Examples,
+    Newest,
+    photo_input,
+    silent,
+    status,
+    target_choices,
+    way_choices,
+    zip_link,
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,11 @@ class PhotoView:
 
 
 def photo_views(
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     image: Image.Image | ImageError | None,
     whole: bool = False,
     chosen: int = 0,
-    asked: Asked = USUAL,
+    question: Question = USUAL,
     signed: bool = False,
 ) -> Iterator[PhotoView]:
     """Answer every face of a picture and explain the chosen one; a view whenever there is more.
@@ -53,12 +63,11 @@ def photo_views(
         yield PhotoView(FaceChoice(str(image or "")))
         return
     try:
-        subjects = find_subjects(image, whole)
+        subjects = subjects_for(models, image, whole)
         view = PhotoView(choose_face(models, image, subjects, chosen))
         chosen = view.choice.chosen
-        crop = subjects.crops[chosen]
-        for ready in reports(models, crop.image, subjects.landmarks[chosen], asked):
-            yield replace(view, cards=cards(ready, image, crop, signed))
+        for ready in reports(models, subject_of(image, subjects, chosen), question):
+            yield replace(view, cards=cards(ready, image, subjects.crops[chosen], signed))
     except NoFaceError as error:
         yield PhotoView(FaceChoice(f"{error} The box “{WHOLE}” does that."))
     except ExplainError as error:
@@ -66,23 +75,22 @@ def photo_views(
 
 
 def photo_zip(
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     image: Image.Image | ImageError | None,
     whole: bool = False,
     chosen: int = 0,
-    asked: Asked = USUAL,
+    question: Question = USUAL,
 ) -> bytes | None:
     """Figure, heatmaps and all figures of the chosen face as a zip; None without a face."""
     if image is None or isinstance(image, ImageError):
         return None
     try:
-        subjects = find_subjects(image, whole)
+        subjects = subjects_for(models, image, whole)
         chosen = min(chosen, len(subjects.crops) - 1)
-        crop = subjects.crops[chosen].image
-        *_, complete = reports(models, crop, subjects.landmarks[chosen], asked)
+        *_, complete = reports(models, subject_of(image, subjects, chosen), question)
     except (NoFaceError, ExplainError):
         return None
-    return zip_of(report_files(crop, complete, "face"))
+    return zip_of(report_files(complete, "face"))
 
 
 START = "Give a photo, or click an example: each version answers and shows why."
@@ -90,9 +98,9 @@ NO_ZIP = "There is nothing to download yet: give a photo with a face first."
 SAVE_ZIP = "() => document.querySelector('#zip a')?.click()"
 
 
-def add_photo_tab(models: Sequence[MaskModel], examples: Examples) -> gr.Image:
+def add_photo_tab(models: Sequence[Model], examples: Examples) -> gr.Image:
     """Build and wire the tab's contents; the result is its photo, for others to give one to."""
-    tab = _layout(examples)
+    tab = _layout(models, examples)
     _wire(models, tab)
     return tab.photo
 
@@ -116,7 +124,7 @@ class _PhotoTab:
         return [self.target, self.against, self.ways, self.signed]
 
 
-def _layout(examples: Examples) -> _PhotoTab:
+def _layout(models: Sequence[Model], examples: Examples) -> _PhotoTab:
     with gr.Row(elem_classes="asked-and-answered"):
         with gr.Column(elem_classes="give"):
             photo = photo_input("photo", examples)
@@ -127,22 +135,24 @@ def _layout(examples: Examples) -> _PhotoTab:
             save = gr.Button("Download everything (zip)", elem_id="save")
             zipped = gr.HTML(elem_id="zip")
         with gr.Column(elem_classes="ask"):
-            target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="target")
-            against, ways, signed = _more_ways()
+            classes = target_choices(models, "What each version answers")
+            target = gr.Radio(classes, value="", label="Explain which class?", elem_id="target")
+            against, ways, signed = _more_ways(models)
     return _PhotoTab(photo, faces, target, against, ways, signed, notice, result, save, zipped)
 
 
-def _more_ways() -> tuple[gr.Radio, gr.CheckboxGroup, gr.Checkbox]:
+def _more_ways(models: Sequence[Model]) -> tuple[gr.Radio, gr.CheckboxGroup, gr.Checkbox]:
     with gr.Accordion("More ways to ask", open=False, elem_id="more"):
-        against = gr.Radio(AGAINST, value="", label="Why that class and not …?", elem_id="against")
+        others = target_choices(models, "no other class")
+        against = gr.Radio(others, value="", label="Why that class and not …?", elem_id="against")
         ways = gr.CheckboxGroup(
-            WAYS, value=list(FIRST_WAYS), label="Ways to explain", elem_id="ways"
+            way_choices(), value=list(FIRST_WAYS), label="Ways to explain", elem_id="ways"
         )
         signed = gr.Checkbox(label="Show what speaks against it, too", elem_id="signed")
     return against, ways, signed
 
 
-def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
+def _wire(models: Sequence[Model], tab: _PhotoTab) -> None:
     whole, numbered, face = tab.faces.whole, tab.faces.numbered, tab.faces.face
     outputs = [tab.notice, numbered, face, tab.result, tab.zipped]
 
@@ -150,9 +160,10 @@ def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
 
     def show(request: gr.Request, image, whole, chosen, *asked):
         is_newest = newest.begin(request.session_hash)
-        question, signed = _asked(*asked)
+        question, signed = _question(*asked)
         for view in photo_views(models, image, whole, chosen or 0, question, signed):
             if not is_newest():
+                yield silent(outputs)
                 return
             yield _updates(tab, view)
 
@@ -164,7 +175,7 @@ def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
         yield from show(request, image, False, face_clicked(image, event.index, chosen), *asked)
 
     def save(image, whole, chosen, *asked):
-        content = photo_zip(models, image, whole, chosen or 0, _asked(*asked)[0])
+        content = photo_zip(models, image, whole, chosen or 0, _question(*asked)[0])
         return zip_link(content, "explanation.zip") if content else status(NO_ZIP)
 
     # One id: the limit on concurrent work then counts all of them together.
@@ -186,9 +197,11 @@ def _wire(models: Sequence[MaskModel], tab: _PhotoTab) -> None:
     tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
 
 
-def _asked(target: str, against: str, ways: Sequence[str], signed: bool) -> tuple[Asked, bool]:
+def _question(
+    target: str, against: str, ways: Sequence[str], signed: bool
+) -> tuple[Question, bool]:
     """What the controls say, and whether to show what speaks against a class."""
-    return Asked(target or None, against or None, tuple(ways) or FIRST_WAYS), signed
+    return Question(target or None, against or None, tuple(ways) or FIRST_WAYS), signed
 
 
 def _updates(tab: _PhotoTab, view: PhotoView) -> dict:

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 
 from ..api import MAX_BODY, BoundedRequests, make_router
 from ..errors import UserError
-from ..models.version import MaskModel
+from ..models.version import Model
 from .assets import STYLES, scripts
 from .page import page_theme
 
@@ -17,7 +17,7 @@ VISITORS = 200  # whose state is kept at once
 
 def launch(
     page: gr.Blocks,
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     host: str,
     port: int,
     share: bool = False,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from ...explain.draw import CLASS_TITLES
+from ...explain.report import Subject
 from ...images.edit import DARK, FAINTEST, brightness, in_other_light, is_dark, is_gray
-from ...models.network import CLASSES
+from ...models.results import Scores
 from ...models.threads import at_once
-from ...models.version import MaskModel, Prediction
+from ...models.version import Model, Prediction
 from ...words import listed, number
 from ..answers import says
 
@@ -25,7 +25,7 @@ class Comparison:
     measured dim light); `gray`: whether the face has no colour.
     """
 
-    models: tuple[MaskModel, ...]
+    models: tuple[Model, ...]
     answers: tuple[Prediction, ...]
     in_other_light: tuple[Prediction, ...]
     brightness: float
@@ -34,8 +34,13 @@ class Comparison:
 
     @property
     def agree(self) -> bool:
-        """Whether all versions say the same."""
-        return len({answer.label for answer in self.answers}) == 1
+        """Whether all versions say the same to the same question."""
+        return self.same_task and len({answer.label for answer in self.answers}) == 1
+
+    @property
+    def same_task(self) -> bool:
+        """Whether all versions answer the same classes."""
+        return len({model.task.names for model in self.models}) == 1
 
     @property
     def changed(self) -> list[int]:
@@ -44,10 +49,10 @@ class Comparison:
         return [i for i, (here, there) in enumerate(pairs) if here.label != there.label]
 
 
-def compare(models: Sequence[MaskModel], crop: Image.Image) -> Comparison:
-    """Ask every version twice about an RGB face crop: as it is, and in another light."""
-    other = in_other_light(crop)
-    pairs = list(at_once(lambda model: model.predict([crop, other]), models))
+def compare(models: Sequence[Model], subject: Subject) -> Comparison:
+    """Ask every version twice about a picture: as it is, and in another light."""
+    crop = subject.crop
+    pairs = list(at_once(lambda model: _asked_twice(model, subject.seen_by(model)), models))
     return Comparison(
         tuple(models),
         tuple(here for here, _ in pairs),
@@ -58,16 +63,22 @@ def compare(models: Sequence[MaskModel], crop: Image.Image) -> Comparison:
     )
 
 
+def _asked_twice(model: Model, picture: Image.Image) -> list[Prediction]:
+    return model.predict([picture, in_other_light(picture)])
+
+
 def headline(comparison: Comparison) -> str:
     """Who says what: “v1 and v2 say “No mask”, v3 says “Mask worn”.”"""
-    names = [model.name for model in comparison.models]
+    models = comparison.models
     labels = [answer.label for answer in comparison.answers]
-    if len(names) == 1:
-        return f"{says(names, labels)}. With a second version there would be something to compare."
+    if len(models) == 1:
+        return f"{says(models, labels)}. With a second version there would be something to compare."
     if comparison.agree:
-        every = "Both versions" if len(names) == 2 else f"All {number(len(names))} versions"
-        return f"{every} say “{CLASS_TITLES[labels[0]]}”."
-    return f"They disagree: {says(names, labels)}."
+        every = "Both versions" if len(models) == 2 else f"All {number(len(models))} versions"
+        return f"{every} say “{models[0].task.title(labels[0])}”."
+    if not comparison.same_task:
+        return f"They answer different questions: {says(models, labels)}."
+    return f"They disagree: {says(models, labels)}."
 
 
 def why_it_matters(comparison: Comparison) -> list[str]:
@@ -104,49 +115,49 @@ def _lessons(c: Comparison, shift: str, look: str, where: str) -> list[str]:
 
 
 def _lesson_sentences(
-    answered: Sequence[tuple[MaskModel, str]], shift: str, look: str, where: str
+    answered: Sequence[tuple[Model, str]], shift: str, look: str, where: str
 ) -> list[str]:
     sentences = []
-    for label in CLASSES:
+    for label in dict.fromkeys(name for m, _ in answered for name in m.task.names):
         fallen = [m for m, said in answered if said == label and drawn_to(m, shift) == label]
         if fallen:
             names = listed([m.name for m in fallen])
+            title = fallen[0].task.title(label)
             falls = "; ".join(_fall(m, shift, label) for m in fallen)
             sentences.append(
-                f"{names} learned that {look} means “{CLASS_TITLES[label]}”. Measured on the same "
+                f"{names} learned that {look} means “{title}”. Measured on the same "
                 f"test faces, as taken and {where}: {falls}."
             )
     return sentences
 
 
-def drawn_to(model: MaskModel, shift: str) -> str | None:
+def drawn_to(model: Model, shift: str) -> str | None:
     """The class that a shift drives a version to, by its measurements; None where it does not.
 
     The shift must take .1 and more of the balanced accuracy, and raise one class's share of the
     answers by .2 and more.
     """
-    shifts = model.results.get("shifts", {})
-    taken, moved = shifts.get("unaugmented"), shifts.get(shift)
-    if not taken or not moved:
+    taken, moved = model.results.shift("unaugmented"), model.results.shift(shift)
+    if taken is None or moved is None:
         return None
     rises = [b - a for a, b in zip(_shares(taken), _shares(moved), strict=True)]
-    weak = taken["balanced_accuracy"] - moved["balanced_accuracy"] >= FALL
-    return CLASSES[rises.index(max(rises))] if weak and max(rises) >= RISE else None
+    weak = taken.balanced_accuracy - moved.balanced_accuracy >= FALL
+    return model.task.names[rises.index(max(rises))] if weak and max(rises) >= RISE else None
 
 
-def _shares(scores: dict) -> list[float]:
+def _shares(scores: Scores) -> list[float]:
     """Each class's share of the answers."""
-    columns = [sum(column) for column in zip(*scores["confusion_matrix"], strict=True)]
-    return [column / sum(columns) for column in columns]
+    return [count / max(1, sum(scores.answers)) for count in scores.answers]
 
 
-def _fall(model: MaskModel, shift: str, label: str) -> str:
-    taken, moved = (model.results["shifts"][key] for key in ("unaugmented", shift))
-    called = sum(row[CLASSES.index(label)] for row in moved["confusion_matrix"])
+def _fall(model: Model, shift: str, label: str) -> str:
+    taken, moved = model.results.shift("unaugmented"), model.results.shift(shift)
+    if taken is None or moved is None:
+        return f"{model.name} was not measured"
     return (
-        f"{model.name} falls from {taken['balanced_accuracy']:.2f} to "
-        f"{moved['balanced_accuracy']:.2f} balanced accuracy and says so of {called} of "
-        f"{moved['pictures']} faces"
+        f"{model.name} falls from {taken.balanced_accuracy:.2f} to "
+        f"{moved.balanced_accuracy:.2f} balanced accuracy and says so of "
+        f"{moved.answers[model.task.index(label)]} of {moved.pictures} faces"
     )
 
 
@@ -156,7 +167,7 @@ def _other_light(c: Comparison) -> list[str]:
     if not changed:
         stay = _who(c, range(len(c.models)), "stays with its", "stay with their")
         return [f"{turned}, {stay} answer. What if tries every other light."]
-    moved = says([m.name for m, _ in changed], [label for _, label in changed])
+    moved = says([m for m, _ in changed], [label for _, label in changed])
     rest = [i for i in range(len(c.models)) if i not in c.changed]
     stay = f"; {_who(c, rest, 'stays with its answer', 'stay with their answers')}" if rest else ""
     sentences = [f"{turned}, {moved}{stay}."]
@@ -180,12 +191,12 @@ def _light_decides(c: Comparison) -> bool:
 
 def _painted(c: Comparison) -> list[str]:
     """How well each version tells how a mask is worn, where at least two were measured."""
-    known = [(m.name, m.results["painted"]) for m in c.models if "painted" in m.results]
+    known = [(m.name, m.results.painted) for m in c.models if m.results.painted is not None]
     if len(known) < 2:
         return []
     right = [
-        f"{name} is right on {sum(row[i] for i, row in enumerate(p['confusion_matrix']))} of "
-        f"{p['pictures']}"
+        f"{name} is right on {sum(row[i] for i, row in enumerate(p.confusion_matrix))} of "
+        f"{p.pictures}"
         for name, p in known
     ]
     return [

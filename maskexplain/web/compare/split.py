@@ -13,10 +13,10 @@ from threading import Lock
 from PIL import Image
 
 from ...data.folder import Picture, read_crop
-from ...explain.draw import CLASS_TITLES, data_url
+from ...explain.draw import data_url
 from ...images.read import digest_of
-from ...models.network import CLASSES
-from ...models.version import MaskModel
+from ...models.version import Model
+from ...task import Task
 from ..answers import says
 from .view import Given
 
@@ -26,13 +26,15 @@ BATCH = 16
 class SplitAnswers:
     """Every version's answers to some pictures, found when they are first asked for.
 
+    The pictures are labelled with the newest version's classes; versions with others are left out.
     Several visitors may ask at once: each one's asking carries the same work on.
     """
 
-    def __init__(self, models: Sequence[MaskModel], pictures: Sequence[Picture]) -> None:
-        self.models = tuple(models)
+    def __init__(self, models: Sequence[Model], pictures: Sequence[Picture]) -> None:
+        self.task = models[-1].task
+        self.models = tuple(model for model in models if model.task == self.task)
         self.pictures = tuple(pictures)
-        self._answers: dict[str, list[int]] = {model.name: [] for model in models}
+        self._answers: dict[str, list[int]] = {model.name: [] for model in self.models}
         self._done = 0
         self._lock = Lock()
 
@@ -48,7 +50,7 @@ class SplitAnswers:
         crops = [read_crop(picture.file) for picture in batch]
         answers = {model.name: model.predict(crops) for model in self.models}
         for name, predictions in answers.items():
-            self._answers[name] += [CLASSES.index(p.label) for p in predictions]
+            self._answers[name] += [self.task.index(p.label) for p in predictions]
         self._done += len(batch)
 
     @property
@@ -63,7 +65,7 @@ class SplitAnswers:
 
     def answers_to(self, number: int) -> dict[str, str]:
         """Every version's answer (a class) to a picture that has been answered."""
-        return {name: CLASSES[answers[number]] for name, answers in self._answers.items()}
+        return {name: self.task.names[a[number]] for name, a in self._answers.items()}
 
     def between(self, first: str, second: str, unaugmented: bool = False) -> list["Disagreement"]:
         """The pictures on which two versions (names) disagree, in the data's order."""
@@ -95,13 +97,16 @@ def kind_key(kind: tuple[int, int, int]) -> str:
     return "-".join(map(str, kind))
 
 
-def kinds(found: Sequence[Disagreement], first: str, second: str) -> list[tuple[str, str]]:
+def kinds(
+    task: Task, found: Sequence[Disagreement], first: str, second: str
+) -> list[tuple[str, str]]:
     """The kinds of disagreement with their counts, most frequent first: (in words, its key)."""
     counted = Counter(one.kind for one in found).most_common()
+    titles = [one.title for one in task.classes]
     return [
         (
-            f"{CLASS_TITLES[CLASSES[truth]]} in truth; {first}: {CLASS_TITLES[CLASSES[one]]}, "
-            f"{second}: {CLASS_TITLES[CLASSES[other]]} ({count})",
+            f"{titles[truth]} in truth; {first}: {titles[one]}, {second}: {titles[other]} "
+            f"({count})",
             kind_key((truth, one, other)),
         )
         for (truth, one, other), count in counted
@@ -128,10 +133,12 @@ def tally(found: Sequence[Disagreement], truth: int | None = None) -> Tally:
     return Tally(len(some), first, second)
 
 
-def tally_sentences(found: Sequence[Disagreement], first: str, second: str) -> list[str]:
+def tally_sentences(
+    task: Task, found: Sequence[Disagreement], first: str, second: str
+) -> list[str]:
     """The counts in words: all, then class by class."""
     lines = [("Of all", tally(found))]
-    lines += [(f"{CLASS_TITLES[n]} in truth", tally(found, i)) for i, n in enumerate(CLASSES)]
+    lines += [(f"{c.title} in truth", tally(found, i)) for i, c in enumerate(task.classes)]
     return [
         f"{what} {t.total}: {first} right {t.first}, {second} right {t.second}, "
         f"neither {t.neither}."
@@ -147,7 +154,7 @@ SAME = "Choose two different versions."
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """Whose disagreements, of which kind (a key; "" for all), and which page (from 0)."""
 
     first: str
@@ -172,61 +179,63 @@ class Disagreements:
     pictures: str = ""
 
 
-def disagreements_of(split: SplitAnswers, wanted: Wanted) -> Disagreements:
+def disagreements_of(split: SplitAnswers, selection: Selection) -> Disagreements:
     """One page of the disagreements of a split that is answered. Raises DataError.
 
     A kind or a page that there is none of falls back to all kinds and to the last page.
     """
-    if wanted.first == wanted.second:
+    if selection.first == selection.second:
         return Disagreements(SAME)
-    found = split.between(wanted.first, wanted.second, wanted.unaugmented)
-    choices = kinds(found, wanted.first, wanted.second)
-    kind = wanted.kind if wanted.kind in {key for _, key in choices} else ALL
+    found = split.between(selection.first, selection.second, selection.unaugmented)
+    choices = kinds(split.task, found, selection.first, selection.second)
+    kind = selection.kind if selection.kind in {key for _, key in choices} else ALL
     chosen = [d for d in found if kind in (ALL, kind_key(d.kind))]
     starts = range(0, len(chosen), PAGE)
-    page = max(0, min(wanted.page, len(starts) - 1))
+    page = max(0, min(selection.page, len(starts) - 1))
     return Disagreements(
-        notice=_notice(split, wanted, len(found)),
-        counts=_counts(found, wanted),
+        notice=_notice(split, selection, len(found)),
+        counts=_counts(split.task, found, selection),
         kinds=((f"All of them ({len(found)})", ALL), *choices),
         kind=kind,
         pages=tuple(f"{s + 1}–{min(s + PAGE, len(chosen))}" for s in starts),
         page=page,
-        pictures=_tiles(split, chosen[page * PAGE : (page + 1) * PAGE], wanted),
+        pictures=_tiles(split, chosen[page * PAGE : (page + 1) * PAGE], selection),
     )
 
 
-def _notice(split: SplitAnswers, wanted: Wanted, count: int) -> str:
-    some = [p for p in split.pictures if not (wanted.unaugmented and p.augmented)]
-    kind = "un-augmented test pictures" if wanted.unaugmented else "test pictures"
-    return f"{wanted.first} and {wanted.second} disagree on {count} of {len(some)} {kind}."
+def _notice(split: SplitAnswers, selection: Selection, count: int) -> str:
+    some = [p for p in split.pictures if not (selection.unaugmented and p.augmented)]
+    kind = "un-augmented test pictures" if selection.unaugmented else "test pictures"
+    return f"{selection.first} and {selection.second} disagree on {count} of {len(some)} {kind}."
 
 
-def _counts(found: Sequence[Disagreement], wanted: Wanted) -> str:
-    sentences = tally_sentences(found, wanted.first, wanted.second)
+def _counts(task: Task, found: Sequence[Disagreement], selection: Selection) -> str:
+    sentences = tally_sentences(task, found, selection.first, selection.second)
     return f"<ul>{''.join(f'<li>{escape(s)}</li>' for s in sentences)}</ul>" if sentences else ""
 
 
-def _tiles(split: SplitAnswers, page: Sequence[Disagreement], wanted: Wanted) -> str:
-    tiles = "".join(_tile(split.pictures[d.number], d, wanted) for d in page)
+def _tiles(split: SplitAnswers, page: Sequence[Disagreement], selection: Selection) -> str:
+    tiles = "".join(_tile(split.task, split.pictures[d.number], d, selection) for d in page)
     return f'<div class="tiles">{tiles}</div>' if tiles else ""
 
 
-def _tile(picture: Picture, found: Disagreement, wanted: Wanted) -> str:
-    said = _said(found, found.first, wanted.first) + _said(found, found.second, wanted.second)
+def _tile(task: Task, picture: Picture, found: Disagreement, selection: Selection) -> str:
+    answers = ((found.first, selection.first), (found.second, selection.second))
+    said = "".join(_said(task, found, label, version) for label, version in answers)
     copy = " <small>made copy</small>" if picture.augmented else ""
     return f"""
 <button type="button" data-number="{found.number}" title="Compare all versions on this picture">
   <img src="{_thumbnail(picture)}" alt="Test picture {found.number + 1}" width="{SIDE}">
-  <span class="truth">In truth: {CLASS_TITLES[CLASSES[found.truth]]}{copy}</span>{said}
+  <span class="truth">In truth: {escape(task.classes[found.truth].title)}{copy}</span>{said}
 </button>"""
 
 
-def _said(found: Disagreement, label: int, version: str) -> str:
+def _said(task: Task, found: Disagreement, label: int, version: str) -> str:
     right = label == found.truth
     mark = '<b class="right">✓ right</b>' if right else '<b class="wrong">✗ wrong</b>'
-    name = CLASSES[label]
-    return f'<span><i class="dot {name}"></i>{escape(version)}: {CLASS_TITLES[name]} {mark}</span>'
+    one = task.classes[label]
+    dot = f'<i class="dot" style="{task.style(one.name)}"></i>'
+    return f"<span>{dot}{escape(version)}: {escape(one.title)} {mark}</span>"
 
 
 def _thumbnail(picture: Picture) -> str:
@@ -244,8 +253,8 @@ def picked(split: SplitAnswers, number: object) -> tuple[Image.Image, Given] | N
     answers = split.answers_to(number)
     image = read_crop(picture.file)
     caption = (
-        f"Test picture {number + 1}, in truth “{CLASS_TITLES[CLASSES[picture.label]]}”"
+        f"Test picture {number + 1}, in truth “{split.task.classes[picture.label].title}”"
         f"{' (a made copy)' if picture.augmented else ''}: "
-        f"{says(list(answers), list(answers.values()))}."
+        f"{says(split.models, list(answers.values()))}."
     )
     return image, Given(digest_of(image), caption, whole=True)

@@ -8,9 +8,9 @@ import gradio as gr
 
 from ...data.folder import DataError
 from ...models.checkpoints import by_number
-from ...models.version import MaskModel
+from ...models.version import Model
 from ..parts import status
-from .split import ALL, Disagreements, SplitAnswers, Wanted, disagreements_of, picked
+from .split import ALL, Disagreements, Selection, SplitAnswers, disagreements_of, picked
 from .view import Visit
 
 PROGRESS = gr.Progress()
@@ -36,11 +36,12 @@ SCROLL = "() => document.getElementById('compare-photo')?.scrollIntoView({behavi
 
 
 def add_disagreements(
-    models: Sequence[MaskModel], split: SplitAnswers | None, photo: gr.Image, visit: gr.State
+    models: Sequence[Model], split: SplitAnswers | None, photo: gr.Image, visit: gr.State
 ) -> None:
     """Build and wire them here; a clicked picture goes to `photo`, and `visit` says where from."""
     gr.HTML(TITLE, elem_classes="compare-title")
-    names = sorted({model.name for model in models}, key=by_number)
+    answering = split.models if split else models
+    names = sorted({model.name for model in answering}, key=by_number)
     if split is None or len(names) < 2:
         gr.HTML(status(WITHOUT if split is None else ONE_VERSION), elem_id="disagreements-notice")
         return
@@ -63,7 +64,7 @@ class _Part:
 
     @property
     def controls(self) -> list[gr.components.Component]:
-        """What is wanted."""
+        """What is selection."""
         return [self.first, self.second, self.kind, self.unaugmented, self.page]
 
     @property
@@ -93,15 +94,15 @@ def _wire(split: SplitAnswers, part: _Part) -> None:
         try:
             for done in split.advance():
                 progress((done, len(split.pictures)), desc="Answering the test pictures")
-            wanted = Wanted(first, second, kind or ALL, unaugmented, page or 0)
-            return _updates(part, disagreements_of(split, wanted))
+            selection = Selection(first, second, kind or ALL, unaugmented, page or 0)
+            return _updates(part, disagreements_of(split, selection))
         except DataError as error:
             print(f"app.py: {error}", file=sys.stderr)
             return _updates(part, Disagreements(UNREADABLE))
 
-    def again(*wanted):
+    def again(*selection):
         """Once they are found, every change shows others; before that it waits for the button."""
-        return find(*wanted) if split.complete else {part.notice: status(FIRST)}
+        return find(*selection) if split.complete else {part.notice: status(FIRST)}
 
     def from_the_start(first, second, kind, unaugmented, _page):
         return again(first, second, kind, unaugmented, 0)

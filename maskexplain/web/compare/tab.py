@@ -6,11 +6,19 @@ from pathlib import Path
 
 import gradio as gr
 
-from ...explain.report import Asked
-from ...explain.variants import BEST
-from ...models.version import MaskModel
+from ...explain.question import BEST, Question
+from ...models.version import Model
 from ..faces import FaceControls, face_clicked, face_controls, face_updates
-from ..parts import TARGETS, WAYS, Examples, Newest, photo_input, status, zip_link
+from ..parts import (
+    Examples,
+    Newest,
+    photo_input,
+    silent,
+    status,
+    target_choices,
+    way_choices,
+    zip_link,
+)
 from ..photo import photo_zip
 from .split import SplitAnswers
 from .split_tab import add_disagreements
@@ -23,7 +31,7 @@ EXAMPLE = "striped_dim"  # its versions disagree
 
 
 def add_compare_tab(
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     examples: Examples,
     opened: gr.Tab,
     photo: gr.Image,
@@ -34,7 +42,7 @@ def add_compare_tab(
     When `opened` is, the picture of `photo` (the Photo tab's) is taken over. `split`: the test
     pictures, where a data folder was given.
     """
-    tab = _layout(examples)
+    tab = _layout(models, examples)
     _wire(models, tab)
     _wire_opening(tab, opened, photo, _example(examples))
     add_disagreements(models, split, tab.photo, tab.visit)
@@ -66,13 +74,13 @@ class _CompareTab:
         return [self.visit, self.way, self.target]
 
 
-def _layout(examples: Examples) -> _CompareTab:
+def _layout(models: Sequence[Model], examples: Examples) -> _CompareTab:
     visit = gr.State(Visit())
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             photo = photo_input("compare-photo", examples)
             faces = face_controls("compare")
-            way, target = _questions()
+            way, target = _questions(models)
         with gr.Column(scale=5, min_width=320):
             notice = gr.HTML(status(START), elem_id="compare-notice")
             said = gr.HTML(elem_id="compare-said")
@@ -82,10 +90,12 @@ def _layout(examples: Examples) -> _CompareTab:
     return _CompareTab(photo, visit, faces, way, target, notice, said, table, save, zipped)
 
 
-def _questions() -> tuple[gr.Radio, gr.Radio]:
+def _questions(models: Sequence[Model]) -> tuple[gr.Radio, gr.Radio]:
     with gr.Accordion("Explain in another way, or another class", open=False, elem_id="other"):
-        way = gr.Radio(WAYS, value=BEST, label="Explain in which way?", elem_id="compare-way")
-        target = gr.Radio(TARGETS, value="", label="Explain which class?", elem_id="compare-target")
+        ways = way_choices()
+        way = gr.Radio(ways, value=BEST, label="Explain in which way?", elem_id="compare-way")
+        classes = target_choices(models, "What each version answers")
+        target = gr.Radio(classes, value="", label="Explain which class?", elem_id="compare-target")
     return way, target
 
 
@@ -93,16 +103,17 @@ def _example(examples: Examples) -> Path | None:
     return next((path for path, _ in examples if path.stem.startswith(EXAMPLE)), None)
 
 
-def _wire(models: Sequence[MaskModel], tab: _CompareTab) -> None:
+def _wire(models: Sequence[Model], tab: _CompareTab) -> None:
     newest = Newest()
 
     def show(request: gr.Request, image, whole, chosen, visit, way, target):
         is_newest = newest.begin(request.session_hash)
         given = given_of(visit.given, image)
         caption = given.caption if given else ""
-        asked = _asked(way, target)
-        for view in compare_views(models, image, whole, chosen or 0, asked, caption):
+        question = _question(way, target)
+        for view in compare_views(models, image, whole, chosen or 0, question, caption):
             if not is_newest():
+                yield silent(tab.outputs)
                 return
             yield _updates(tab, view)
 
@@ -116,7 +127,7 @@ def _wire(models: Sequence[MaskModel], tab: _CompareTab) -> None:
         yield from show(request, image, False, face_clicked(image, event.index, chosen), *asked)
 
     def save(image, whole, chosen, _visit, way, target):
-        content = photo_zip(models, image, whole, chosen or 0, _asked(way, target))
+        content = photo_zip(models, image, whole, chosen or 0, _question(way, target))
         return zip_link(content, "comparison.zip") if content else status(NO_ZIP)
 
     # As in the Photo tab: together limited, and the newest question silences those before it.
@@ -145,9 +156,9 @@ def _wire_opening(tab: _CompareTab, opened: gr.Tab, photo: gr.Image, example: Pa
     opened.select(take, [photo, tab.visit], [tab.photo, tab.visit], show_progress="hidden")
 
 
-def _asked(way: str, target: str) -> Asked:
+def _question(way: str, target: str) -> Question:
     """What the controls say."""
-    return Asked(target or None, None, (way,))
+    return Question(target or None, None, (way,))
 
 
 def _updates(tab: _CompareTab, view: CompareView) -> dict:

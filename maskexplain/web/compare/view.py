@@ -9,18 +9,19 @@ from pathlib import Path
 from PIL import Image
 
 from ...explain.draw import data_url, overlay
-from ...explain.explain import ExplainError
 from ...explain.figure import question_of
-from ...explain.report import Asked, Report, reports
-from ...explain.variants import BEST, is_best
+from ...explain.question import BEST, ExplainError, Question
+from ...explain.report import Report, reports, subjects_for
 from ...explain.verdicts import track_record
-from ...images.crops import NoFaceError, find_subjects
+from ...explain.ways import is_best
+from ...images.crops import NoFaceError
 from ...images.edit import FAINTEST
 from ...images.read import ImageError, digest_of, read_image
 from ...models.network import to_pixels
-from ...models.version import MaskModel, Prediction
+from ...models.results import Results
+from ...models.version import Model, Prediction
 from ..answers import bars, pill, unsure_badge
-from ..faces import WHOLE, FaceChoice, choose_face
+from ..faces import WHOLE, FaceChoice, choose_face, subject_of
 from .disagree import Comparison, compare, headline, why_it_matters
 
 WAITING = '<p class="waiting">on its way</p>'
@@ -34,13 +35,13 @@ class _Row:
     cell: Callable[[int], str]  # the HTML for version number i
 
 
-def compared(crop: Image.Image, comparison: Comparison, reports: Sequence[Report]) -> str:
-    """What the versions say to an RGB crop, row by row; heatmaps that are not ready are said so."""
+def compared(comparison: Comparison, reports: Sequence[Report]) -> str:
+    """What the versions say to a picture, row by row; heatmaps that are not ready are said so."""
     rows = [
         _Row("Answer", "", lambda i: _first_answer(reports[i])),
-        _Row("How sure", "probability of each class", lambda i: bars(reports[i].answer.prediction)),
-        _Row("The face", "as the network is given it", lambda i: _given(crop, reports[i])),
-        _Row("Where it looked", _question(reports), lambda i: _map(crop, reports[i])),
+        _Row("How sure", "probability of each class", lambda i: _bars(reports[i])),
+        _Row("The face", "as the network is given it", lambda i: _given(reports[i])),
+        _Row("Where it looked", _question(reports), lambda i: _map(reports[i])),
         _Row("Is that map true?", "tested on this face", lambda i: _verdict(reports[i])),
         _other_light(comparison),
         _Row("In dim light", "measured on test faces", lambda i: _dim(reports[i].model.results)),
@@ -77,18 +78,23 @@ def said(comparison: Comparison, given: str = "") -> str:
 <p class="headline">{escape(headline(comparison))}</p><ul>{points}</ul></section>"""
 
 
-def _answer(answer: Prediction, remark: str) -> str:
-    return f'{pill(answer.label)} <span class="percent">{answer.confidence:.1%}</span>{remark}'
+def _bars(report: Report) -> str:
+    return bars(report.model.task, report.answer.prediction)
+
+
+def _answer(model: Model, answer: Prediction, remark: str) -> str:
+    percent = f'<span class="percent">{answer.confidence:.1%}</span>'
+    return f"{pill(model.task, answer.label)} {percent}{remark}"
 
 
 def _first_answer(report: Report) -> str:
     answer = report.answer.prediction
-    return _answer(answer, unsure_badge(report.model, answer))
+    return _answer(report.model, answer, unsure_badge(report.model, answer))
 
 
-def _given(crop: Image.Image, report: Report) -> str:
+def _given(report: Report) -> str:
     name, size = escape(report.model.name), report.model.network.transform.size
-    pixels = to_pixels(crop, size).permute(1, 2, 0).numpy()
+    pixels = to_pixels(report.crop, size).permute(1, 2, 0).numpy()
     url = data_url(Image.fromarray(pixels), "png")
     return (
         f'<img class="given" src="{url}" alt="The face as {name} is given it">'
@@ -97,20 +103,23 @@ def _given(crop: Image.Image, report: Report) -> str:
 
 
 def _question(reports: Sequence[Report]) -> str:
-    asked = {question_of(e) for report in reports for e in report.answer.explanations}
+    asked = {
+        question_of(report.model.task, e) for report in reports for e in report.answer.explanations
+    }
     if len(asked) == 1:
         return escape(asked.pop())
     return "why it answers so: the lighter, the more"
 
 
-def _map(crop: Image.Image, report: Report) -> str:
+def _map(report: Report) -> str:
     if not report.ways:
         return WAITING
     way, explanation = report.ways[0], report.answer.explanations[0]
     name = escape(report.model.name)
-    alt = escape(f"{way.title} of {report.model.name}, {question_of(explanation)}, over the face")
+    question = question_of(report.model.task, explanation)
+    alt = escape(f"{way.title} of {report.model.name}, {question}, over the face")
     return (
-        f'<img src="{data_url(overlay(crop, explanation, SIDE), "webp")}" alt="{alt}">'
+        f'<img src="{data_url(overlay(report.crop, explanation, SIDE), "webp")}" alt="{alt}">'
         f"<small>{escape(way.title)}{_earned(report, name)}</small>"
     )
 
@@ -137,22 +146,21 @@ def _other_light(comparison: Comparison) -> _Row:
     changed = comparison.changed
 
     def cell(i: int) -> str:
-        answer = comparison.in_other_light[i]
+        model, answer = comparison.models[i], comparison.in_other_light[i]
         remark = ' <span class="changed">changes</span>' if i in changed else ""
-        return _answer(answer, remark + unsure_badge(comparison.models[i], answer))
+        return _answer(model, answer, remark + unsure_badge(model, answer))
 
     return _Row(title, hint, cell)
 
 
-def _dim(results: dict) -> str:
-    shifts = results.get("shifts", {})
-    if not {"unaugmented", "dark_35"} <= set(shifts):
+def _dim(results: Results) -> str:
+    taken, dark = results.shift("unaugmented"), results.shift("dark_35")
+    if taken is None or dark is None:
         return "never measured"
-    taken, dark = (shifts[key] for key in ("unaugmented", "dark_35"))
     return (
-        f'<span class="figures">{taken["balanced_accuracy"]:.2f} → '
-        f"<strong>{dark['balanced_accuracy']:.2f}</strong></span> "
-        f"<small>balanced accuracy, {dark['pictures']} faces as taken, then at 35% light</small>"
+        f'<span class="figures">{taken.balanced_accuracy:.2f} → '
+        f"<strong>{dark.balanced_accuracy:.2f}</strong></span> "
+        f"<small>balanced accuracy, {dark.pictures} faces as taken, then at 35% light</small>"
     )
 
 
@@ -168,7 +176,7 @@ def _record(report: Report) -> str:
     )
 
 
-USUAL = Asked(ways=(BEST,))
+USUAL = Question(ways=(BEST,))
 EXAMPLE = "An example to start with: a striped mask worn right, in dim light. Now give your own."
 FROM_PHOTO = "The picture of the tab Photo."
 
@@ -230,29 +238,29 @@ def given_of(given: Given | None, image: Image.Image | ImageError | None) -> Giv
 
 
 def compare_views(
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     image: Image.Image | ImageError | None,
     whole: bool = False,
     chosen: int = 0,
-    asked: Asked = USUAL,
+    question: Question = USUAL,
     caption: str = "",
 ) -> Iterator[CompareView]:
     """Every version's answer to one face, then their heatmaps; a view whenever there is more.
 
-    Nothing is kept between calls. `asked.ways` holds one way to explain.
+    Nothing is kept between calls. `question.ways` holds one way to explain.
     """
     if image is None or isinstance(image, ImageError):
         yield CompareView(FaceChoice(str(image or "")))
         return
     try:
-        subjects = find_subjects(image, whole)
+        subjects = subjects_for(models, image, whole)
         choice = choose_face(models, image, subjects, chosen)
-        crop = subjects.crops[choice.chosen].image
-        comparison = compare(models, crop)
+        subject = subject_of(image, subjects, choice.chosen)
+        comparison = compare(models, subject)
         view = CompareView(choice, said(comparison, caption))
         # The answers, then each version's heatmap; the slow tests are the Photo tab's.
-        for ready in islice(reports(models, crop, None, asked), 1 + len(models)):
-            yield replace(view, table=compared(crop, comparison, ready))
+        for ready in islice(reports(models, subject, question), 1 + len(models)):
+            yield replace(view, table=compared(comparison, ready))
     except NoFaceError as error:
         yield CompareView(FaceChoice(f"{error} The box “{WHOLE}” does that."))
     except ExplainError as error:

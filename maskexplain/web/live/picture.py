@@ -3,14 +3,16 @@
 import base64
 from collections.abc import Sequence
 from functools import cache
+from html import escape
 
 import cv2
 import numpy as np
 
-from ...explain.draw import CLASS_TITLES, HEAT
+from ...explain.draw import HEAT
 from ...images.crops import Crop
 from ...images.edit import between_centres
 from ...images.faces import MIN_TILT
+from ...task import Task
 from .tracks import Track
 
 SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the frame
@@ -19,6 +21,7 @@ SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the fr
 def live_marks(
     frame: bytes,
     size: tuple[int, int],
+    task: Task,
     tracks: Sequence[Track],
     heat_url: str | None,
     unsure_below: float = 0.0,
@@ -32,13 +35,13 @@ def live_marks(
     are said to be unsure.
     """
     hidden = "" if heat_url else " hidden"
-    names = ", ".join(CLASS_TITLES[track.label] for track in tracks)
+    names = ", ".join(task.title(track.label) for track in tracks)
     said = f"You, live: {names}" if names else "You, live: no face found"
     return (
         f'<div class="live-marks" role="img" aria-label="{said}" data-frame="{frame_name(frame)}" '
         f'style="aspect-ratio:{size[0]}/{size[1]}">'
         f'<img class="heat" src="{heat_url or _nothing()}" alt="" decoding="sync"{hidden}>'
-        + "".join(_marks(t, size, unsure_below, main=i == 0) for i, t in enumerate(tracks))
+        + "".join(_marks(task, t, size, unsure_below, main=i == 0) for i, t in enumerate(tracks))
         + "</div>"
     )
 
@@ -50,23 +53,23 @@ def frame_name(frame: bytes) -> str:
     return f"{len(frame)}:{base64.b64encode(tail).decode()}"
 
 
-def _marks(track: Track, size: tuple[int, int], unsure_below: float, main: bool) -> str:
+def _marks(task: Task, track: Track, size: tuple[int, int], unsure_below: float, main: bool) -> str:
     """A face's box, turned with its head, and its answer above it; for a mirrored picture."""
     x0, y0, x1, y1 = track.face.box
     left, width = 1 - x1 / size[0], (x1 - x0) / size[0]
     top, height = y0 / size[1], (y1 - y0) / size[1]
     place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
-    kind = f"{track.label} main" if main else track.label
+    kind, look = " main" if main else "", task.style(track.label)
     unsure = ", unsure" if track.confidence < unsure_below else ""
-    text = f"{CLASS_TITLES[track.label]} {track.confidence:.0%}{unsure}"
+    text = f"{escape(task.title(track.label))} {track.confidence:.0%}{unsure}"
     # The text keeps to the side where there is room for it, and above the box where it fits.
     side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
     above = top > 0.08
     across = f"bottom:{1 - top:.1%}" if above else f"top:{top:.1%}"
     turn = -track.face.tilt if abs(track.face.tilt) > MIN_TILT else 0.0
     return (
-        f'<span class="box {kind}" style="{place};rotate:{turn:.0f}deg"></span>'
-        f'<span class="tag {kind}" style="{side};{across}">{text}</span>'
+        f'<span class="box{kind}" style="{look};{place};rotate:{turn:.0f}deg"></span>'
+        f'<span class="tag{kind}" style="{look};{side};{across}">{text}</span>'
     )
 
 

@@ -8,7 +8,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from ...images.read import ImageError
 from ...models.checkpoints import by_number
-from ...models.version import MaskModel
+from ...models.version import Model
 from ..assets import asset
 from ..inputs import LiveInput
 from ..parts import status
@@ -23,9 +23,9 @@ STREAM_EVERY = 0.04
 VIEWERS, TIME_LIMIT = 4, 30
 
 
-def add_live_tab(models: Sequence[MaskModel], photo: gr.Image, tabs: gr.Tabs) -> None:
+def add_live_tab(models: Sequence[Model], photo: gr.Image, tabs: gr.Tabs) -> None:
     """Build and wire the tab's contents; a frozen frame goes to `photo`, in the tab "photo"."""
-    by_name = {model.name: model for model in models}
+    by_name = {model.name: model for model in models if model.task.faces}
     newest = max(by_name, key=by_number)
     with gr.Row(elem_id="live"):
         with gr.Column(scale=5, min_width=320, elem_id="live-stage"):
@@ -87,7 +87,7 @@ def make_camera() -> LiveInput:
     )
 
 
-def _record(model: MaskModel) -> str:
+def _record(model: Model) -> str:
     return f'<p class="record">{live_record(model)}</p>'
 
 

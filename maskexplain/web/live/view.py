@@ -8,18 +8,20 @@ import cv2
 from PIL import Image
 
 from ...errors import UserError
-from ...explain.draw import CLASS_TITLES, relative_heat
-from ...explain.explain import Question, answer_and_explain
-from ...explain.variants import VARIANTS, default_variant
+from ...explain.draw import relative_heat
+from ...explain.explain import answer_and_explain
+from ...explain.question import Question
 from ...explain.verdicts import record_sentence, track_record
+from ...explain.ways import Way, default_way
 from ...images.crops import Crop, crop_face
 from ...images.read import ImageError, read_image
-from ...models.version import MaskModel
+from ...models.version import Model
+from ...task import Task
 from ..answers import bars, pill, unsure_badge
 from .picture import heat_url, live_marks
 from .tracks import Heat, Scene, Track, advance, answered
 
-METHOD = VARIANTS["grad_cam"]  # the fast way: one walk back through the head
+METHOD = Way("grad_cam")  # the fast way: one walk back through the head
 HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
 MAX_FRAME = 640  # pixels of the long side; a larger frame is shrunk
 # Seconds between drawings of the bars while the answer is the same one: nobody reads 20 a second,
@@ -59,7 +61,7 @@ def bars_are_due(view: LiveView, told: Told, now: float) -> bool:
     return is_new(view, told) or now - told.drawn >= BARS_EVERY
 
 
-def live_view(model: MaskModel, frame: bytes | ImageError, scene: Scene, now: float) -> LiveView:
+def live_view(model: Model, frame: bytes | ImageError, scene: Scene, now: float) -> LiveView:
     """Answer one frame (a JPEG's bytes) at `now` (seconds, of a clock that only goes forward).
 
     The main face is explained, for the class that is shown; the others are answered. Nothing is
@@ -76,21 +78,23 @@ def live_view(model: MaskModel, frame: bytes | ImageError, scene: Scene, now: fl
         return LiveView(str(error), "", "", scene)
 
 
-def _seen(model: MaskModel, frame: bytes, image: Image.Image, scene: Scene, now: float) -> LiveView:
+def _seen(model: Model, frame: bytes, image: Image.Image, scene: Scene, now: float) -> LiveView:
     tracks = scene.visible(now)
     crops = [crop_face(image, track.face) for track in tracks]
     tracks = _answer(model, tracks, crops, now)
     marks = _marks(model, frame, image.size, tracks, crops)
-    return LiveView(_notice(tracks), marks, _panel(model, tracks), _remember(scene, tracks))
+    return LiveView(
+        _notice(model.task, tracks), marks, _panel(model, tracks), _remember(scene, tracks)
+    )
 
 
 def _answer(
-    model: MaskModel, tracks: Sequence[Track], crops: Sequence[Crop], now: float
+    model: Model, tracks: Sequence[Track], crops: Sequence[Crop], now: float
 ) -> list[Track]:
     if not tracks:
         return []
     question = Question(target=tracks[0].label)
-    answer = answer_and_explain(model, crops[0].image, [METHOD.method], question)
+    answer = answer_and_explain(model, crops[0].image, [METHOD], question)
     explanation = answer.explanations[0]
     small = cv2.resize(explanation.heatmap, (HEAT_SIDE, HEAT_SIDE), interpolation=cv2.INTER_AREA)
     heat = Heat(relative_heat(small), explanation.target)
@@ -102,7 +106,7 @@ def _answer(
 
 
 def _marks(
-    model: MaskModel,
+    model: Model,
     frame: bytes,
     size: tuple[int, int],
     tracks: Sequence[Track],
@@ -110,35 +114,35 @@ def _marks(
 ) -> str:
     heat = tracks[0].heat if tracks else None
     warm = heat_url(heat.map, crops[0], size) if heat and heat.map.any() else None
-    return live_marks(frame, size, tracks, warm, model.unsure_below)
+    return live_marks(frame, size, model.task, tracks, warm, model.unsure_below)
 
 
-def _panel(model: MaskModel, tracks: Sequence[Track]) -> str:
+def _panel(model: Model, tracks: Sequence[Track]) -> str:
     """The main face's answer; empty bars would be an answer without a face."""
     if not tracks:
         return ""
     main = tracks[0].prediction(model.unsure_below)
     which = "Your answer" if len(tracks) == 1 else "The main face’s answer (thick box)"
     return f"""<div class="live-panel">
-<h2>{which} {pill(main.label)}{unsure_badge(model, main)}</h2>
-{bars(main)}
-<p>{_heat_words(tracks[0])}</p>
+<h2>{which} {pill(model.task, main.label)}{unsure_badge(model, main)}</h2>
+{bars(model.task, main)}
+<p>{_heat_words(model.task, tracks[0])}</p>
 </div>"""
 
 
-def _heat_words(track: Track) -> str:
+def _heat_words(task: Task, track: Track) -> str:
     if track.heat is None or not track.heat.map.any():
         return "Grad-CAM finds no place that speaks for this class."
-    return f"Bright: what speaks most for “{CLASS_TITLES[track.heat.target]}”."
+    return f"Bright: what speaks most for “{escape(task.title(track.heat.target))}”."
 
 
-def _notice(tracks: Sequence[Track]) -> str:
+def _notice(task: Task, tracks: Sequence[Track]) -> str:
     """A sentence that changes only when an answer does, for screen readers' sake."""
     if not tracks:
         return NO_FACE
     if len(tracks) == 1:
-        return f"One face: {CLASS_TITLES[tracks[0].label]}."
-    return f"{len(tracks)} faces; the main one: {CLASS_TITLES[tracks[0].label]}."
+        return f"One face: {task.title(tracks[0].label)}."
+    return f"{len(tracks)} faces; the main one: {task.title(tracks[0].label)}."
 
 
 def _remember(scene: Scene, tracks: Sequence[Track]) -> Scene:
@@ -146,13 +150,13 @@ def _remember(scene: Scene, tracks: Sequence[Track]) -> Scene:
     return replace(scene, tracks=tuple(new.get(t.number, t) for t in scene.tracks))
 
 
-def live_record(model: MaskModel) -> str:
+def live_record(model: Model) -> str:
     """How far Grad-CAM, the live method, was right about this version when it was measured."""
     record = track_record(model, METHOD)
     measured = f"{METHOD.title} is the fast way that runs live. {record_sentence(model, METHOD)}"
     if record is None:
         return measured
-    if default_variant(model) == METHOD:
+    if default_way(model) == METHOD:
         return f"{measured} No other way was clearly right more often."
     believe = _believe(record.right / record.faces)
     return f"{measured} {believe} Freeze the picture for {escape(model.name)}’s best way."

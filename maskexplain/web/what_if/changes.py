@@ -4,12 +4,11 @@ A mask, a turn and a size change the photo around the face before it is cut, so 
 what really lies there; light, detail and colour change the cut.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import hypot
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from ...data.samples import PALE_BLUE, STRIPED
 from ...errors import UserError
@@ -18,6 +17,7 @@ from ...images.edit import cut_patch, mapped, placement
 from ...images.faces import Landmarks
 from ...masks import MaskStyle, Position, paint_mask
 from ...masks.head import fit_head
+from .sliders import SLIDERS
 
 MAX_SIDE = 256  # pixels of a crop; the networks look at 64 and 129
 KEPT_PAINTINGS = 4  # of one face
@@ -42,71 +42,47 @@ class ChangeError(UserError):
 
 
 @dataclass(frozen=True)
-class Slider:
-    """A change that comes by degrees: whole numbers, `low` to `high`; `neutral` changes nothing.
-
-    `text` writes a value with its unit.
-    """
-
-    key: str
-    title: str
-    low: int
-    high: int
-    neutral: int
-    unit: str
-
-    def text(self, value: int) -> str:
-        return f"{value}{self.unit}".replace("-", "−")
-
-    def held(self, value: float) -> int:
-        """The whole number nearest to a value, within the bounds."""
-        return min(max(round(value), self.low), self.high)
-
-    def share(self, one: int, other: int) -> float:
-        """How far two values lie apart as a share (0..1) of the slider's whole way."""
-        return abs(one - other) / (self.high - self.low)
-
-
-SLIDERS: dict[str, Slider] = {
-    slider.key: slider
-    for slider in (
-        Slider("light", "Light", 10, 200, 100, "%"),
-        Slider("blur", "Detail", 8, 128, 128, " pixels"),
-        Slider("gray", "Gray", 0, 100, 0, "%"),
-        Slider("turn", "Turn", -45, 45, 0, "°"),
-        Slider("size", "Size", 50, 150, 100, "%"),
-    )
-}
-
-
-@dataclass(frozen=True)
 class Changes:
-    """What is changed; the defaults change nothing. Sliders are held within their bounds.
+    """What is changed; the defaults change nothing.
 
-    `light`: percent of the light, 10..200 (every value times that, cut off at white). `blur`:
-    pixels a side that are left of the cut, 8..128 (shrunk to so many and enlarged again; 128
-    leaves it as it is). `gray`: percent of the colour that is taken away, 0..100 (luma after ITU-R
-    601). `turn`: degrees by which the photo is turned about the face, -45..45, positive clockwise;
-    the face is then cut without being turned upright again. `size`: percent of its usual size that
-    the face has in the cut, 50..150; under 100 more of the surroundings comes in. `mask`: one of
-    MASKS; `colour`: one of COLOURS. Raises ChangeError for other names.
+    `values`: of the sliders by their keys, held within their bounds; those that are missing stand
+    where they change nothing. `mask`: one of MASKS; `colour`: one of COLOURS. Raises ChangeError
+    for other names.
+
+    >>> Changes.of(light=35, mask="right")["light"]
+    35
     """
 
-    light: int = SLIDERS["light"].neutral
-    blur: int = SLIDERS["blur"].neutral
-    gray: int = SLIDERS["gray"].neutral
-    turn: int = SLIDERS["turn"].neutral
-    size: int = SLIDERS["size"].neutral
+    values: dict[str, int] = field(default_factory=dict)
     mask: str = "none"
     colour: str = "blue"
 
     def __post_init__(self) -> None:
-        for key, slider in SLIDERS.items():
-            object.__setattr__(self, key, slider.held(getattr(self, key)))
+        if not set(self.values) <= set(SLIDERS):
+            raise ChangeError(f"There is no such slider: use {', '.join(SLIDERS)}.")
+        held = {k: s.held(self.values.get(k, s.neutral)) for k, s in SLIDERS.items()}
+        object.__setattr__(self, "values", held)
         if self.mask not in MASKS:
             raise ChangeError(f"There is no such mask: use {', '.join(MASKS)}.")
         if self.colour not in COLOURS:
             raise ChangeError(f"There is no such colour: use {', '.join(COLOURS)}.")
+
+    @classmethod
+    def of(cls, mask: str = "none", colour: str = "blue", **values: int) -> "Changes":
+        """Changes by the sliders' names. Raises ChangeError."""
+        return cls(values, mask, colour)
+
+    def __getitem__(self, slider: str) -> int:
+        return self.values[slider]
+
+    def at(self, slider: str, value: int) -> "Changes":
+        """The same with one slider somewhere else."""
+        return replace(self, values={**self.values, slider: value})
+
+    @property
+    def moved(self) -> dict[str, int]:
+        """The sliders that change something, and where they stand."""
+        return {k: value for k, value in self.values.items() if value != SLIDERS[k].neutral}
 
 
 UNCHANGED = Changes()
@@ -204,38 +180,21 @@ def apply(sitter: Sitter, changes: Changes) -> Image.Image:
     repeated. Raises ChangeError for a mask on a face without landmarks.
     """
     crop = _cut(sitter, changes)
-    for key, change in ON_THE_CUT.items():
-        value = getattr(changes, key)
-        crop = crop if value == SLIDERS[key].neutral else change(crop, value)
+    moved = [(SLIDERS[key], value) for key, value in changes.moved.items()]
+    for slider, value in sorted(moved, key=lambda pair: pair[0].order):
+        crop = slider.edit(crop, value) if slider.edit else crop
     return crop
 
 
 def _cut(sitter: Sitter, changes: Changes) -> Image.Image:
     photo, size = sitter.wearing(changes.mask, changes.colour), sitter.crop.image.size
+    turn, scale = 0.0, 1.0
+    for key, value in changes.moved.items():
+        degrees, share = place(value) if (place := SLIDERS[key].place) else (0.0, 1.0)
+        turn, scale = turn + degrees, scale * share
     # A patch laid on the photo turned against the clock shows the photo turned with it.
     middle = np.array(size) / 2
-    turned = placement(middle, size, -changes.turn, 100 / changes.size)
+    turned = placement(middle, size, -turn, 1 / scale)
     there = np.array(sitter.crop.transform)
     matrix = np.column_stack([there[:, :2] @ turned[:, :2], mapped(there, turned[:, 2])])
     return Image.fromarray(cut_patch(np.asarray(photo), matrix, size))
-
-
-def _fewer_pixels(crop: Image.Image, pixels: int) -> Image.Image:
-    small = crop.resize((pixels, pixels), Image.Resampling.BILINEAR)
-    return small.resize(crop.size, Image.Resampling.BILINEAR)
-
-
-def _less_colour(crop: Image.Image, percent: int) -> Image.Image:
-    return ImageEnhance.Color(crop).enhance(1 - percent / 100)
-
-
-def _other_light(crop: Image.Image, percent: int) -> Image.Image:
-    return ImageEnhance.Brightness(crop).enhance(percent / 100)
-
-
-# In this order, as a camera would: what it resolves, its colours, its exposure.
-ON_THE_CUT: dict[str, Callable[[Image.Image, int], Image.Image]] = {
-    "blur": _fewer_pixels,
-    "gray": _less_colour,
-    "light": _other_light,
-}

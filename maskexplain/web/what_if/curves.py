@@ -1,13 +1,13 @@
 """A version's answers along one slider, as figures and as a chart."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 
-from ...explain.draw import CLASS_TITLES
-from ...models.network import CLASSES
-from ...models.version import MaskModel
+from ...models.version import Model
+from ...task import Task
 from ..charts import Frame
-from .changes import SLIDERS, Changes, Sitter, Slider, apply
+from .changes import Changes, Sitter, apply
+from .sliders import SLIDERS, Slider
 
 POINTS = 24
 
@@ -20,6 +20,7 @@ class Sweep:
     """
 
     version: str
+    task: Task
     slider: str
     values: tuple[int, ...]
     probabilities: tuple[tuple[float, ...], ...]
@@ -27,7 +28,7 @@ class Sweep:
     @property
     def labels(self) -> tuple[str, ...]:
         """The class answered at each value."""
-        return tuple(CLASSES[row.index(max(row))] for row in self.probabilities)
+        return tuple(self.task.names[row.index(max(row))] for row in self.probabilities)
 
     def runs(self) -> list[tuple[str, int, int]]:
         """Stretches of the same answer: its class, and their first and last value."""
@@ -41,7 +42,7 @@ class Sweep:
 
 
 def sweep(
-    model: MaskModel,
+    model: Model,
     sitter: Sitter,
     changes: Changes,
     slider: str,
@@ -52,10 +53,10 @@ def sweep(
     `values` None: some 24 of them, evenly from end to end, the neutral one and the present one
     among them. Raises ChangeError for a mask on a face without landmarks.
     """
-    values = values or even_values(slider, getattr(changes, slider))
-    crops = [apply(sitter, replace(changes, **{slider: value})) for value in values]
+    values = values or even_values(slider, changes[slider])
+    crops = [apply(sitter, changes.at(slider, value)) for value in values]
     rows = model.logits(crops).softmax(1).tolist()
-    return Sweep(model.name, slider, values, tuple(map(tuple, rows)))
+    return Sweep(model.name, model.task, slider, values, tuple(map(tuple, rows)))
 
 
 def even_values(slider: str, *also: int) -> tuple[int, ...]:
@@ -76,7 +77,7 @@ def sweep_svg(sweep: Sweep) -> str:
     Where that line stands is said by `present_style`, so that it moves without a new drawing.
     """
     slider = SLIDERS[sweep.slider]
-    lines = "".join(_line(slider, sweep, index) for index in range(len(CLASSES)))
+    lines = "".join(_line(slider, sweep, index) for index in range(len(sweep.task)))
     label = escape(words(sweep))
     return f"""
 <svg class="sweep" viewBox="0 0 {FRAME.width} {FRAME.height}" role="img" aria-label="{label}">
@@ -89,8 +90,7 @@ def sweep_svg(sweep: Sweep) -> str:
 def present_style(changes: Changes, within: str) -> str:
     """A style element that puts the lines of the charts `within` a CSS selector in place."""
     places = "".join(
-        f"--now-{key}: {_x(slider, getattr(changes, key)):.1f}px; "
-        for key, slider in SLIDERS.items()
+        f"--now-{key}: {_x(slider, changes[key]):.1f}px; " for key, slider in SLIDERS.items()
     )
     return f"<style>{within} {{ {places}}}</style>"
 
@@ -99,7 +99,7 @@ def words(sweep: Sweep) -> str:
     """The curves for who cannot see them."""
     slider = SLIDERS[sweep.slider]
     answers = (
-        f"{CLASS_TITLES[label]} at {slider.text(first)}"
+        f"{sweep.task.title(label)} at {slider.text(first)}"
         + (f" to {slider.text(last)}" if last != first else "")
         for label, first, last in sweep.runs()
     )
@@ -109,7 +109,7 @@ def words(sweep: Sweep) -> str:
 def _line(slider: Slider, sweep: Sweep, index: int) -> str:
     rows = zip(sweep.values, sweep.probabilities, strict=True)
     points = " ".join(f"{_x(slider, value):.1f},{FRAME.y(row[index]):.1f}" for value, row in rows)
-    return f'<polyline class="{CLASSES[index]}" points="{points}"/>'
+    return f'<polyline style="{sweep.task.style(sweep.task.names[index])}" points="{points}"/>'
 
 
 def _strip(slider: Slider, sweep: Sweep) -> str:
@@ -118,7 +118,8 @@ def _strip(slider: Slider, sweep: Sweep) -> str:
     edges += [(a + b) / 2 for a, b in zip(sweep.values, sweep.values[1:], strict=False)]
     edges.append(slider.high)
     return "".join(
-        f'<rect class="{label}" x="{_x(slider, start):.1f}" y="{FRAME.y(0) + 2:.1f}" '
+        f'<rect style="{sweep.task.style(label)}" x="{_x(slider, start):.1f}" '
+        f'y="{FRAME.y(0) + 2:.1f}" '
         f'height="{BAND}" width="{_x(slider, end) - _x(slider, start) + 0.3:.1f}"/>'
         for label, start, end in zip(sweep.labels, edges[:-1], edges[1:], strict=True)
     )

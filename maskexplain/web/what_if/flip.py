@@ -1,21 +1,12 @@
 """The smallest change of one slider that changes a version's answer."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ...explain.draw import CLASS_TITLES
-from ...models.version import MaskModel
-from .changes import SLIDERS, Changes, Sitter
+from ...models.version import Model
+from .changes import Changes, Sitter
 from .curves import Sweep, sweep
-
-# What has happened to the face where a slider went down, and where it went up.
-MOVED = {
-    "light": ("the light falls to {}", "the light rises to {}"),
-    "blur": ("only {} across the face are left", "there are {} across the face"),
-    "gray": ("only {} of the colour is taken away", "{} of the colour is taken away"),
-    "turn": ("the face is turned to {}", "the face is turned to {}"),
-    "size": ("the face shrinks to {}", "the face grows to {}"),
-}
+from .sliders import SLIDERS
 
 
 @dataclass(frozen=True)
@@ -23,7 +14,8 @@ class Flip:
     """A version's answer changes from `before` to `after` when `slider` goes from `start` to
     `value`, and one step earlier it does not.
 
-    `share`: how far that is, as a part (0..1) of the slider's whole way.
+    `before` and `after` are the classes' titles. `share`: how far that is, as a part (0..1) of the
+    slider's whole way.
     """
 
     version: str
@@ -39,9 +31,9 @@ class Flip:
 
     def sentence(self) -> str:
         """For people."""
-        moved = MOVED[self.slider][self.value > self.start]
-        where = moved.format(SLIDERS[self.slider].text(self.value))
-        return f"{self.version} says “{CLASS_TITLES[self.after]}” as soon as {where}"
+        slider = SLIDERS[self.slider]
+        where = slider.moved[self.value > self.start].format(slider.text(self.value))
+        return f"{self.version} says “{self.after}” as soon as {where}"
 
 
 @dataclass(frozen=True)
@@ -59,9 +51,7 @@ class FlipSearch:
     waiting: tuple[tuple[str, str], ...] = ()
 
 
-def find_flips(
-    models: Sequence[MaskModel], sitter: Sitter, changes: Changes
-) -> Iterator[FlipSearch]:
+def find_flips(models: Sequence[Model], sitter: Sitter, changes: Changes) -> Iterator[FlipSearch]:
     """Search every version along every slider, from `changes`; yields before each and at the end.
 
     Raises ChangeError for a mask on a face without landmarks.
@@ -77,9 +67,7 @@ def find_flips(
     yield search
 
 
-def flips_along(
-    model: MaskModel, sitter: Sitter, changes: Changes, slider: str
-) -> tuple[Flip, ...]:
+def flips_along(model: Model, sitter: Sitter, changes: Changes, slider: str) -> tuple[Flip, ...]:
     """Going down and going up one slider, where a version's answer first differs from that at
     `changes`; the nearer one first, none where it never does.
 
@@ -87,12 +75,16 @@ def flips_along(
     the change is found to the step by halving. An answer that comes and goes between two of the 24
     is missed.
     """
-    start = getattr(changes, slider)
+    start = changes[slider]
     coarse = sweep(model, sitter, changes, slider)
     before = coarse.labels[coarse.values.index(start)]
     brackets = [b for b in (_bracket(coarse, start, way) for way in (-1, 1)) if b is not None]
     found = [_halved(model, sitter, changes, slider, same, other) for same, other in brackets]
-    flips = [Flip(model.name, slider, start, value, before, after) for value, after in found]
+    title = model.task.title
+    flips = [
+        Flip(model.name, slider, start, value, title(before), title(after))
+        for value, after in found
+    ]
     return tuple(sorted(flips, key=lambda flip: flip.share))
 
 
@@ -110,7 +102,7 @@ def _bracket(coarse: Sweep, start: int, way: int) -> tuple[Answered, Answered] |
 
 
 def _halved(
-    model: MaskModel,
+    model: Model,
     sitter: Sitter,
     changes: Changes,
     slider: str,
@@ -131,4 +123,4 @@ def _halved(
 def setting_of(search: FlipSearch, index: int) -> Changes:
     """The setting at which a found flip (by its place in the list) has happened."""
     flip = search.flips[index]
-    return replace(search.changes, **{flip.slider: flip.value})
+    return search.changes.at(flip.slider, flip.value)

@@ -1,16 +1,18 @@
 """The What if tab: one face, changed by sliders and painted masks, and every version's answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import gradio as gr
 
 from ...images.read import digest_of, read_image
-from ...models.version import MaskModel
+from ...masks.task import is_mask
+from ...models.version import Model
 from ...results.sentences import lessons
-from ..parts import Examples, Newest, photo_input, status
-from .changes import COLOURS, MASKS, SLIDERS, UNCHANGED, ChangeError, Changes
+from ..parts import Examples, Newest, photo_input, silent, status
+from .changes import COLOURS, MASKS, UNCHANGED, ChangeError, Changes
 from .flip import FlipSearch, find_flips, setting_of
+from .sliders import SLIDERS
 from .view import (
     CHARTS,
     COLOUR_TITLES,
@@ -27,19 +29,12 @@ from .view import (
     take,
 )
 
-INFO = {
-    "light": "Percent of the photo’s light",
-    "blur": "Pixels left across the face",
-    "gray": "Percent of the colour gone",
-    "turn": "Degrees, clockwise",
-    "size": "Percent; less is further away",
-}
 FORGET_AFTER = 1800  # seconds after a face was taken
 QUIET = {"show_progress": "hidden", "concurrency_id": "what-if", "concurrency_limit": 2}
 
 
 def add_what_if_tab(
-    models: Sequence[MaskModel], examples: Examples, opened: gr.Tab, photo: gr.Image
+    models: Sequence[Model], examples: Examples, opened: gr.Tab, photo: gr.Image
 ) -> None:
     """Build and wire the tab's contents.
 
@@ -47,7 +42,7 @@ def add_what_if_tab(
     first of `examples` is the bare face to begin with.
     """
     gr.HTML(lessons(models), elem_id="whatif-lessons")
-    tab = _layout(examples)
+    tab = _layout(examples, any(is_mask(model.task) for model in models))
     _Wiring(models, examples, photo, tab).wire(opened)
 
 
@@ -75,16 +70,16 @@ class _WhatIfTab:
 
     @property
     def setting(self) -> list[gr.components.Component]:
-        """The controls of a `Changes`, in its order."""
+        """The controls of a `Changes`: the sliders, the mask and its colour."""
         return [*self.sliders.values(), self.mask, self.colour]
 
 
-def _layout(examples: Examples) -> _WhatIfTab:
+def _layout(examples: Examples, masks: bool) -> _WhatIfTab:
     with gr.Row():
         with gr.Column(scale=2, min_width=300, elem_id="whatif-controls"):
             notice = gr.HTML(status(""), elem_id="whatif-notice")
             sitter = gr.HTML(elem_id="whatif-sitter")
-            sliders, mask, colour, reset = _controls()
+            sliders, mask, colour, reset = _controls(masks)
             with gr.Accordion("Another photo", open=False, elem_id="whatif-own"):
                 photo = photo_input("whatif-photo", examples)
                 which = gr.Radio([], label="Which face?", visible=False, elem_id="whatif-face")
@@ -107,7 +102,7 @@ def _layout(examples: Examples) -> _WhatIfTab:
     )  # fmt: skip
 
 
-def _controls() -> tuple[dict[str, gr.Slider], gr.Radio, gr.Radio, gr.Button]:
+def _controls(painted: bool) -> tuple[dict[str, gr.Slider], gr.Radio, gr.Radio, gr.Button]:
     sliders = {
         key: gr.Slider(
             slider.low,
@@ -116,7 +111,7 @@ def _controls() -> tuple[dict[str, gr.Slider], gr.Radio, gr.Radio, gr.Button]:
             step=1,
             precision=0,
             label=slider.title,
-            info=INFO[key],
+            info=slider.info,
             buttons=[],
             elem_id=f"whatif-{key}",
         )
@@ -124,8 +119,13 @@ def _controls() -> tuple[dict[str, gr.Slider], gr.Radio, gr.Radio, gr.Button]:
     }
     masks = [(MASK_TITLES[key], key) for key in MASKS]
     colours = [(COLOUR_TITLES[key], key) for key in COLOURS]
-    mask = gr.Radio(masks, value="none", label="Paint a mask", elem_id="whatif-mask")
-    colour = gr.Radio(colours, value="blue", label="Its colour", elem_id="whatif-colour")
+    # Only versions that know of masks have something to say to a painted one.
+    mask = gr.Radio(
+        masks, value="none", label="Paint a mask", visible=painted, elem_id="whatif-mask"
+    )
+    colour = gr.Radio(
+        colours, value="blue", label="Its colour", visible=painted, elem_id="whatif-colour"
+    )
     reset = gr.Button("Reset", size="sm", elem_id="whatif-reset")
     return sliders, mask, colour, reset
 
@@ -138,7 +138,7 @@ class _Wiring:
     """
 
     def __init__(
-        self, models: Sequence[MaskModel], examples: Examples, photo: gr.Image, tab: _WhatIfTab
+        self, models: Sequence[Model], examples: Examples, photo: gr.Image, tab: _WhatIfTab
     ) -> None:
         self.models, self.tab, self.photo = models, tab, photo
         self.example = examples[0][0]
@@ -246,7 +246,7 @@ class _Wiring:
         return {**shown, **self._controls_at(changes), self.tab.moved: key}
 
     def _controls_at(self, changes: Changes) -> dict:
-        values = (getattr(changes, field.name) for field in fields(Changes))
+        values = (*changes.values.values(), changes.mask, changes.colour)
         return dict(zip(self.tab.setting, values, strict=True))
 
     def _shown(
@@ -268,6 +268,7 @@ class _Wiring:
         is_newest = self.newest_chart.begin(request.session_hash)
         for charted in chart(self.models, taken, _changes(*setting), moved, known):
             if not is_newest():
+                yield silent([self.tab.charts, self.tab.charted])
                 return
             html = charts_html(charted.sweeps, moved, len(self.models))
             yield {self.tab.charts: html, self.tab.charted: charted}
@@ -281,6 +282,7 @@ class _Wiring:
         try:
             for search in find_flips(self.models, taken.sitter, _changes(*setting)):
                 if not is_newest():
+                    yield silent([self.tab.found, self.tab.flips, self.tab.search])
                     return
                 yield self._found(search)
         except ChangeError as error:
@@ -297,6 +299,7 @@ class _Wiring:
 
 def _changes(*setting) -> Changes:
     """What the controls say; a control without a value stands where it changes nothing."""
-    names = (field.name for field in fields(Changes))
-    given = {name: value for name, value in zip(names, setting, strict=True) if value is not None}
-    return Changes(**given)
+    *values, mask, colour = setting
+    pairs = zip(SLIDERS, values, strict=True)
+    given = {key: value for key, value in pairs if value is not None}
+    return Changes(given, mask or UNCHANGED.mask, colour or UNCHANGED.colour)

@@ -1,27 +1,30 @@
 """The What if tab's handlers: a face and a setting in, HTML out. Plain functions, no Gradio."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 
 from PIL import Image
 
-from ...explain.draw import CLASS_TITLES, data_url, enlarge, overlay
+from ...explain.draw import data_url, enlarge, overlay
 from ...explain.explain import Answer, answer_and_explain
-from ...explain.variants import VARIANTS
+from ...explain.report import subjects_for
 from ...explain.verdicts import record_sentence
-from ...images.crops import NoFaceError, Subjects, find_subjects
+from ...explain.ways import Way
+from ...images.crops import NoFaceError, Subjects
 from ...images.read import ImageError, digest_of
+from ...masks.task import BARE, is_mask
 from ...models.checkpoints import by_number
-from ...models.network import CLASSES
 from ...models.threads import at_once
-from ...models.version import MaskModel
+from ...models.version import Model
+from ...task import Task
 from ..answers import bars, pill, unsure_badge
-from .changes import SLIDERS, ChangeError, Changes, Sitter, apply, seat
+from .changes import ChangeError, Changes, Sitter, apply, seat
 from .curves import POINTS, Sweep, present_style, sweep, sweep_svg
 from .flip import FlipSearch
+from .sliders import SLIDERS
 
-METHOD = VARIANTS["grad_cam"]  # the fastest
+METHOD = Way("grad_cam")  # the fastest
 CHARTS = "whatif-charts"  # the id of what the charts are put into
 HEAT_SIDE, FACE_SIDE = 200, 320  # pixels
 
@@ -55,9 +58,8 @@ def face_html(crop: Image.Image, changes: Changes, masked: bool) -> str:
 def changes_in_words(changes: Changes) -> str:
     """What is changed, for people."""
     moved = [
-        f"{slider.title.lower()} {slider.text(getattr(changes, key))}"
-        for key, slider in SLIDERS.items()
-        if getattr(changes, key) != slider.neutral
+        f"{SLIDERS[key].title.lower()} {SLIDERS[key].text(value)}"
+        for key, value in changes.moved.items()
     ]
     if changes.mask != "none":
         colour = COLOUR_TITLES[changes.colour].lower()
@@ -65,13 +67,13 @@ def changes_in_words(changes: Changes) -> str:
     return "; ".join(moved) or "as it is"
 
 
-Answered = Sequence[tuple[MaskModel, Answer]]
+Answered = Sequence[tuple[Model, Answer]]
 
 
 def lines_html(pairs: Answered) -> str:
     """A line a version, for narrow screens, where the cards are out of sight."""
     inner = "".join(
-        f"<li><b>{escape(model.name)}</b> {pill(answer.label)} {answer.confidence:.0%}"
+        f"<li><b>{escape(model.name)}</b> {pill(model.task, answer.label)} {answer.confidence:.0%}"
         f"{', unsure' if answer.unsure else ''}</li>"
         for model, answer in ((model, found.prediction) for model, found in pairs)
     )
@@ -80,23 +82,23 @@ def lines_html(pairs: Answered) -> str:
 
 def cards_html(pairs: Answered, crop: Image.Image, changes: Changes) -> str:
     """A card a version: its bars, and its heat over the changed face."""
-    setting = " ".join(f"{key}={getattr(changes, key)}" for key in SLIDERS)
+    setting = " ".join(f"{key}={value}" for key, value in changes.values.items())
     inner = "".join(_card(model, answer, crop) for model, answer in pairs)
     style = present_style(changes, f"#{CHARTS}")
     return f'<div class="cards" data-setting="{setting}">{inner}</div>{style}'
 
 
-def _card(model: MaskModel, answer: Answer, crop: Image.Image) -> str:
+def _card(model: Model, answer: Answer, crop: Image.Image) -> str:
     name, explanation = escape(model.name), answer.explanations[0]
-    title = CLASS_TITLES[explanation.target]
+    title, prediction = escape(model.task.title(explanation.target)), answer.prediction
     alt = f"{METHOD.title} of {name}, why “{title}”, over the changed face"
     url = data_url(overlay(crop, explanation, HEAT_SIDE), "jpeg")
     empty = "No place speaks for the answer: the map is empty." if explanation.empty else ""
     return f"""
 <section class="card" aria-label="Version {name}, what if">
-  <h2>{name} {pill(answer.prediction.label)}{unsure_badge(model, answer.prediction)}</h2>
+  <h2>{name} {pill(model.task, prediction.label)}{unsure_badge(model, prediction)}</h2>
   <div class="top">
-    {bars(answer.prediction)}
+    {bars(model.task, prediction)}
     <img src="{url}" alt="{alt}">
   </div>
   <p class="record">{empty} {record_sentence(model, METHOD)}</p>
@@ -116,11 +118,22 @@ def charts_html(sweeps: Sequence[Sweep], key: str, versions: int) -> str:
     )
     missing = versions - len(sweeps)
     inner += '<figure class="card waiting">The next curves are on their way.</figure>' * missing
-    legend = "".join(f'<span class="{name}">{CLASS_TITLES[name]}</span>' for name in CLASSES)
+    legend = "".join(_legend(task) for task in dict.fromkeys(found.task for found in sweeps))
     return (
         f'<div class="cards sweeps">{inner}</div><p class="key classes">{legend} '
         "<span>The strip below the curves is the answer; the upright line is now.</span></p>"
     )
+
+
+def _legend(task: Task) -> str:
+    return "".join(
+        f'<span style="{task.style(one.name)}">{_line_sample()}{escape(one.title)}</span>'
+        for one in task.classes
+    )
+
+
+def _line_sample() -> str:
+    return '<svg viewBox="0 0 24 4" aria-hidden="true"><path d="M0 2H24"/></svg>'
 
 
 def flips_html(search: FlipSearch) -> str:
@@ -219,7 +232,7 @@ class Charted:
 
 
 def take(
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     image: Image.Image | ImageError,
     origin: str = "own",
     chosen: int = 0,
@@ -228,19 +241,28 @@ def take(
     if isinstance(image, ImageError):
         return Taken(str(image))
     try:
-        subjects = find_subjects(image)
+        subjects = subjects_for(models, image)
     except NoFaceError:
         return Taken(
             "No face was found in the picture: give one where a face is larger and in view."
         )
     count = len(subjects.crops)
     chosen = min(max(chosen, 0), count - 1)
-    sitter = seat(image, subjects.crops[chosen], subjects.landmarks[chosen])
-    newest = max(models, key=lambda model: by_number(model.name))
-    masked = newest.predict([sitter.crop.image])[0].label != CLASSES[-1]
+    landmarks = subjects.landmarks[chosen] if any(is_mask(m.task) for m in models) else None
+    sitter = seat(image, subjects.crops[chosen], landmarks)
+    masked = _masked(models, sitter.crop.image)
     notice = ORIGINS[origin] + _found(subjects, chosen)
     notice += "" if sitter.landmarks else NO_LANDMARKS
     return Taken(notice, sitter, count, chosen, masked, digest_of(sitter.crop.image))
+
+
+def _masked(models: Sequence[Model], crop: Image.Image) -> bool:
+    """Whether the newest version that knows of masks sees one."""
+    knowing = [model for model in models if is_mask(model.task)]
+    if not knowing:
+        return False
+    newest = max(knowing, key=lambda model: by_number(model.name))
+    return newest.predict([crop])[0].label != BARE
 
 
 def _found(subjects: Subjects, chosen: int) -> str:
@@ -252,7 +274,7 @@ def _found(subjects: Subjects, chosen: int) -> str:
     return f"{len(subjects.faces)} faces found; {size} is taken."
 
 
-def show(models: Sequence[MaskModel], taken: Taken | None, changes: Changes) -> Shown:
+def show(models: Sequence[Model], taken: Taken | None, changes: Changes) -> Shown:
     """The changed face, and what every version makes of it."""
     if taken is None or taken.sitter is None:
         return Shown(f'<p role="status">{FORGOTTEN}</p>' if taken is None else "")
@@ -260,7 +282,7 @@ def show(models: Sequence[MaskModel], taken: Taken | None, changes: Changes) -> 
         crop = apply(taken.sitter, changes)
     except ChangeError as error:
         return Shown(f'<p role="status">{escape(str(error))}</p>')
-    answers = at_once(lambda model: answer_and_explain(model, crop, [METHOD.method]), models)
+    answers = at_once(lambda model: answer_and_explain(model, crop, [METHOD]), models)
     pairs = list(zip(models, answers, strict=True))
     face = face_html(crop, changes, taken.masked) + lines_html(pairs)
     return Shown(f'<div class="whole">{face}</div>', cards_html(pairs, crop, changes))
@@ -268,7 +290,7 @@ def show(models: Sequence[MaskModel], taken: Taken | None, changes: Changes) -> 
 
 def _rest(changes: Changes, slider: str) -> Changes:
     """The setting but for one slider."""
-    return replace(changes, **{slider: SLIDERS[slider].neutral})
+    return changes.at(slider, SLIDERS[slider].neutral)
 
 
 def curves_key(taken: Taken | None, changes: Changes, slider: str) -> str:
@@ -277,7 +299,7 @@ def curves_key(taken: Taken | None, changes: Changes, slider: str) -> str:
 
 
 def chart(
-    models: Sequence[MaskModel],
+    models: Sequence[Model],
     taken: Taken | None,
     changes: Changes,
     slider: str,

@@ -23,7 +23,7 @@ def test_timing_text():
 
 
 def test_operations_of_the_seed_network():
-    network = build_network("seed_cnn").eval().requires_grad_(False)
+    network = build_network("seed_cnn", 3).eval().requires_grad_(False)
     operations = bench.count_operations(network)
     linear = 2 * (256 * 8 * 8 * 1024 + 1024 * 512 + 512 * 3)
     # Forward once and the head backward once; 49 more steps of head forward and backward, and
@@ -34,7 +34,7 @@ def test_operations_of_the_seed_network():
 @pytest.mark.parametrize("opener", [bench.captum_cam, bench.pytorch_grad_cam, bench.torch_cam])
 def test_other_packages_give_maps_of_the_crops_size(opener):
     try:
-        way = opener(build_network("seed_cnn").eval())
+        way = opener(build_network("seed_cnn", 3).eval())
     except ImportError as error:
         pytest.skip(str(error))
     assert way(Image.new("RGB", (50, 40), "gray")).shape == (40, 50)

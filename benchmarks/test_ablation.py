@@ -8,7 +8,7 @@ from conftest import TinyCNN
 from benchmarks import ablation
 from maskexplain.data.folder import csv_beside, list_pictures
 from maskexplain.errors import UserError
-from maskexplain.train.recipes import RECIPES
+from maskexplain.train.recipe import RECIPES
 
 
 def test_every_variant_changes_one_thing():
@@ -57,9 +57,9 @@ def test_no_split_but_val_is_scored(toy_folder, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(ablation, "_train", lambda *args: TinyCNN())
     real = ablation.evaluate
-    monkeypatch.setattr(ablation, "evaluate", lambda n, p: seen.extend(p) or real(n, p))
+    monkeypatch.setattr(ablation, "evaluate", lambda n, t, p: seen.extend(p) or real(n, t, p))
     sample = ablation.sample_faces
-    monkeypatch.setattr(ablation, "sample_faces", lambda p, n: seen.extend(p) or sample(p, n))
+    monkeypatch.setattr(ablation, "sample_faces", lambda p, *n: seen.extend(p) or sample(p, *n))
     pictures = list_pictures(toy_folder, csv_beside(toy_folder))
     args = argparse.Namespace(out=tmp_path, epochs=1, share=1.0, scenes=None)
     ablation.run("everything", 1, args, pictures)

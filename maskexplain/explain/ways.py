@@ -1,0 +1,64 @@
+"""The ways to explain that are measured and offered: a method, and where it starts if it needs to.
+
+Each version's default is a fast one of those that were right about as often as any.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..models.version import Model
+from .methods import METHODS
+from .question import BEST, ExplainError
+
+UNMEASURED_DEFAULT = "integrated_gradients"  # of a version without measurements
+
+
+@dataclass(frozen=True)
+class Way:
+    """A method of METHODS with its baseline ("gray" for a method without one)."""
+
+    method: str
+    baseline: str = "gray"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        method = METHODS[self.method]
+        return method.title + (f", from {self.baseline}" if len(method.baselines) > 1 else "")
+
+    @property
+    def key(self) -> str:
+        """Its name in results: the method, with another baseline than gray behind a slash."""
+        return self.method if self.baseline == "gray" else f"{self.method}/{self.baseline}"
+
+
+def all_ways() -> dict[str, Way]:
+    """Every way by its key: each method as it usually starts, then its other baselines."""
+    usual = [Way(key) for key in METHODS]
+    others = [Way(key, b) for key, method in METHODS.items() for b in method.baselines[1:]]
+    return {way.key: way for way in (*usual, *others)}
+
+
+def find_ways(model: Model, keys: Sequence[str]) -> list[Way]:
+    """Ways by their keys, each once; BEST stands for the version's default. Raises ExplainError."""
+    ways = all_ways()
+    for key in keys:
+        if key not in ways and key != BEST:
+            known = ", ".join((BEST, *ways))
+            raise ExplainError(f"There is no way to explain {key!r}: use {known}.")
+    if not keys:
+        raise ExplainError("No way to explain was chosen: choose at least one.")
+    default = default_way(model).key
+    return [ways[key] for key in dict.fromkeys(default if k == BEST else k for k in keys)]
+
+
+def default_way(model: Model) -> Way:
+    """The way to explain that a version's measurements chose."""
+    scores, ways = model.results.explanations, all_ways()
+    return ways[scores.default if scores and scores.default in ways else UNMEASURED_DEFAULT]
+
+
+def is_best(model: Model, way: Way) -> bool:
+    """Whether measurements chose this way for the version."""
+    scores = model.results.explanations
+    return scores is not None and scores.default == way.key

@@ -1,0 +1,300 @@
+"""What was measured of a version: one model that reads and writes NAME.json.
+
+Every part may be missing: a version that was never measured has none. Files of older programs are
+read, with what they lack left out. Wrong types are refused with a sentence.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import UserError
+
+
+class ResultsError(UserError):
+    """A version's JSON holds something else than results."""
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How many of a class's pictures were answered right; the interval is Wilson's at 95%."""
+
+    right: int
+    total: int
+    recall: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Confusion matrix (rows: true class, columns: answer, both in class order) and its readings.
+
+    `balanced_accuracy` is the mean recall of the classes that have pictures, 0..1.
+    """
+
+    pictures: int
+    balanced_accuracy: float
+    per_class: dict[str, Recall]
+    confusion_matrix: list[list[int]]
+
+    @property
+    def answers(self) -> list[int]:
+        """How often each class was answered, in class order."""
+        return [sum(column) for column in zip(*self.confusion_matrix, strict=True)]
+
+
+@dataclass(frozen=True)
+class PaintedScores:
+    """Scores on painted masks, over the two masked classes, and the recall of each position.
+
+    `faces` bare faces were offered; those without landmarks, and masks that can hardly be seen,
+    are left out.
+    """
+
+    faces: int
+    pictures: int
+    balanced_accuracy: float
+    per_class: dict[str, Recall]
+    confusion_matrix: list[list[int]]
+    by_position: dict[str, Recall]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers of about the same confidence: how many, their mean confidence, the share right."""
+
+    low: float
+    high: float
+    answers: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Expected calibration error (0..1) and the bins of the reliability diagram; empty ones too.
+
+    `raw_error` is the error of the logits before they were divided by `temperature`.
+    """
+
+    error: float
+    raw_error: float
+    temperature: float
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """An answer below the confidence `threshold` counts as unsure.
+
+    `coverage` is the share (0..1) of the `pictures` that are answered, `accuracy` the share right
+    of these; `accuracy_below` of the rest, 0 where there is none.
+    """
+
+    threshold: float
+    pictures: int
+    answered: int
+    coverage: float
+    accuracy: float
+    accuracy_below: float
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """The threshold that val chose, and what it means on val and on test."""
+
+    threshold: float
+    val: Threshold | None = None
+    test: Threshold | None = None
+
+
+@dataclass(frozen=True)
+class HalfPrecision:
+    """What storing half precision changed on `pictures` test pictures."""
+
+    pictures: int
+    same_answers: int
+    largest_logit_difference: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size of the checkpoint, and the median milliseconds of one picture's answer on one thread.
+
+    `milliseconds`: by version; all were timed in the same run, in turn on each picture.
+    """
+
+    checkpoint_bytes: int
+    milliseconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FoundAnswers:
+    """One version's answers to the found faces among `boxed` of `minimum_side` pixels and more."""
+
+    splits: tuple[str, ...]
+    pictures: int
+    minimum_side: int
+    boxed: int
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class WayScores:
+    """One way to explain one version, over `faces` pictures.
+
+    `beats_random`: pictures on which its deletion curve (logit margin) lies under the mean random
+    order's, with the share and Wilson's 95% interval; `hottest_fifth`: pictures on which blurring
+    the hottest fifth hurts the margin more than at least 18 of 19 random fifths do; `deletion` and
+    `insertion`: mean area under the probability curve less that of random orders (the first
+    should be negative, the second positive); `nose_mouth`: mean heat for area there; `cascade`:
+    mean absolute rank correlation with the heatmaps of one, two, ... random layers of the head
+    (should fall); `empty`: pictures without any heat; `largest_gap`: of completeness;
+    `milliseconds`: median for answer and heatmap. None where it was not, or cannot be, measured.
+    """
+
+    faces: int
+    beats_random: int
+    share: float
+    interval: tuple[float, float]
+    hottest_fifth: int
+    deletion: float
+    insertion: float
+    nose_mouth: float | None
+    cascade: tuple[float, ...] | None
+    empty: int
+    largest_gap: float | None
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class PaintedHeat:
+    """Over `faces` faces: heat for area on a painted mask and on the nose it leaves bare.
+
+    `place`: share (0..1) of the positive heat that lies on the mask's upper edge, nose and mouth
+    together; `place_area`: their share of the picture.
+    """
+
+    faces: int
+    mask: float | None
+    nose: float | None
+    place: float | None = None
+    place_area: float | None = None
+
+
+@dataclass(frozen=True)
+class ExplanationScores:
+    """All measured ways to explain a version: by light, and on painted masks by position.
+
+    `default`: the key of a fast way that is about as often right, as taken, as the one that is so
+    most often: it beats random order on a share of the faces within the latter's interval, and of
+    those that take at most twice the fastest one's time it is right most often. `lights` holds
+    "as_taken" and "dark_35", `painted` the positions; both by the key of a way. A way that came
+    later is missing: it was not measured yet.
+    """
+
+    default: str
+    lights: dict[str, dict[str, WayScores]]
+    painted: dict[str, dict[str, PaintedHeat]]
+
+    def of(self, key: str, light: str = "as_taken") -> WayScores | None:
+        """One way's scores; None where it was not measured."""
+        return self.lights.get(light, {}).get(key)
+
+    def heat_on_painted(self, position: str, key: str) -> PaintedHeat | None:
+        """One way's heat on masks painted in a position; None where it was not measured."""
+        return self.painted.get(position, {}).get(key)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a training: mean loss, and what val says behind it."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_balanced_accuracy: float
+    val_recall: dict[str, float]
+    learning_rate: float
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class DataUsed:
+    """The data of a training: its name, and how many pictures each split has."""
+
+    name: str
+    pictures: dict[str, int]
+
+
+class Results(BaseModel):
+    """Everything measured of one version, as NAME.json holds it.
+
+    >>> Results.from_json('{"name": "v9"}').balanced_accuracy is None
+    True
+    """
+
+    # What a newer program wrote is kept, though nothing here reads it.
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str | None = None
+    recipe: dict[str, Any] | None = None
+    epochs: int | None = None
+    best_epoch: int | None = None
+    data: DataUsed | None = None
+    date: str | None = None
+    split: str | None = None
+    pictures: int | None = None
+    balanced_accuracy: float | None = None
+    per_class: dict[str, Recall] | None = None
+    confusion_matrix: list[list[int]] | None = None
+    shifts: dict[str, Scores] | None = None
+    painted: PaintedScores | None = None
+    calibration: Calibration | None = None
+    sure: Threshold | None = None
+    temperature: float | None = None
+    unsure: Unsure | None = None
+    half_precision: HalfPrecision | None = None
+    history: list[Epoch] | None = None
+    explanations: ExplanationScores | None = None
+    street: FoundAnswers | None = None
+    cost: Cost | None = None
+
+    @property
+    def scores(self) -> Scores | None:
+        """The scores on all pictures; None where they were never measured."""
+        parts = (self.pictures, self.balanced_accuracy, self.per_class, self.confusion_matrix)
+        return None if None in parts else Scores(*parts)  # type: ignore[arg-type]
+
+    def shift(self, name: str) -> Scores | None:
+        """The scores under one shift ("unaugmented": as taken); None where not measured."""
+        return (self.shifts or {}).get(name)
+
+    @property
+    def measured(self) -> bool:
+        """Whether an evaluation is there, in full."""
+        return self.scores is not None and self.shift("unaugmented") is not None
+
+    @classmethod
+    def from_json(cls, text: str) -> "Results":
+        """Read a NAME.json's text. Raises ResultsError."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            if first["type"] == "json_invalid":
+                raise ResultsError("It is no JSON: fetch it again or measure anew.") from error
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise ResultsError(
+                f"{place} holds no results ({first['msg'].lower()}): fetch the file again or "
+                "measure anew."
+            ) from error
+
+    def to_json(self) -> str:
+        """The text of NAME.json; what was not measured is left out."""
+        return self.model_dump_json(indent=1, exclude_unset=True) + "\n"
+
+    def including(self, other: "Results") -> "Results":
+        """These results, with the parts that `other` has in place of their own."""
+        return self.model_copy(update={k: getattr(other, k) for k in other.model_fields_set})
