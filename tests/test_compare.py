@@ -7,6 +7,7 @@ from zipfile import ZipFile
 import pytest
 import torch
 from conftest import CLASSES, noise
+from measured import measured, scores
 from PIL import Image, ImageEnhance
 from servers import version
 
@@ -14,9 +15,12 @@ from maskexplain.cli import serve
 from maskexplain.data.folder import DataError, csv_beside, list_pictures, read_crop, select
 from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.explain.question import Question
+from maskexplain.explain.report import Subject
 from maskexplain.images.edit import brightness, in_other_light, is_dark, is_gray
 from maskexplain.images.read import ImageError
+from maskexplain.models.results import PaintedScores, Results, Scores, Unsure
 from maskexplain.models.version import Model, Prediction
+from maskexplain.results.evaluate import fields_of
 from maskexplain.web.answers import says
 from maskexplain.web.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
 from maskexplain.web.compare.split import (
@@ -45,7 +49,7 @@ GRAD_CAM = Question(ways=("grad_cam",))
 INCORRECT, WORN, BARE = CLASSES
 
 
-def always(name: str, label: str, results: dict | None = None) -> Model:
+def always(name: str, label: str, results: Results | None = None) -> Model:
     """A version that answers one class to every picture."""
     model = version(name, results=results)
     with torch.no_grad():
@@ -53,20 +57,23 @@ def always(name: str, label: str, results: dict | None = None) -> Model:
     return model
 
 
-def shift(balanced: float, columns: tuple[int, int, int]) -> dict:
-    """Scores as a version's JSON has them, with so many answers of each class."""
-    matrix = [list(columns), [0, 0, 0], [0, 0, 0]]
-    return {
-        "pictures": sum(columns),
-        "balanced_accuracy": balanced,
-        "confusion_matrix": matrix,
-    }
+def shift(balanced: float, columns: tuple[int, int, int]) -> Scores:
+    """Scores with so many answers of each class."""
+    return scores([columns, (0, 0, 0), (0, 0, 0)], balanced)
 
 
-FOOLED = {"shifts": {"unaugmented": shift(0.96, (10, 50, 40)), "dark_35": shift(0.44, (80, 15, 5))}}
-ROBUST = {
-    "shifts": {"unaugmented": shift(0.98, (10, 50, 40)), "dark_35": shift(0.97, (11, 49, 40))}
-}
+FOOLED = {"unaugmented": shift(0.96, (10, 50, 40)), "dark_35": shift(0.44, (80, 15, 5))}
+ROBUST = {"unaugmented": shift(0.98, (10, 50, 40)), "dark_35": shift(0.97, (11, 49, 40))}
+
+
+def fooled(name: str) -> Model:
+    """A version that learned that dark means worn incorrectly."""
+    return version(name, results=measured(shifts=FOOLED))
+
+
+def robust(name: str) -> Model:
+    """A version that dim light does not mislead."""
+    return version(name, results=measured(shifts=ROBUST))
 
 
 def comparison(models, here, there, dark=False, gray=False) -> Comparison:
@@ -96,7 +103,7 @@ def last(*args, **kwargs) -> CompareView:
 
 
 def test_every_version_has_a_column_and_the_rows_are_aligned(tiny, seed_model, portraits):
-    view = last([tiny, seed_model], portraits["bare"], asked=GRAD_CAM)
+    view = last([tiny, seed_model], portraits["bare"], question=GRAD_CAM)
     assert view.choice.notice == "One face found."
     rows = view.table.split('<div role="row"')[1:]
     assert len(rows) == 9
@@ -108,7 +115,7 @@ def test_every_version_has_a_column_and_the_rows_are_aligned(tiny, seed_model, p
 
 
 def test_answers_come_first_then_a_heatmap_a_version(tiny, seed_model, portraits):
-    views = list(compare_views([tiny, seed_model], portraits["bare"], asked=GRAD_CAM))
+    views = list(compare_views([tiny, seed_model], portraits["bare"], question=GRAD_CAM))
     assert [view.table.count("Grad-CAM of") for view in views] == [0, 1, 2]
     assert all(view.table.count('class="bar') >= 6 for view in views)
     assert len({view.said for view in views}) == 1 and views[0].said
@@ -119,8 +126,8 @@ def test_each_versions_best_way_is_the_first_one_shown(tiny, portraits):
 
 
 def test_an_asked_class_is_explained_by_all(tiny, seed_model, portraits):
-    asked = Question("with_mask", ways=("grad_cam",))
-    view = last([tiny, seed_model], portraits["bare"], asked=asked)
+    question = Question("with_mask", ways=("grad_cam",))
+    view = last([tiny, seed_model], portraits["bare"], question=question)
     assert "<small>Why “Mask worn”?</small>" in view.table
 
 
@@ -143,13 +150,13 @@ def test_what_cannot_be_answered_gets_a_sentence(tiny):
     assert view.choice.notice.startswith("No face was found") and not view.table
     assert "whole picture" in view.choice.notice
     assert last([tiny], empty, whole=True).table
-    odd = last([tiny], empty, True, asked=Question(ways=("lime",)))
+    odd = last([tiny], empty, True, question=Question(ways=("lime",)))
     assert odd.choice.notice.startswith("There is no way to explain 'lime'") and not odd.table
 
 
 def test_the_download_holds_every_version(portraits):
     models = [version("v1"), version("v2", 1)]
-    with ZipFile(BytesIO(photo_zip(models, portraits["bare"], asked=GRAD_CAM))) as archive:
+    with ZipFile(BytesIO(photo_zip(models, portraits["bare"], question=GRAD_CAM))) as archive:
         assert list(json.loads(archive.read("face.json"))) == ["v1", "v2"]
 
 
@@ -189,7 +196,7 @@ def test_the_light_is_measured_and_turned(portraits):
 
 
 def test_each_version_is_asked_in_both_lights(tiny, portraits):
-    found = compare([tiny], portraits["bare"])
+    found = compare([tiny], Subject(portraits["bare"]))
     assert not found.dark and found.agree
     dark = ImageEnhance.Brightness(portraits["bare"]).enhance(0.35)
     assert found.in_other_light == (tiny.predict([dark])[0],)
@@ -200,19 +207,19 @@ def test_each_version_is_asked_in_both_lights(tiny, portraits):
 
 def test_words():
     assert [listed(["a", "b", "c"][:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
-    said = says(["v1", "v2", "v3"], [INCORRECT, INCORRECT, WORN])
+    said = says([version(name) for name in ("v1", "v2", "v3")], [INCORRECT, INCORRECT, WORN])
     assert said == "v1 and v2 say “Mask worn incorrectly”, v3 says “Mask worn”"
 
 
 def test_a_shortcut_is_told_from_the_measurements():
-    assert drawn_to(version("a", results=FOOLED), "dark_35") == INCORRECT
-    assert drawn_to(version("a", results=ROBUST), "dark_35") is None
+    assert drawn_to(fooled("a"), "dark_35") == INCORRECT
+    assert drawn_to(robust("a"), "dark_35") is None
     assert drawn_to(version("a"), "dark_35") is None
-    assert drawn_to(version("a", results=FOOLED), "gray") is None, "never measured"
+    assert drawn_to(fooled("a"), "gray") is None, "never measured"
 
 
 def test_a_dark_face_and_versions_that_learned_that_dark_means_incorrect():
-    models = [version("v1", results=FOOLED), version("v3", results=ROBUST)]
+    models = [fooled("v1"), robust("v3")]
     found = comparison(models, [INCORRECT, WORN], [WORN, WORN], dark=True)
     says_so = "They disagree: v1 says “Mask worn incorrectly”, v3 says “Mask worn”."
     assert headline(found) == says_so
@@ -227,7 +234,7 @@ def test_a_dark_face_and_versions_that_learned_that_dark_means_incorrect():
 
 
 def test_nothing_is_said_of_darkness_where_the_measurements_do_not_support_it():
-    models = [version("v1", results=FOOLED), version("v3", results=ROBUST)]
+    models = [fooled("v1"), robust("v3")]
     other_class = comparison(models, [BARE, WORN], [BARE, WORN], dark=True)
     text = " ".join(why_it_matters(other_class))
     assert "dark means" not in text and "v1 and v3 stay with their answer" in text
@@ -236,7 +243,7 @@ def test_nothing_is_said_of_darkness_where_the_measurements_do_not_support_it():
 
 
 def test_agreement_is_worth_what_it_is():
-    models = [version("v1", results=FOOLED), version("v3", results=ROBUST)]
+    models = [fooled("v1"), robust("v3")]
     firm = comparison(models, [WORN, WORN], [WORN, WORN])
     assert headline(firm) == "Both versions say “Mask worn”."
     assert "no proof" in why_it_matters(firm)[-1]
@@ -249,8 +256,10 @@ def test_agreement_is_worth_what_it_is():
 
 
 def test_masks_painted_on_faces_tell_where_light_does_not():
-    painted = {"painted": {"pictures": 20, "confusion_matrix": [[8, 1, 1], [2, 8, 0], [0, 0, 0]]}}
-    models = [version("a", results=painted), version("b", results=painted)]
+    painted = PaintedScores(
+        faces=10, **fields_of(scores([[8, 1, 1], [2, 8, 0], [0, 0, 0]])), by_position={}
+    )
+    models = [version(name, results=measured(painted=painted)) for name in "ab"]
     found = comparison(models, [INCORRECT, WORN], [INCORRECT, WORN])
     assert "a is right on 16 of 20 and b is right on 16 of 20" in " ".join(why_it_matters(found))
     one = comparison([models[0], version("b")], [INCORRECT, WORN], [INCORRECT, WORN])
@@ -258,8 +267,8 @@ def test_masks_painted_on_faces_tell_where_light_does_not():
 
 
 def test_no_colour_and_an_unsure_answer_are_said():
-    gray = {"shifts": {**FOOLED["shifts"], "gray": shift(0.6, (10, 85, 5))}}
-    model = version("v2", results={**gray, "unsure": {"threshold": 1.1}})
+    gray = {**FOOLED, "gray": shift(0.6, (10, 85, 5))}
+    model = version("v2", results=measured(shifts=gray, unsure=Unsure(1.1)))
     text = " ".join(why_it_matters(comparison([model], [WORN], [WORN], gray=True)))
     assert "no colour" in text and "v2 learned that without colour means “Mask worn”" in text
     assert "counts itself as unsure" in text
@@ -297,7 +306,7 @@ def test_disagreements_are_counted_by_class(split):
     assert len(found) == 12
     everything = tally(found)
     assert (everything.first, everything.second, everything.neither) == (4, 4, 4)
-    sentences = tally_sentences(found, "v1", "v2")
+    sentences = tally_sentences(split.task, found, "v1", "v2")
     assert sentences[0] == "Of all 12: v1 right 4, v2 right 4, neither 4."
     assert sentences[3] == "No mask in truth 4: v1 right 0, v2 right 0, neither 4."
     assert len(split.between("v1", "v2", unaugmented=True)) == 9

@@ -12,6 +12,7 @@ import pytest
 from conftest import CLASSES, noise
 from gradio.data_classes import ImageData
 from gradio.processing_utils import async_move_files_to_cache
+from measured import explained, measured, way_scores
 from PIL import Image
 
 from maskexplain.data.samples import example_pictures
@@ -19,6 +20,7 @@ from maskexplain.explain.ways import all_ways
 from maskexplain.images.crops import Crop, crop_face, whole_crop
 from maskexplain.images.faces import Face, find_faces, follow_face, iou
 from maskexplain.images.read import ImageError
+from maskexplain.masks.task import MASK
 from maskexplain.models.version import Prediction
 from maskexplain.web.inputs import MAX_URL, LiveInput, PhotoInput
 from maskexplain.web.live.picture import SHRINK, frame_name, heat_url, live_marks
@@ -269,7 +271,7 @@ def test_a_large_frame_is_shrunk(tiny, frames):
 
 def test_boxes_lie_mirrored_and_heat_does_not():
     track = answered(Track(1, face(0), 0.0, 0.0), prediction(0, 0.9, 0.1), 0.0)
-    html = live_marks(b"jpeg", (400, 200), [track], None)
+    html = live_marks(b"jpeg", (400, 200), MASK, [track], None)
     assert "left:75.0%;top:0.0%;width:25.0%;height:50.0%" in html
     assert "Mask worn 90%" in html and 'class="heat"' in html and " hidden>" in html
 
@@ -304,15 +306,13 @@ def test_cold_maps_are_clear():
 
 
 def test_the_record_says_what_was_measured(tiny):
-    assert "never measured for this version" in live_record(tiny)
+    assert "not measured yet for this version" in live_record(tiny)
     for right, words in ((30, "mostly misleads"), (60, "hardly better"), (110, "mostly right")):
-        way = {"beats_random": right, "faces": 120}
-        lights = {light: dict.fromkeys(all_ways(), way) for light in ("as_taken", "dark_35")}
-        scores = {"default": "occlusion", "lights": lights, "painted": {}}
-        tiny.results["explanations"] = scores
+        taken = dict.fromkeys(all_ways(), way_scores(right, 120))
+        tiny.results = measured(explanations=explained("occlusion", taken))
         assert f"{right} of 120" in live_record(tiny) and words in live_record(tiny)
         assert "tiny’s best way" in live_record(tiny)
-        scores["default"] = "grad_cam"
+        tiny.results = measured(explanations=explained("grad_cam", taken))
         assert "No other way" in live_record(tiny) and words not in live_record(tiny)
 
 
@@ -327,7 +327,7 @@ def test_the_bars_are_drawn_for_a_new_answer_and_else_five_times_a_second():
 
 def test_an_unsure_answer_is_marked_on_the_picture():
     track = answered(Track(1, face(0), 0.0, 0.0), prediction(0.2, 0.8, 0), 0.0)
-    sure, unsure = (live_marks(b"jpeg", (640, 480), [track], None, t) for t in (0.7, 0.9))
+    sure, unsure = (live_marks(b"jpeg", (640, 480), MASK, [track], None, t) for t in (0.7, 0.9))
     assert "Mask worn 80%<" in sure and "Mask worn 80%, unsure<" in unsure
 
 
