@@ -4,8 +4,10 @@ import base64
 import json
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from zipfile import ZipFile
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -14,13 +16,14 @@ from gradio.data_classes import ImageData
 from measured import explained, measured, scores, way_scores
 from PIL import Image
 
-from maskexplain.data.samples import example_pictures
+from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.explain.question import Question
 from maskexplain.explain.ways import all_ways
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.read import ImageError
 from maskexplain.web.faces import FaceChoice, face_at
 from maskexplain.web.inputs import PhotoInput
+from maskexplain.web.page import build_page
 from maskexplain.web.parts import VISITORS, Newest
 from maskexplain.web.photo import PhotoView, photo_views, photo_zip
 
@@ -155,6 +158,25 @@ def test_only_a_visitors_newest_question_is_answered():
     for index in range(VISITORS):
         newest.begin(f"visitor {index}")
     assert len(newest._last) == VISITORS
+
+
+@pytest.mark.parametrize("shown", ["result", "compare-table"])
+def test_a_stale_question_skips_every_output_before_it_ends(tiny, portrait, tmp_path, shown):
+    """Of the Photo and the Compare tab: Gradio sends a handler's last update twice."""
+    page = build_page([tiny], write_examples(tmp_path, whole=True)[:1])
+    event = next(
+        event
+        for event in page.fns.values()
+        if event.name == "show" and shown in {output.elem_id for output in event.outputs}
+    )
+    ada = SimpleNamespace(session_hash="ada")
+    values = [getattr(control, "value", None) for control in event.inputs[1:]]
+    older, newer = (event.fn(ada, portrait, *values) for _ in range(2))
+    next(older), next(newer)
+    (last,) = older
+    assert set(last) == set(event.outputs)
+    assert all(update == gr.skip() for update in last.values())
+    assert any(update != gr.skip() for update in list(newer)[-1].values()), "it goes on"
 
 
 def test_the_zip_holds_what_is_shown(tiny, portrait):
