@@ -1,20 +1,22 @@
 """Scores: figures by hand, shifts, and the stored results of the shipped versions."""
 
-from dataclasses import asdict
-from pathlib import Path
 from time import sleep
 
 import pytest
 import torch
 from conftest import CLASSES, noise
+from measured import measured
 from PIL import Image, ImageChops
+from servers import version
 
 from maskexplain.data.folder import Picture, csv_beside, list_pictures, load_pixels, select
 from maskexplain.data.samples import example_pictures
 from maskexplain.images.edit import SHIFTS, dark_35
-from maskexplain.models.checkpoints import FOLDER, list_versions
+from maskexplain.masks.task import MASK
+from maskexplain.models.checkpoints import FOLDER, list_versions, write_weights
+from maskexplain.models.results import Cost, Scores
 from maskexplain.models.version import Model, open_model
-from maskexplain.results.evaluate import Cost, evaluate, logits_of, measure_cost
+from maskexplain.results.evaluate import evaluate, logits_of, measure_cost
 from maskexplain.results.statistics import score, wilson
 from maskexplain.results.tables import cost_text, evaluation_text, results_markdown
 
@@ -27,7 +29,7 @@ def test_wilson_interval_equals_published_values():
 
 
 def test_scores_by_hand():
-    scores = score(torch.tensor([0, 0, 1, 1, 1, 1]), torch.tensor([0, 2, 1, 1, 1, 0]))
+    scores = score(torch.tensor([0, 0, 1, 1, 1, 1]), torch.tensor([0, 2, 1, 1, 1, 0]), MASK)
     assert scores.confusion_matrix == [[1, 0, 1], [1, 3, 0], [0, 0, 0]]
     assert scores.balanced_accuracy == pytest.approx((0.5 + 0.75) / 2)
     assert scores.per_class["with_mask"].right == 3
@@ -63,19 +65,19 @@ def test_painted_masks_are_scored_by_position(tiny, tmp_path):
     portrait.save(tmp_path / "bare.png")
     kinds = [(CLASSES.index("without_mask"), False), (CLASSES.index("with_mask"), False)]
     pictures = [Picture(tmp_path / "bare.png", label, "test", "g", a) for label, a in kinds]
-    found = evaluate(tiny.network, pictures)
+    found = evaluate(tiny.network, MASK, pictures)
     assert found.painted.faces == 1
     assert {k: r.total for k, r in found.painted.by_position.items()} == {
         "right": 1,
         "nose_out": 1,
         "chin": 1,
     }
-    text = evaluation_text("tiny", found)
+    text = evaluation_text("tiny", MASK, found)
     assert "masks painted on 1 bare faces" in text
     assert "expected calibration error" in text and "of them right" in text
 
 
-def test_the_cost_of_an_answer_is_timed_on_one_thread(version, tiny):
+def test_the_cost_of_an_answer_is_timed_on_one_thread(tmp_path, tiny):
     class Slow(Model):
         def predict(self, crops):
             threads.append(torch.get_num_threads())
@@ -83,22 +85,22 @@ def test_the_cost_of_an_answer_is_timed_on_one_thread(version, tiny):
             return super().predict(crops)
 
     threads, before = [], torch.get_num_threads()
-    slow = Slow("slow", tiny.network, {}, tiny.device)
-    cost = measure_cost(Path(version), [tiny, slow], [noise(n, (40, 40)) for n in range(5)])
-    assert cost.checkpoint_bytes == Path(version).stat().st_size
+    slow = Slow("slow", tiny.network, MASK)
+    write_weights(tmp_path / "tiny.safetensors", tiny.network, "tiny", MASK, half=False)
+    file = tmp_path / "tiny.safetensors"
+    cost = measure_cost(file, [tiny, slow], [noise(n, (40, 40)) for n in range(5)])
+    assert cost.checkpoint_bytes == file.stat().st_size
     assert cost.milliseconds["slow"] > 20 and set(cost.milliseconds) == {"tiny", "slow"}
     assert set(threads) == {1} and torch.get_num_threads() == before
 
 
 def test_the_table_holds_times_against_the_references_in_the_same_run():
-    results = open_model("v2").results
-    cost = {"checkpoint_bytes": 1_460_000, "milliseconds": {"mine": 6.0, "v2": 8.0}}
-    versions = {"mine": {**results, "cost": cost}, "other": {**results, "cost": {**cost}}}
-    bare = {key: value for key, value in results.items() if key != "cost"}
-    table = results_markdown({**versions, "bare": bare})
+    cost = Cost(1_460_000, {"mine": 6.0, "v2": 8.0})
+    models = [version(name, results=measured(cost=cost)) for name in ("mine", "other")]
+    table = results_markdown([*models, version("bare", results=measured())])
     assert "| Checkpoint | 1.5 MB | 1.5 MB | – |" in table
     assert "| Time of a face's answer (v2 = 1) | 0.75 | – | – |" in table
-    assert cost_text("mine", Cost(**cost)) == ("1.5 MB; one face in 6.0 ms on one thread (v2 8.0)")
+    assert cost_text("mine", cost) == ("1.5 MB; one face in 6.0 ms on one thread (v2 8.0)")
     assert cost_text("v2", Cost(37_000_000, {"v2": 8.0})).endswith("8.0 ms on one thread")
 
 
@@ -108,38 +110,37 @@ def test_shipped_versions_are_v1_and_v2():
         size = (FOLDER / f"{name}.safetensors").stat().st_size
         assert 36e6 < size < 38e6, "half precision"
         results = open_model(name).results
-        half = results["half_precision"]
-        assert half["same_answers"] == half["pictures"] == results["pictures"]
+        half = results.half_precision
+        assert half.same_answers == half.pictures == results.pictures
 
 
 @pytest.mark.parametrize("name", ["v1", "v2"])
 def test_stored_answers_are_found_again(name, kaggle3):
     model = open_model(name)
     test = load_pixels(select(list_pictures(kaggle3, csv_beside(kaggle3)), "test"), 64)
-    found = asdict(score(test.labels, logits_of(model.network, test.pixels).argmax(1)))
-    check_scores(model.results, found)
+    answers = logits_of(model.network, test.pixels).argmax(1)
+    check_scores(model.results.scores, score(test.labels, answers, MASK))
 
 
-def check_scores(stored: dict, fresh: dict) -> None:
+def check_scores(stored: Scores, fresh: Scores) -> None:
     """Another processor may round a borderline picture the other way: one a hundred, no more."""
-    assert fresh["pictures"] == stored["pictures"]
-    for label, recall in fresh["per_class"].items():
-        old = stored["per_class"][label]
-        assert recall["total"] == old["total"]
-        assert abs(recall["right"] - old["right"]) <= recall["total"] / 100
-    assert fresh["balanced_accuracy"] == pytest.approx(stored["balanced_accuracy"], abs=0.01)
+    assert fresh.pictures == stored.pictures
+    for label, recall in fresh.per_class.items():
+        old = stored.per_class[label]
+        assert recall.total == old.total
+        assert abs(recall.right - old.right) <= recall.total / 100
+    assert fresh.balanced_accuracy == pytest.approx(stored.balanced_accuracy, abs=0.01)
 
 
 def test_stored_results_are_what_evaluate_finds(kaggle3):
     model = open_model("v3")
     pictures = select(list_pictures(kaggle3, csv_beside(kaggle3)), "test")
-    found = evaluate(model.network, pictures).to_dict()
-    check_scores(model.results, found)
-    for key, shifted in found["shifts"].items():
-        check_scores(model.results["shifts"][key], shifted)
-    assert set(found["shifts"]) == {"unaugmented", *SHIFTS}
-    for position, recall in found["painted"]["by_position"].items():
-        old = model.results["painted"]["by_position"][position]
-        assert abs(recall["right"] - old["right"]) <= recall["total"] / 100 + 1
-    error = model.results["calibration"]["error"]
-    assert found["calibration"]["error"] == pytest.approx(error, abs=0.01)
+    found = evaluate(model.network, model.task, pictures)
+    check_scores(model.results.scores, found.scores)
+    for key, shifted in found.shifts.items():
+        check_scores(model.results.shift(key), shifted)
+    assert set(found.shifts) == {"unaugmented", *SHIFTS}
+    for position, recall in found.painted.by_position.items():
+        old = model.results.painted.by_position[position]
+        assert abs(recall.right - old.right) <= recall.total / 100 + 1
+    assert found.calibration.error == pytest.approx(model.results.calibration.error, abs=0.01)
