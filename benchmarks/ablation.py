@@ -49,7 +49,7 @@ from maskexplain.results.scenes import answer_scenes
 from maskexplain.train.loop import fit, resume, start
 from maskexplain.train.mix import load_mixed, whole_pool
 from maskexplain.train.recipe import AUGMENTS, TRAIN_SIZE, Recipe
-from maskexplain.train.v3 import FOCUSED
+from maskexplain.train.v3 import V3
 from maskexplain.train.vary import vary
 
 Change = Callable[[Recipe], Recipe]
@@ -138,9 +138,9 @@ def _unaugmented(pictures: Sequence[Picture]) -> list[Picture]:
 
 def shortened(seed: int, epochs: int, share: float) -> Recipe:
     """v3's recipe without teachers, with fewer epochs, each of a share of the pictures."""
-    mix = {name: max(1, round(count * share)) for name, count in FOCUSED.mix.items()}
+    mix = {name: max(1, round(count * share)) for name, count in V3.mix.items()}
     # A short training needs a running mean that forgets the beginning sooner.
-    return replace(FOCUSED, seed=seed, epochs=epochs, mix=mix, average=0.98)
+    return replace(V3, seed=seed, epochs=epochs, mix=mix, average=0.98)
 
 
 def _train(
@@ -153,7 +153,7 @@ def _train(
     bar = partial(tqdm, desc=f"{folder.name}: decode and paint", leave=False)
     # The paintings are the same for all variants and seeds, so they are painted once.
     cache = paintings if recipe.paint else folder / "none.safetensors"
-    mixed = load_mixed(train, TRAIN_SIZE, recipe.paint, FOCUSED.seed, cache, bar)
+    mixed = load_mixed(train, TRAIN_SIZE, recipe.paint, V3.seed, cache, bar)
     data, last = fingerprint([*train, *val]), folder / "last.pt"
     training = resume(recipe, last, data) if last.is_file() else start(recipe, data)
     pixels = load_pixels(val, training.network.transform.size, bar)

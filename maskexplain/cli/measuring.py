@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..data.folder import Picture, Progress, csv_beside, list_pictures, read_crop, select
+from ..data.folder import Picture, Progress, csv_beside, list_all_pictures, read_crop, select
 from ..data.samples import evenly
 from ..errors import UserError
 from ..files import write_json
@@ -17,7 +17,7 @@ from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
 from ..models.results import Results
 from ..models.version import Model, open_model, open_models
-from ..results.evaluate import COST_FACES, evaluate, measure_cost
+from ..results.evaluate import COST_FACES, evaluate, evaluate_folders, measure_cost
 from ..results.explanations import score_explanations
 from ..results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
 from ..results.tables import (
@@ -31,20 +31,26 @@ from ..results.tables import (
 )
 from ..words import listed
 
+DATA_HELP = (
+    "image folder of face crops; no face finding; may be repeated: the first one is scored in "
+    "full, the others in short"
+)
 SPLIT_HELP = "default: test with a CSV, all without; for answers on scenes val and test"
 SCENES_HELP = "folder with scenes/ and scenes.csv; with --model: its answers to the faces found"
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model")
-    parser.add_argument("--data", type=Path, help="image folder of face crops; no face finding")
+    parser.add_argument("--data", type=Path, action="append", help=DATA_HELP)
     parser.add_argument("--scenes", type=Path, help=SCENES_HELP)
     parser.add_argument("--explanations", action="store_true", help="score the heatmaps instead")
     parser.add_argument(
         "--faces", type=_positive, default=200, help="how many of them (default: 200)"
     )
     parser.add_argument("--store", action="store_true", help="keep them in the version's JSON, too")
-    parser.add_argument("--csv", type=Path, help="default: DIR.csv beside DIR, if it is there")
+    parser.add_argument(
+        "--csv", type=Path, action="append", help="default: DIR.csv beside DIR, if it is there"
+    )
     parser.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.set_defaults(run=evaluate_command)
@@ -69,19 +75,24 @@ def evaluate_command(args: argparse.Namespace) -> int:
     if args.scenes:
         return _answer_scenes(args) if args.model else _evaluate_scenes(args)
     model = open_model(args.model)
-    csv_file = args.csv or csv_beside(args.data)
+    folders = list_all_pictures(args.data, args.csv or [], model.task)
     # Without a CSV the pictures are somebody's own test set: all of them count.
-    split = args.split or ("test" if csv_file else "all")
-    pictures = select(list_pictures(args.data, csv_file, model.task), split)
+    split = args.split or ("test" if args.csv or csv_beside(args.data[0]) else "all")
+    pictures, *others = (select(listed, split) for listed in folders)
     bar = _bar("pictures")
     if args.explanations:
         return _evaluate_explanations(args, model, pictures, bar)
     timed = [model, *(open_model(n) for n in {REFERENCE} & set(list_versions()) - {model.name})]
     calibrated = (model.temperature, model.unsure_below)
     evaluation = evaluate(model.network, model.task, pictures, bar, *calibrated)
+    names = (path.resolve().name for path in args.data[1:])
+    more = dict(zip(names, others, strict=True))
+    short = evaluate_folders(model.network, model.task, more, bar, *calibrated)
     crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
     cost = measure_cost(find_version(args.model), timed, crops)
     evaluation = evaluation.including(Results(cost=cost))
+    if short:
+        evaluation = evaluation.including(Results(others=short))
     figures = evaluation.model_dump(mode="json", exclude_unset=True)
     _keep(args, model, figures, evaluation.including(Results(split=split)))
     print(

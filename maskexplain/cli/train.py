@@ -21,9 +21,8 @@ from ..data.folder import (
     Picture,
     Pixels,
     Progress,
-    csv_beside,
     fingerprint,
-    list_pictures,
+    list_all_pictures,
     load_pixels,
     select,
 )
@@ -39,6 +38,8 @@ from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
 
 STOPPED = "stopped; the same command (without --fresh) goes on from the last epoch."
 PAINTED = "painted.safetensors"
+DATA_HELP = "image folder; may be repeated: the first one is tested in full"
+CSV_HELP = "file, class, split, group, augmented; as often as --data, or not at all"
 SEED_HELP = "default: the recipe's; others train in runs/NAME/seedSEED/: give them their own --out"
 
 
@@ -51,8 +52,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", choices=RECIPES)
-    parser.add_argument("--data", type=Path, required=True, help="image folder")
-    parser.add_argument("--csv", type=Path, help="file, class, split, group, augmented")
+    parser.add_argument("--data", type=Path, required=True, action="append", help=DATA_HELP)
+    parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
     parser.add_argument("--epochs", type=int, help="default: the recipe's; the teachers' too")
@@ -74,7 +75,8 @@ def main(args: argparse.Namespace) -> None:
     recipe, root = _recipe(args), args.runs / args.version
     usual = recipe.seed == RECIPES[args.version].seed
     folder = root if usual else root / f"seed{recipe.seed}"
-    pictures = list_pictures(args.data, args.csv or csv_beside(args.data), recipe.task)
+    folders = list_all_pictures(args.data, args.csv or [], recipe.task)
+    pictures = [picture for folder_pictures in folders for picture in folder_pictures]
     data = fingerprint(pictures)
     if args.fresh:
         start(recipe)  # it raises before anything is removed
@@ -83,8 +85,9 @@ def main(args: argparse.Namespace) -> None:
     if _unfinished(training):
         bf16 = args.precision == "bf16" or (args.precision == "auto" and has_bf16())
         _train(training, pictures, root, folder, bf16)
-    summary = finish(training, pictures, args.data.resolve().name, folder, args.out, _bar("test"))
-    print(summary)
+    names = [path.resolve().name for path in args.data]
+    named = dict(zip(names, folders, strict=True))
+    print(finish(training, named, folder, args.out, _bar("test")))
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:

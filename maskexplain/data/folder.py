@@ -65,6 +65,23 @@ def list_pictures(folder: Path, csv_file: Path | None = None, task: Task = MASK)
     return _from_csv(folder, csv_file, task) if csv_file else _from_folder(folder, task)
 
 
+def list_all_pictures(
+    folders: Sequence[Path], csv_files: Sequence[Path] = (), task: Task = MASK
+) -> list[list[Picture]]:
+    """The pictures of several folders, a list each, with the CSVs beside them or the given ones.
+
+    Raises DataError, also for a group that lies in two splits of different folders.
+    """
+    if csv_files and len(csv_files) != len(folders):
+        raise DataError("--csv must be given as often as --data, in the same order, or not at all.")
+    files = list(csv_files) or [csv_beside(folder) for folder in folders]
+    pairs = list(zip(folders, files, strict=True))
+    listed = [list_pictures(folder, file, task) for folder, file in pairs]
+    together = [picture for pictures in listed for picture in pictures]
+    _check_groups(together, " and ".join(str(file or folder) for folder, file in pairs))
+    return listed
+
+
 def csv_beside(folder: Path) -> Path | None:
     """The CSV named like the folder and beside it (kaggle3/ and kaggle3.csv), if it is there."""
     folder = folder.resolve()
@@ -108,12 +125,12 @@ def _picture(folder: Path, csv_file: Path, row: dict[str, str], task: Task) -> P
     return Picture(file, label, row["split"], row["group"], augmented, row.get("source") or "")
 
 
-def _check_groups(pictures: Sequence[Picture], csv_file: Path) -> None:
+def _check_groups(pictures: Sequence[Picture], where: object) -> None:
     splits: dict[str, str] = {}
     for picture in pictures:
         if splits.setdefault(picture.group, picture.split) != picture.split:
             raise DataError(
-                f"{csv_file} puts group {picture.group} into two splits: a group must lie in one, "
+                f"{where} puts group {picture.group} into two splits: a group must lie in one, "
                 "or the scores are inflated."
             )
 

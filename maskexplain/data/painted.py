@@ -12,14 +12,25 @@ from PIL import Image
 
 from ..explain.regions import face_middle
 from ..images.faces import Face, find_faces
-from ..masks import KINDS, PATTERNS, MaskStyle, PaintedMask, Position, paint_mask, random_style
-from ..masks.task import INCORRECT, MASK, WORN
+from ..masks import (
+    KINDS,
+    OCCLUDERS,
+    PATTERNS,
+    MaskStyle,
+    PaintedMask,
+    paint_mask,
+    paint_occluder,
+    random_style,
+)
+from ..masks.task import BARE, INCORRECT, MASK, WORN
 from ..models.network import to_pixels
 from .folder import Picture, Progress, quietly, read_crop
 
+OCCLUDED = "occluded"  # something before a bare face that is no mask
 LABELS: dict[str, int] = {
-    position: MASK.index(WORN if position == "right" else INCORRECT)
-    for position in ("right", "nose_out", "chin", "eyes")
+    "right": MASK.index(WORN),
+    **dict.fromkeys(("nose_out", "chin", "eyes", "lip", "forehead"), MASK.index(INCORRECT)),
+    OCCLUDED: MASK.index(BARE),
 }
 # A mask that covers less of the picture than this can hardly be seen.
 MIN_COVER = 0.03
@@ -42,15 +53,16 @@ class PaintedFaces:
 def paint_faces(
     pictures: Sequence[Picture],
     size: int,
-    shares: Mapping[Position, float],
+    shares: Mapping[str, float],
     seed: int,
     varied: bool = False,
     progress: Progress = quietly,
 ) -> PaintedFaces:
     """Paint masks on those of the pictures (bare faces) whose landmarks the face finder tells.
 
-    `shares` is the number of paintings a face and position; .5 paints every second face. `varied`
-    adds colours and finishes beyond those of the street. The same seed paints the same pictures.
+    `shares` is the number of paintings a face, by position (of LABELS); .5 paints every second
+    face. `varied` adds colours and finishes beyond those of the street. The same seed paints the
+    same pictures.
     Raises DataError for an unreadable picture.
     """
     pixels, positions, groups, middles = [], [], [], []
@@ -79,8 +91,10 @@ def _turns(share: float, index: int) -> int:
 
 
 def _paint(
-    crop: Image.Image, face: Face, position: Position, rng: np.random.Generator, varied: bool
+    crop: Image.Image, face: Face, position: str, rng: np.random.Generator, varied: bool
 ) -> Image.Image | None:
+    if position == OCCLUDED:
+        return _occluded(crop, face, rng)
     style = _varied_style(rng) if varied else random_style(rng)
     try:
         painted = paint_mask(crop, face.landmarks, position, style, rng)
@@ -89,6 +103,13 @@ def _paint(
     if painted.mask.mean() < MIN_COVER:
         return None
     return _flattened(painted, rng) if varied and rng.random() < 0.3 else painted.image
+
+
+def _occluded(crop: Image.Image, face: Face, rng: np.random.Generator) -> Image.Image | None:
+    try:
+        return paint_occluder(crop, face.landmarks, str(rng.choice(OCCLUDERS)), rng)
+    except ValueError:  # landmarks that form no face
+        return None
 
 
 def _varied_style(rng: np.random.Generator) -> MaskStyle:

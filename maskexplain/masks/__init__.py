@@ -5,16 +5,19 @@ turned as the landmarks say, so that it follows the face when that is turned or 
 """
 
 from .cut import POSITIONS, Position
+from .occluders import OCCLUDERS, paint_occluder
 from .paint import PaintedMask, paint_mask
 from .style import KINDS, PATTERNS, MaskStyle, random_style
 
 __all__ = [
     "KINDS",
+    "OCCLUDERS",
     "PATTERNS",
     "POSITIONS",
     "MaskStyle",
     "PaintedMask",
     "Position",
     "paint_mask",
+    "paint_occluder",
     "random_style",
 ]

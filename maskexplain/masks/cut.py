@@ -8,7 +8,7 @@ import numpy as np
 from .head import CHIN, head_depth
 from .style import Kind
 
-Position = Literal["right", "nose_out", "chin", "eyes"]
+Position = Literal["right", "nose_out", "chin", "eyes", "lip", "forehead"]
 POSITIONS: tuple[Position, ...] = get_args(Position)
 
 
@@ -59,6 +59,16 @@ def choose_cut(kind: Kind, position: Position, nose: float, rng: np.random.Gener
         top, bottom = rng.uniform(-0.45, -0.3), nose - rng.uniform(0.2, 0.3)
         cut = _moved(cut, top, top, bottom, bottom - 0.05, rng.normal(0, 0.04))
         return replace(cut, tent=0.12, tent_at=0.1, width_top=0.86, width_bottom=0.9)
+    if position == "lip":  # pulled down to smoke, drink or speak
+        top = rng.uniform(1.06, 1.2)
+        bottom = CHIN + rng.uniform(0.1, 0.35)
+        cut = _moved(cut, top, top - rng.uniform(0, 0.3), bottom, 1.4, rng.normal(0, 0.06))
+        return replace(cut, tent=0.15, tent_at=1.4, peak=0.9, width_top=0.84)
+    if position == "forehead":
+        bottom = rng.uniform(-0.5, -0.28)
+        top = bottom - rng.uniform(0.6, 0.9)
+        cut = _moved(cut, top, top, bottom, bottom + 0.05, rng.normal(0, 0.05))
+        return replace(cut, tent=0.1, tent_at=-0.7, width_top=0.8, width_bottom=0.86)
     return cut
 
 

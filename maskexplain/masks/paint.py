@@ -39,7 +39,8 @@ def paint_mask(
 
     `landmarks`: five (x, y) points in pixels, in YuNet's order: the person's right eye, left eye,
     nose tip, right and left corner of the mouth. `position`: "right" covers nose, mouth and chin,
-    "nose_out" mouth and chin, "chin" lies below the mouth, "eyes" above the nose tip. `style`:
+    "nose_out" mouth and chin, "chin" lies below the mouth, "lip" just under the lower lip,
+    "eyes" above the nose tip, "forehead" above the eyes. `style`:
     None draws one. `rng`: a generator or a seed; the same seed paints the same picture.
 
     Raises ValueError for landmarks that cannot belong to a face in this picture, and for an

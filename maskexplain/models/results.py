@@ -141,6 +141,34 @@ class FoundAnswers:
 
 
 @dataclass(frozen=True)
+class PhotoRecall:
+    """The recall (0..1) of a class where each photo counts once, however many faces it shows.
+
+    A photo's share is that of its faces that are answered right; Wilson's 95% interval is over
+    `photos`.
+    """
+
+    photos: int
+    recall: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class FolderScores:
+    """Scores on the un-augmented pictures of one more data folder, or of one collection in it.
+
+    `per_photo` counts each photo once, and `balanced_accuracy` is the mean of it; `scores` counts
+    each face. `calibration_error` and `sure` are of all its faces.
+    """
+
+    balanced_accuracy: float
+    per_photo: dict[str, PhotoRecall]
+    scores: Scores
+    calibration_error: float
+    sure: Threshold
+
+
+@dataclass(frozen=True)
 class WayScores:
     """One way to explain one version, over `faces` pictures.
 
@@ -259,6 +287,7 @@ class Results(BaseModel):
     history: list[Epoch] | None = None
     explanations: ExplanationScores | None = None
     street: FoundAnswers | None = None
+    others: dict[str, FolderScores] | None = None  # by folder, or FOLDER/SOURCE
     cost: Cost | None = None
 
     @property

@@ -1,6 +1,6 @@
 """Scores of a network on pictures, also under shifts and with painted masks, and its cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from statistics import median
@@ -15,14 +15,28 @@ from ..data.folder import Picture, Pixels, Progress, load_pixels, quietly
 from ..data.painted import PaintedFaces, paint_faces
 from ..images.edit import SHIFTS
 from ..masks.task import BARE, MASK, is_mask
-from ..models.results import Cost, PaintedScores, Results, Scores
+from ..models.results import (
+    Cost,
+    FolderScores,
+    PaintedScores,
+    PhotoRecall,
+    Results,
+    Scores,
+)
 from ..models.version import Model
 from ..task import Task
-from .statistics import at_threshold, calibration, recall, score
+from .statistics import at_threshold, calibration, recall, score, wilson
 
 BATCH = 128
-# Masks painted on every bare face, to see whether the position decides.
-PAINTED = {"right": 1.0, "nose_out": 1.0, "chin": 1.0}
+# Masks painted a bare face, to see whether the position decides; the rarer ones on every fourth.
+PAINTED = {
+    "right": 1.0,
+    "nose_out": 1.0,
+    "chin": 1.0,
+    "lip": 0.25,
+    "eyes": 0.25,
+    "forehead": 0.25,
+}
 PAINT_SEED = 0
 
 
@@ -72,6 +86,63 @@ def evaluate(
     if not is_mask(task):
         return results
     return results.including(Results(painted=score_painted(network, unaugmented, progress)))
+
+
+def evaluate_folder(
+    network: nn.Module,
+    task: Task,
+    pictures: Sequence[Picture],
+    progress: Progress = quietly,
+    temperature: float = 1.0,
+    threshold: float = 0.0,
+) -> FolderScores:
+    """Score a network on the un-augmented pictures of a folder, each photo counted once.
+
+    A photo is what shares a `group`. The other arguments are those of `evaluate`.
+    """
+    plain = [p for p in pictures if not p.augmented]
+    data = load_pixels(plain, network.transform.size, progress)
+    logits = logits_of(network, data.pixels)
+    answers = logits.argmax(1)
+    right = (answers == data.labels).tolist()
+    per_photo = {name: _per_photo(plain, right, label) for label, name in enumerate(task.names)}
+    shares = [found.recall for found in per_photo.values() if found.photos]
+    return FolderScores(
+        balanced_accuracy=sum(shares) / max(1, len(shares)),
+        per_photo=per_photo,
+        scores=score(data.labels, answers, task),
+        calibration_error=calibration(logits, data.labels, temperature).error,
+        sure=at_threshold(logits, data.labels, threshold),
+    )
+
+
+def _per_photo(pictures: Sequence[Picture], right: Sequence[bool], label: int) -> PhotoRecall:
+    photos: dict[str, list[bool]] = {}
+    for picture, hit in zip(pictures, right, strict=True):
+        if picture.label == label:
+            photos.setdefault(picture.group, []).append(hit)
+    hits = sum(sum(found) / len(found) for found in photos.values())
+    count = len(photos)
+    return PhotoRecall(count, hits / count if count else 0.0, wilson(hits, count))
+
+
+def evaluate_folders(
+    network: nn.Module,
+    task: Task,
+    folders: Mapping[str, Sequence[Picture]],
+    progress: Progress = quietly,
+    temperature: float = 1.0,
+    threshold: float = 0.0,
+) -> dict[str, FolderScores]:
+    """`evaluate_folder` of each folder by its name, and of its sources where it has several."""
+    parts: dict[str, Sequence[Picture]] = {}
+    for name, pictures in folders.items():
+        parts[name] = pictures
+        sources = sorted({p.source for p in pictures})
+        for source in sources if len(sources) > 1 else ():
+            parts[f"{name}/{source}"] = [p for p in pictures if p.source == source]
+    more = (progress, temperature, threshold)
+    return {name: evaluate_folder(network, task, part, *more) for name, part in parts.items()}
 
 
 def fields_of(scores: Scores) -> dict[str, Any]:

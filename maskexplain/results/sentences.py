@@ -10,6 +10,14 @@ from ..task import Task
 from ..words import listed
 from .tables import SHIFT_TITLES
 
+POSITION_WORDS = {
+    "right": "worn right",
+    "nose_out": "with the nose out",
+    "chin": "under the chin",
+    "lip": "under the lip",
+    "eyes": "over the eyes",
+    "forehead": "on the forehead",
+}
 LOST = 0.05  # of balanced accuracy: a shift that costs as much is named
 
 
@@ -54,9 +62,8 @@ def _answered_wrongly(counts: Sequence[Sequence[int]]) -> list[int]:
 def _painted(model: Model) -> list[str]:
     """Masks painted on bare faces: the positions that are taken for another one."""
     painted = model.results.painted
-    titles = {"right": "worn right", "nose_out": "with the nose out", "chin": "under the chin"}
     positions = painted.by_position if painted else {}
-    named = {titles.get(key, key): found for key, found in positions.items()}
+    named = {POSITION_WORDS.get(key, key): found for key, found in positions.items()}
     return _missed("Masks painted on bare faces", named)
 
 

@@ -9,7 +9,7 @@ from ..models.results import Bin, Calibration, Recall, Scores, Threshold
 from ..task import Task
 
 
-def wilson(successes: int, total: int, z: float = 1.96) -> tuple[float, float]:
+def wilson(successes: float, total: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson score interval of a proportion (Wilson 1927); (0, 1) where nothing was counted."""
     if total == 0:
         return 0.0, 1.0

@@ -114,7 +114,8 @@ def evaluation_text(name: str, task: Task, results: Results) -> str:
     for shift, s in (results.shifts or {}).items():
         recalls = ", ".join(f"{k} {r.right}/{r.total}" for k, r in s.per_class.items())
         lines.append(f"  {shift:<12} {s.balanced_accuracy:.4f} ({recalls})")
-    return "\n".join([*lines, *_painted_lines(results), *_confidence_lines(results)])
+    ends = (_painted_lines(results), _confidence_lines(results), _other_lines(results))
+    return "\n".join([*lines, *(line for end in ends for line in end)])
 
 
 def _painted_lines(results: Results) -> list[str]:
@@ -126,6 +127,22 @@ def _painted_lines(results: Results) -> list[str]:
         f"masks painted on {painted.faces} bare faces (those whose landmarks are found)",
         f"  {'painted':<12} {painted.balanced_accuracy:.4f} ({recalls})",
     ]
+
+
+def _other_lines(results: Results) -> list[str]:
+    """Further folders, each photo counted once."""
+    lines = []
+    for name, found in (results.others or {}).items():
+        recalls = ", ".join(
+            f"{label} {r.recall:.3f} of {r.photos} ({r.interval[0]:.3f}-{r.interval[1]:.3f})"
+            for label, r in found.per_photo.items()
+        )
+        lines += [
+            f"{name}, each photo counted once: {found.balanced_accuracy:.4f} ({recalls})",
+            f"  {found.scores.pictures} faces; calibration error {found.calibration_error:.4f}; "
+            f"sure of {found.sure.coverage:.0%}, {found.sure.accuracy:.1%} of them right",
+        ]
+    return lines
 
 
 def _confidence_lines(results: Results) -> list[str]:

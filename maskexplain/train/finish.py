@@ -1,6 +1,6 @@
 """From a finished training to a version: weights in half precision and measured results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..files import write_file
 from ..models.checkpoints import read_checkpoint, write_results, write_weights
 from ..models.network import divide_by_temperature
 from ..models.results import DataUsed, HalfPrecision, Results, Threshold, Unsure
-from ..results.evaluate import evaluate, logits_of
+from ..results.evaluate import evaluate, evaluate_folders, logits_of
 from ..results.statistics import (
     at_threshold,
     choose_threshold,
@@ -46,25 +46,30 @@ class Fitted:
 
 def finish(
     training: Training,
-    pictures: Sequence[Picture],
-    data_name: str,
+    folders: Mapping[str, Sequence[Picture]],
     folder: Path,
     out: Path,
     progress: Progress = quietly,
 ) -> str:
     """Write `out`/NAME.safetensors and NAME.json of the best epoch; returns a summary to print.
 
-    Measured on the test split, with the half-precision weights as they are shipped.
+    Measured on the test split, with the half-precision weights as they are shipped. `folders`: the
+    data folders' pictures by their names; the first one is measured in full, the others in short.
     """
     recipe = training.recipe
+    pictures = [picture for listed in folders.values() for picture in listed]
     full = read_checkpoint(folder / "best.safetensors").network
     fitted = fit_confidence(full, pictures, progress) if recipe.calibrate else Fitted()
     half_file = folder / "half.safetensors"
     write_weights(half_file, full, recipe.network, recipe.task, True, fitted.temperature)
     shipped = read_checkpoint(half_file).network
-    test = select(pictures, "test")
+    tests = {name: select(listed, "test") for name, listed in folders.items()}
+    first, *others = tests
+    test = tests[first]
     calibrated = (fitted.temperature, fitted.threshold)
     evaluation = evaluate(shipped, recipe.task, test, progress, *calibrated)
+    more = {name: tests[name] for name in others}
+    short = evaluate_folders(shipped, recipe.task, more, progress, *calibrated)
     divide_by_temperature(full, fitted.temperature)
     half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
     results = Results(
@@ -72,9 +77,10 @@ def finish(
         recipe=recipe.to_dict(),
         epochs=len(training.history),
         best_epoch=training.best.epoch,
-        data=DataUsed(data_name, _counts(pictures)),
+        data=DataUsed(" and ".join(folders), _counts(pictures)),
         date=date.today().isoformat(),
         split="test",
+        others=short or None,
         half_precision=half,
         history=training.history,
     )

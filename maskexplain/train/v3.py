@@ -1,58 +1,64 @@
-"""v3: ours, free of the shortcut.  python train.py v3 --data DIR
+"""v3: ours, free of the shortcut.  python train.py v3 --data kaggle3 --data more
 
-Three teachers are trained first, then v3 learns their mean answer (docs/v3.md has the way there).
+One network, from ImageNet weights, on real faces of several collections and on painted ones. With
+the Kaggle folder alone it trains, too: pools of a collection that is not there are drawn from the
+whole class. docs/v3.md tells what was tried.
 """
-
-from dataclasses import replace
 
 from ..masks.task import BARE, INCORRECT, WORN
 from . import vary  # noqa: F401  (registers its transform)
 from .recipe import Recipe, register
 
-# v3 without teachers: it learns from labels alone.
-FOCUSED = Recipe(
-    name="focused",
-    network="lite0_stride16_3x3",
-    augment="vary",
-    epochs=12,
-    batch_size=64,
-    learning_rate=1e-3,
-    weight_decay=0.02,
-    class_weights=(1.0, 1.0, 1.0),
-    plateau=None,
-    seed=3,
-    optimizer="adamw",
-    warm_up=0.15,
-    average=0.995,
-    label_smoothing=0.05,
-    start="lite0_imagenet",
-    mix={
-        f"real/{INCORRECT}": 650,
-        "painted/nose_out": 700,
-        "painted/chin": 400,
-        "painted/eyes": 40,
-        f"real/{WORN}": 1050,
-        "painted/right": 640,
-        # Nine in ten bare faces are portraits, two in three masked ones from the street: with an
-        # even draw "in the street" would say "masked".
-        f"real/{BARE}": 1100,
-        f"real/{BARE}/andrewmvd": 420,
-    },
-    paint={"right": 2.0, "nose_out": 2.0, "chin": 1.0, "eyes": 0.25},
-    keep="last",
-    autocast=False,
-    calibrate=True,
-    focus=0.05,
-    hide=0.05,
+V3 = register(
+    Recipe(
+        name="v3",
+        network="lite0_stride16_3x3",
+        augment="vary",
+        epochs=30,  # an hour on one thread; val gains little behind 20
+        batch_size=64,
+        learning_rate=1e-3,
+        weight_decay=0.02,  # AdamW's usual range
+        class_weights=(1.0, 1.0, 1.0),
+        plateau=None,
+        seed=3,
+        optimizer="adamw",
+        warm_up=0.1,  # ImageNet weights are not to be shaken at once
+        average=0.997,  # of three epochs, with 110 steps each
+        label_smoothing=0.05,  # some labels are wrong
+        start="lite0_imagenet",
+        # By source: street and news photos as often as portraits, in every class alike, since the
+        # new people are few and each photo of theirs counts.
+        mix={
+            f"real/{INCORRECT}/andrewmvd": 400,
+            f"real/{INCORRECT}/ilc2021": 850,
+            "painted/nose_out": 550,
+            "painted/chin": 280,
+            "painted/lip": 150,
+            "painted/eyes": 50,
+            "painted/forehead": 80,
+            f"real/{WORN}/andrewmvd": 550,
+            f"real/{WORN}/ashish12k": 300,
+            f"real/{WORN}/ilc2021": 800,
+            "painted/right": 500,
+            # Profiles, hands, scarves, microphones: bare faces that are taken for masked ones.
+            f"real/{BARE}/ilc2021": 950,
+            f"real/{BARE}/andrewmvd": 420,
+            f"real/{BARE}/ashish12k": 650,
+            "painted/occluded": 500,
+        },
+        paint={
+            "right": 1.5,
+            "nose_out": 1.5,
+            "chin": 0.75,
+            "eyes": 0.2,
+            "lip": 0.5,
+            "forehead": 0.25,
+            "occluded": 1.5,
+        },
+        keep="last",
+        autocast=False,
+        calibrate=True,
+        focus=0.05,  # more costs answers (docs/v3.md)
+        hide=0.05,  # one picture in twenty has its middle blurred out
+    )
 )
-
-# Two may look anywhere: they err on other faces than the third.
-_ANYWHERE = replace(FOCUSED, focus=0.0, hide=0.0)
-TEACHERS = (
-    replace(_ANYWHERE, name="stride16", network="lite0_stride16", seed=3),
-    replace(_ANYWHERE, name="stride32", network="lite0_stride32", seed=4),
-    replace(FOCUSED, seed=5),
-)
-
-# The teachers' answers are as soft as smoothed labels.
-V3 = register(replace(FOCUSED, name="v3", label_smoothing=0.0, teachers=TEACHERS))
