@@ -68,6 +68,8 @@ def test_each_position_covers_and_bares_what_its_name_says(face, points, kind, s
         "nose_out": (False, False, True),
         "chin": (False, False, False),
         "eyes": (True, False, False),
+        "lip": (False, False, False),
+        "forehead": (False, False, False),
     }
 
 
@@ -263,7 +265,7 @@ def test_landmarks_that_are_no_face_get_one_sentence(face, points, case):
 
 def test_an_unknown_position_names_those_there_are(face, points):
     with pytest.raises(ValueError, match="right, nose_out, chin, eyes"):
-        paint_mask(face, points, "forehead")
+        paint_mask(face, points, "ankle")
 
 
 def test_random_styles_are_seeded_and_of_all_kinds():
