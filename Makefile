@@ -29,6 +29,7 @@ bench: $(ALL)
 lint: $(ALL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	find maskexplain -name '*.pyi' -delete  # Gradio writes them, and they go out of date
 	$(BIN)/mypy
 
 $(SERVING): $(NEEDS)

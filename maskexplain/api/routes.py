@@ -115,7 +115,7 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
 def _choice(names: Iterable[str], description: str) -> Any:
     """An optional form field with one of these names. It cannot be null, but it can be left out."""
     return Annotated[
-        Literal[tuple(names)] | SkipJsonSchema[None],  # type: ignore[valid-type]
+        Literal[tuple(names)] | SkipJsonSchema[None],  # type: ignore[misc]
         Form(description=description),
     ]
 

@@ -68,7 +68,7 @@ def _hand(canvas: Canvas, skin: np.ndarray, rng: np.random.Generator) -> None:
     along, aside = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
     palm = np.array([x, y]) - 0.45 * along
     size = rng.uniform(0.35, 0.6)
-    canvas.ellipse(*palm, (size * 1.15, size), np.degrees(turn), tone)
+    canvas.ellipse(palm[0], palm[1], (size * 1.15, size), float(np.degrees(turn)), tone)
     for finger in range(int(rng.integers(2, 5))):
         base = palm + aside * (finger - 1.5) * size * 0.55 + along * size * 0.7
         tip = base + along * rng.uniform(0.5, 0.9) + aside * rng.normal(0, 0.06)

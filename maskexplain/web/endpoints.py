@@ -18,6 +18,7 @@ from ..images.crops import NoFaceError
 from ..images.read import ImageError
 from ..models.checkpoints import by_number
 from ..models.version import Model
+from .gradio_inside import hide_events
 from .inputs import PhotoInput
 
 PREDICT = "Answer every face of a picture: mask worn, worn incorrectly, or missing."
@@ -30,8 +31,7 @@ def add_endpoints(page: gr.Blocks, models: Sequence[Model]) -> None:
     To be called when all else is built. Where no version is named, the newest answers.
     """
     names = sorted((model.name for model in models), key=by_number)
-    for event in page.fns.values():
-        event.api_visibility = "private"
+    hide_events(page)
     with gr.Row(visible=False):
         inputs = _Inputs(names, models)
         reply = gr.JSON(label="Reply")

@@ -4,29 +4,10 @@ import base64
 import binascii
 from pathlib import Path
 
-import gradio as gr
-from gradio_client.utils import is_http_url_like
 from PIL import Image
 
 from ..images.read import ImageError, read_image
-
-NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
-
-
-class NoAddresses(gr.Image):
-    """gr.Image that takes uploads and `data:` URLs, and fetches no address for a stranger."""
-
-    is_template = True
-
-    def get_block_name(self) -> str:
-        """The browser side is gr.Image's own, however many classes lie between."""
-        return gr.Image.__name__.lower()
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None):
-        """Gradio would fetch what an address names, before any handler sees it."""
-        if url_or_file_path and is_http_url_like(str(url_or_file_path)):
-            raise gr.Error(NO_ADDRESS, print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+from .gradio_inside import NoAddresses, upload_folder
 
 
 class PhotoInput(NoAddresses):
@@ -49,7 +30,7 @@ class PhotoInput(NoAddresses):
         # A stranger's request may name any path or address as its payload.
         if payload.path is None and (payload.url or "").startswith("data:"):
             return payload.url
-        cache = Path(self.GRADIO_CACHE).resolve()
+        cache = upload_folder(self)
         if payload.path and Path(payload.path).resolve().is_relative_to(cache):
             return payload.path
         raise ImageError("That is no uploaded picture: upload the picture's file.")

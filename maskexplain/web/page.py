@@ -13,6 +13,7 @@ from .assets import asset
 from .compare.split import SplitAnswers
 from .compare.tab import add_compare_tab
 from .endpoints import add_endpoints
+from .gradio_inside import forget_visitor
 from .live.tab import add_live_tab
 from .parts import Examples
 from .photo import add_photo_tab
@@ -48,7 +49,7 @@ def build_page(
 
         def forget(request: gr.Request) -> None:
             """What the tabs remember of a visitor's photos leaves the memory with the visitor."""
-            page.state_holder.delete_state(request.session_hash)
+            forget_visitor(page, request)
 
         page.unload(forget)
         add_endpoints(page, models)  # last: it hides the tabs' own events from clients

@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 
 from ...images.read import ImageError
 from ...models.checkpoints import by_number
 from ...models.version import Model
 from ..assets import asset
+from ..gradio_inside import as_upload
 from ..inputs import LiveInput
 from ..parts import status
 from .tracks import Scene
@@ -95,5 +95,5 @@ def _frozen(frame: bytes | ImageError | None, photo: gr.Image, tabs: gr.Tabs, no
     """The frame's own file goes to the photo, as an upload would; Gradio deletes both alike."""
     if not isinstance(frame, bytes):
         return {notice: status(str(frame or NO_FREEZE))}
-    file = save_bytes_to_cache(frame, "frozen.jpg", cache_dir=photo.GRADIO_CACHE)
+    file = as_upload(frame, "frozen.jpg", photo)
     return {photo: file, tabs: gr.Tabs(selected="photo")}

@@ -1,0 +1,65 @@
+"""The touches inside Gradio still fit the Gradio that is installed."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from maskexplain.web import gradio_inside
+from maskexplain.web.gradio_inside import (
+    MADE_FOR,
+    NO_ADDRESS,
+    NoAddresses,
+    as_upload,
+    forget_visitor,
+    hide_events,
+    upload_folder,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_gradio_is_pinned_to_the_minor_version_that_this_was_made_for():
+    assert gr.__version__.startswith(f"{MADE_FOR}.")
+    assert f"gradio~={MADE_FOR}.0" in (ROOT / "requirements.txt").read_text()
+
+
+def test_addresses_are_refused_where_gradio_would_fetch_them():
+    assert "async_move_resource_to_block_cache" in vars(gr.components.base.Block) or hasattr(
+        gr.Image, "async_move_resource_to_block_cache"
+    )
+    photo = NoAddresses()
+    assert photo.get_block_name() == gr.Image().get_block_name() == "image"
+    with pytest.raises(gr.Error, match=NO_ADDRESS):
+        asyncio.run(photo.async_move_resource_to_block_cache("http://127.0.0.1:9/face.png"))
+    assert asyncio.run(photo.async_move_resource_to_block_cache(None)) is None
+
+
+def test_a_given_file_lies_where_uploads_lie(tmp_path):
+    photo = NoAddresses()
+    Image.new("RGB", (20, 20)).save(tmp_path / "x.jpg")
+    path = Path(as_upload((tmp_path / "x.jpg").read_bytes(), "frozen.jpg", photo))
+    assert path.is_relative_to(upload_folder(photo)) and path.name == "frozen.jpg"
+
+
+def test_events_are_hidden_and_visitors_forgotten():
+    with gr.Blocks() as page:
+        box, state = gr.Textbox(), gr.State(1)
+        box.change(lambda text, _: text, [box, state], box)
+    hide_events(page)
+    assert {event.api_visibility for event in page.fns.values()} == {"private"}
+    held = page.state_holder["visitor"]
+    held[state._id] = "a photo"
+    request = type("Request", (), {"session_hash": "visitor"})()
+    forget_visitor(page, request)
+    assert page.state_holder["visitor"][state._id] == 1
+
+
+def test_nothing_else_reaches_inside():
+    inside = re.compile(r"GRADIO_CACHE|state_holder|\.fns\b|processing_utils|from gradio_client")
+    package = Path(gradio_inside.__file__).parents[1]
+    touching = [f.name for f in package.rglob("*.py") if inside.search(f.read_text())]
+    assert touching == ["gradio_inside.py"]
