@@ -1,5 +1,6 @@
 """Shared pieces: a tiny seeded network, made pictures, the real data where it is there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,19 @@ def toy_folder(tmp_path: Path) -> Path:
             rows.append(f"{file},{name},{split},{name}{index},{index % 4 == 3:d}")
     (tmp_path / "toy.csv").write_text("\n".join(rows) + "\n")
     return folder
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """v3's recipe for a tiny network on `toys.toy`."""
+    from maskexplain.train import recipe as recipes
+    from maskexplain.train.v3 import V3
+
+    monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
+    mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}
+    changes = {"network": "tiny", "augment": "none", "start": None, "mix": mixed, "epochs": 4}
+    more = {"name": "toy3", "learning_rate": 0.03, "average": 0.8, "batch_size": 8, "focus": 0.0}
+    return replace(V3, **changes, **more)
 
 
 @pytest.fixture(scope="session")
