@@ -29,8 +29,7 @@ import aiohttp
 from maskexplain.data.samples import example_pictures, painted_faces
 from maskexplain.errors import UserError
 from maskexplain.exchange.exporting import export_version
-
-from .served import free_port, started
+from tools.served import free_port, started
 
 VERSION = "v2"
 WARM_SECONDS = 1.0

@@ -13,26 +13,23 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import torch
-from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
 from maskexplain.models.checkpoints import by_number, list_versions
 from maskexplain.models.version import open_model
 from maskexplain.web.live.picture import frame_name
 from maskexplain.web.live.tab import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
 from maskexplain.web.serve import launch
-
-from .served import QUIET, find_chromium, served
+from tools.camera import fake_browser, write_camera
+from tools.served import served
 
 MIN_SHARE, MIN_ROUNDS = 0.7, 20.0  # of the empty handler's rounds; a second
 WARM_UP = 3.0  # seconds
@@ -94,30 +91,6 @@ def empty_page() -> gr.Blocks:
 def named(frame: bytes) -> str:
     """All that the empty handler answers: which frame it got."""
     return f'<i data-frame="{frame_name(frame)}"></i>'
-
-
-def write_camera(path: Path) -> None:
-    """Frames (640 x 480) of a portrait that moves from side to side, as the fake camera reads."""
-    portrait = example_pictures(whole=True)[0].image.resize((410, 480))
-    with open(path, "wb") as file:
-        for x in [*range(60, 160, 5), *range(160, 60, -5)]:
-            frame = Image.new("RGB", (640, 480), (90, 90, 90))
-            frame.paste(portrait, (x, 0))
-            frame.save(file, "JPEG", quality=90)
-
-
-@contextmanager
-def fake_browser(camera: Path) -> Iterator[Browser]:
-    """Chromium with that camera. Raises UserError where there is no Chromium."""
-    fake = (
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={camera}",
-    )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*QUIET, *fake])
-        yield browser
-        browser.close()
 
 
 def start_viewer(browser: Browser, url: str) -> Page:

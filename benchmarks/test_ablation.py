@@ -3,7 +3,7 @@
 import argparse
 
 import pytest
-from conftest import TinyCNN
+from conftest import TinyCNN, toy_folder  # noqa: F401  (a fixture)
 
 from benchmarks import ablation
 from maskexplain.data.folder import csv_beside, list_pictures
@@ -23,7 +23,12 @@ def test_every_variant_changes_one_thing():
     assert all(name.startswith("real/") for name in real.mix) and not real.paint
 
 
-def test_finished_runs_are_kept_and_printed(toy_folder, tmp_path, monkeypatch, capsys):
+def test_finished_runs_are_kept_and_printed(
+    toy_folder,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+    capsys,
+):
     trained = []
 
     def train(recipe, train, val, folder, paintings):
@@ -53,7 +58,11 @@ def test_what_was_not_measured_is_a_dash():
     assert ablation.table({"x": [whole, {**whole, "gray": 0.25}]}).count("0.375 ± 0.125") == 1
 
 
-def test_no_split_but_val_is_scored(toy_folder, tmp_path, monkeypatch):
+def test_no_split_but_val_is_scored(
+    toy_folder,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
     seen = []
     monkeypatch.setattr(ablation, "_train", lambda *args: TinyCNN())
     real = ablation.evaluate

@@ -19,8 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from maskexplain.errors import UserError
 from maskexplain.models.checkpoints import list_versions
-
-from .served import QUIET, find_chromium, served
+from tools.served import QUIET, find_chromium, served
 
 GOAL = 300  # milliseconds
 HELD_EVERY = 40  # milliseconds between two input events of a key held down

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.live import fake_browser, write_camera
-from benchmarks.served import CHROMIUM, served
 from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.models.checkpoints import list_versions
+from tools.camera import fake_browser, write_camera
+from tools.served import CHROMIUM, served
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 VERSIONS = ("v2", "v3")  # one with the shortcut, one without

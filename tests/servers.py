@@ -19,13 +19,13 @@ from conftest import TinyCNN, noise
 from fastapi import APIRouter, FastAPI
 from PIL import Image
 
-from benchmarks.served import ROOT, free_port
 from maskexplain.data.samples import write_examples
 from maskexplain.masks.task import MASK
 from maskexplain.models.results import Results
 from maskexplain.models.version import Model
 from maskexplain.web.page import build_page
 from maskexplain.web.serve import launch
+from tools.served import ROOT, free_port
 
 
 def version(name: str, seed: int = 0, results: Results | None = None) -> Model:

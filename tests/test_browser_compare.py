@@ -19,8 +19,8 @@ from browser import (
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from benchmarks.served import ROOT, served
 from maskexplain.data.samples import example_pictures
+from tools.served import ROOT, served
 
 pytestmark = needs_browser
 

@@ -14,7 +14,7 @@ from browser import (
 from conftest import CLASSES
 from playwright.sync_api import Page, expect
 
-from benchmarks.served import CHROMIUM, QUIET
+from tools.served import CHROMIUM, QUIET
 
 pytestmark = needs_browser
 

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: the program in a process of its own, a browser, a camera."""
