@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,17 +22,22 @@ from maskexplain.explain import methods
 from maskexplain.explain.explain import (
     BASELINES,
     ExplainError,
-    Question,
     answer_and_explain,
     answer_and_explain_all,
     explain,
+    explain_pass,
+    forward_pass,
 )
 from maskexplain.explain.methods import METHODS
 from maskexplain.explain.places import blur_inputs
-from maskexplain.explain.ways import Way
+from maskexplain.explain.question import Question
+from maskexplain.explain.ways import Way, all_ways
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions
-from maskexplain.models.version import open_model
+from maskexplain.models.network import build_network
+from maskexplain.models.version import Model, open_model
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 VERSIONS = [name for name in ("v1", "v2", "v3") if name in list_versions()]
 
@@ -266,3 +272,25 @@ def test_unknown_names_get_a_sentence(tiny, crop, arguments, message):
         explain(tiny, crop, **arguments)
     with pytest.raises(ExplainError):
         Question(target="hat").check(MASK)
+
+
+def test_heatmaps_equal_those_of_the_first_program():
+    """Made by it, before its modules were sorted into rooms: every sixth pixel of two networks'."""
+    with np.load(FIXTURES / "heatmaps.npz") as stored:
+        before = dict(stored)
+    for name in ("seed_cnn", "lite0_stride16_3x3"):
+        torch.manual_seed(0)
+        model = Model(name, build_network(name, 3), MASK)
+        for seed in (0, 1):
+            forward = forward_pass(model, [noise(seed, (48, 56))])
+            [answer], [found] = (
+                forward.predictions(),
+                explain_pass(forward, list(all_ways().values()), Question("with_mask")),
+            )
+            probabilities = list(answer.probabilities.values())
+            assert probabilities == pytest.approx(before[f"{name}.{seed}"].tolist(), abs=1e-6)
+            for key, explanation in zip(all_ways(), found, strict=True):
+                expected = before[f"{name}.{seed}.{key}"]
+                difference = np.abs(explanation.heatmap[::6, ::6] - expected).max()
+                # Convolutions round otherwise on other processors: some 1e-6 of the peak.
+                assert difference <= 1e-5 * max(np.abs(expected).max(), 1e-3), (name, key)
