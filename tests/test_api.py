@@ -453,3 +453,20 @@ def test_the_description_shows_that_credentials_are_needed(locked, client):
     shown = locked.get("/openapi.json", auth=AUTH).json()
     assert shown["paths"]["/predict"]["post"]["security"] == [{"HTTPBasic": []}]
     assert "security" not in client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+
+
+def test_options_in_the_address_are_refused_and_not_ignored(client):
+    for path in ("/predict?model=older", "/explain?method=occlusion"):
+        reply = send(client, path)
+        assert reply.status_code == 422 and "fields of the form" in reply.json()["detail"]
+
+
+def test_two_files_are_refused_and_not_half_answered(client):
+    files = [("file", ("one.png", CROP)), ("file", ("two.png", CROP))]
+    reply = client.post("/predict", files=files)
+    assert reply.status_code == 422 and "one picture a request" in reply.json()["detail"]
+
+
+def test_monitors_may_ask_for_the_head_alone(client):
+    reply = client.head("/healthz")
+    assert reply.status_code == 200 and reply.content == b""

@@ -33,6 +33,7 @@ CREDENTIALS = "This server asks for a user and a password: send them as HTTP bas
 TOO_LARGE = f"The request is over {MAX_BODY // 2**20} MB: send a smaller picture."
 TOO_SLOW = f"The upload took over {UPLOAD_SECONDS:.0f} seconds: send a smaller picture."
 FULL = "The server is busy: try again in a few seconds."
+IN_ADDRESS = "Options stand in the address: send them as fields of the form, such as -F model=v2."
 GONE = "The client is gone."
 NO_FILE = "The field file is missing: send the picture as a file in multipart/form-data."
 
@@ -67,6 +68,8 @@ class Guard:
             raise HTTPException(401, CREDENTIALS, {"WWW-Authenticate": realm})
         if request.method != "POST":
             return await handler(request)
+        if request.query_params:
+            raise HTTPException(422, IN_ADDRESS)
         _check_length(request.headers.get("content-length", ""))
         with self._place():
             try:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.routing import APIRoute
 from fastapi.security.http import HTTPBase
 from pydantic.json_schema import SkipJsonSchema
@@ -16,6 +16,7 @@ from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard
 from .schemas import ExplainReply, Health, ModelsReply, PredictReply, Problem
 from .work import explain_picture, list_models, prepare_picture, to_reply
 
+SEVERAL_FILES = "The form holds several files: send one picture a request."
 PROBLEMS = {
     400: "Not a picture that can be read.",
     401: "Credentials are missing or wrong, where the server asks for them (HTTP basic).",
@@ -61,7 +62,10 @@ def make_router(
         """Whether the server runs; needs no credentials."""
         return Health()
 
-    router.add_api_route("/healthz", get_health, summary="Health", route_class_override=APIRoute)
+    health = {"endpoint": get_health, "route_class_override": APIRoute}
+    router.add_api_route("/healthz", summary="Health", **health)
+    # Monitors that ask for the head alone.
+    router.add_api_route("/healthz", methods=["HEAD"], include_in_schema=False, **health)
     add_docs(router, root_path)
     return router
 
@@ -80,8 +84,9 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
         labels, "Why not this class instead? The difference of the two is explained."
     )
     problems = _problems(*PROBLEMS)
+    checked = [*shown, Depends(_one_file)]
 
-    @router.post("/predict", summary="Predict", dependencies=shown, responses=problems)
+    @router.post("/predict", summary="Predict", dependencies=checked, responses=problems)
     async def post_predict(
         request: Request, file: Picture, model: version = newest, whole: Whole = False
     ) -> PredictReply:
@@ -93,7 +98,7 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
         prepared = await guard.work(request, prepare_picture, asked, file.file, whole)
         return to_reply(asked, prepared, await batches[model].logits(request, prepared.inputs))
 
-    @router.post("/explain", summary="Explain", dependencies=shown, responses=problems)
+    @router.post("/explain", summary="Explain", dependencies=checked, responses=problems)
     async def post_explain(
         request: Request,
         file: Picture,
@@ -110,6 +115,12 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
         """
         args = (served[model], file.file, method, target, against, baseline, whole)
         return await guard.work(request, explain_picture, *args)
+
+
+async def _one_file(request: Request) -> None:
+    """Raise HTTPException where a form holds several files: only the last would be answered."""
+    if len((await request.form()).getlist("file")) > 1:
+        raise HTTPException(422, SEVERAL_FILES)
 
 
 def _choice(names: Iterable[str], description: str) -> Any:

@@ -5,7 +5,7 @@ there); without one they are made by content. An interrupted training goes on wh
 While it runs, runs/NAME/ holds last.pt, best.safetensors (full precision), history.json and, for
 recipes with painted masks, painted.safetensors (kept for the next start); at the end come
 history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half precision) and
-NAME.json (the measured results). The networks that v3 learns from, its teachers, are trained
+NAME.json (the measured results). A recipe's teachers, where it has some, are trained
 first, each in a folder below runs/v3/. Another --seed has a folder there, too, and the same
 teachers and paintings.
 """
