@@ -1,9 +1,12 @@
 """An image folder with a folder a class, its splits by group, and its pixels in memory."""
 
+import codecs
 import csv
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -19,6 +22,9 @@ from ..task import Task
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("file", "class", "split", "group", "augmented")
+SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
+TRUTH = {"1": True, "true": True, "0": False, "false": False}
+SYSTEM = ("Thumbs.db", "desktop.ini", "__MACOSX")  # beside what begins with a dot
 
 # Wraps an iterable and shows how far it is, as tqdm does.
 Progress = Callable[[Iterable], Iterable]
@@ -104,25 +110,45 @@ def check_folder(folder: Path, task: Task) -> None:
 def _from_csv(folder: Path, csv_file: Path, task: Task) -> list[Picture]:
     rows = read_rows(csv_file, COLUMNS, "check --csv", "picture", DataError)
     pictures = [_picture(folder, csv_file, row, task) for row in rows]
+    _check_files(pictures, rows, csv_file)
     _check_groups(pictures, csv_file)
     return pictures
 
 
-def _picture(folder: Path, csv_file: Path, row: dict[str, str], task: Task) -> Picture:
-    if row["class"] not in task or row["split"] not in SPLITS:
+def _picture(folder: Path, csv_file: Path, row: "Row", task: Task) -> Picture:
+    where = f"{csv_file}, line {row.line},"
+    split = SPLIT_NAMES.get(row["split"].lower(), row["split"].lower())
+    if row["class"] not in task or split not in SPLITS:
         raise DataError(
-            f"{csv_file} gives {row['file']} the class {row['class']} and the split "
+            f"{where} gives {row['file']} the class {row['class']} and the split "
             f"{row['split']}: use {', '.join(task.names)} and {', '.join(SPLITS)}."
         )
-    if row["augmented"] not in ("0", "1"):
-        raise DataError(f"{csv_file} gives {row['file']} no 0 or 1 for augmented: mend it.")
-    file = folder / row["file"]
+    augmented = TRUTH.get(row["augmented"].lower())
+    if augmented is None:
+        raise DataError(f"{where} gives {row['file']} no 0 or 1 for augmented: correct it.")
+    file = folder / row["file"].replace("\\", "/")
     if not file.is_file():
+        raise DataError(f"{where} names {row['file']}, which {folder} does not hold: match both.")
+    own = file.parent.name
+    if own in task and own != row["class"]:
         raise DataError(
-            f"{csv_file} names {row['file']}, which {folder} does not hold: match both."
+            f"{where} gives {row['file']} the class {row['class']}, but it lies in the folder "
+            f"{own}: match both."
         )
-    label, augmented = task.index(row["class"]), row["augmented"] == "1"
-    return Picture(file, label, row["split"], row["group"], augmented, row.get("source") or "")
+    # Without a group a picture is one of its own.
+    group, source = row["group"] or f"{csv_file.stem}/{row['file']}", row.get("source", "")
+    return Picture(file, task.index(row["class"]), split, group, augmented, source)
+
+
+def _check_files(pictures: Sequence[Picture], rows: Sequence["Row"], csv_file: Path) -> None:
+    lines: dict[Path, int] = {}
+    for picture, row in zip(pictures, rows, strict=True):
+        first = lines.setdefault(picture.file.resolve(), row.line)
+        if first != row.line:
+            raise DataError(
+                f"{csv_file} names {row['file']} twice, in line {first} and in line {row.line}: "
+                "name each file once."
+            )
 
 
 def _check_groups(pictures: Sequence[Picture], where: object) -> None:
@@ -138,11 +164,23 @@ def _check_groups(pictures: Sequence[Picture], where: object) -> None:
 def _from_folder(folder: Path, task: Task) -> list[Picture]:
     pictures = []
     for label, name in enumerate(task.names):
-        files = sorted(f for f in (folder / name).iterdir() if f.suffix.lower() in SUFFIXES)
+        files = sorted(_walk(folder / name))
         if not files:
             raise DataError(f"{folder / name} holds no pictures: put some there.")
         pictures += [_split_by_content(file, label) for file in files]
     return pictures
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The pictures' files in a folder and the folders in it; not those that systems put there."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if path.suffix.lower() not in SUFFIXES or any(p[0] == "." or p in SYSTEM for p in parts):
+            continue
+        if path.is_symlink() and not path.exists():
+            raise DataError(f"{path} is a link that leads nowhere: remove it.")
+        if path.is_file():
+            yield path
 
 
 def _split_by_content(file: Path, label: int) -> Picture:
@@ -189,19 +227,43 @@ def select(pictures: Sequence[Picture], split: str) -> list[Picture]:
     return chosen
 
 
+class Row(dict[str, str]):
+    """A row of a CSV by its columns' names, and the line that it ends in."""
+
+    line = 0
+
+
 def read_rows(
     file: Path, columns: Sequence[str], remedy: str, unit: str, error: type[UserError]
-) -> list[dict[str, str]]:
-    """The rows of a CSV, a dict each. Raises `error` where it has none, or lacks a column.
+) -> list[Row]:
+    """The rows of a CSV. Raises `error` where it has none, or lacks a column.
 
-    `remedy` and `unit` (what a row stands for) complete its sentence.
+    As spreadsheet programs write them: cells parted by commas, semicolons or tabs, in UTF-8 or
+    UTF-16, headings in any case, blanks around cells. `remedy` and `unit` (what a row stands for)
+    complete the sentence.
     """
     try:
-        # utf-8-sig: spreadsheet programs put a mark before the first column's name.
-        with open(file, newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
+        text = _decoded(file.read_bytes())
+        heading = text.partition("\n")[0]
+        parted = max(",;\t", key=heading.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=parted, strict=True)
+        names = [name.strip().lower() for name in next(reader, [])]
+        rows = []
+        for cells in reader:
+            if any(cells):
+                row = Row(
+                    zip_longest(names, (c.strip() for c in cells[: len(names)]), fillvalue="")
+                )
+                row.line = reader.line_num
+                rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise error(f"{file} cannot be read as a CSV: {remedy}.") from cause
-    if not rows or not set(columns) <= set(rows[0]):
+    if not rows or not set(columns) <= set(names):
         raise error(f"{file} needs the columns {', '.join(columns)} and a row a {unit}.")
     return rows
+
+
+def _decoded(content: bytes) -> str:
+    utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    # utf-8-sig: spreadsheet programs put a mark before the first column's name.
+    return content.decode("utf-16" if utf_16 else "utf-8-sig")
