@@ -59,7 +59,9 @@ def finish(
     recipe = training.recipe
     pictures = [picture for listed in folders.values() for picture in listed]
     full = read_checkpoint(folder / "best.safetensors").network
-    fitted = fit_confidence(full, pictures, progress) if recipe.calibrate else Fitted()
+    fitted = Fitted()
+    if recipe.calibrate:
+        fitted = fit_confidence(full, pictures, recipe.sure, progress)
     half_file = folder / "half.safetensors"
     write_weights(half_file, full, recipe.network, recipe.task, True, fitted.temperature)
     shipped = read_checkpoint(half_file).network
@@ -94,7 +96,7 @@ def finish(
 
 
 def fit_confidence(
-    network: nn.Module, pictures: Sequence[Picture], progress: Progress = quietly
+    network: nn.Module, pictures: Sequence[Picture], sure: float, progress: Progress = quietly
 ) -> Fitted:
     """Fit temperature and threshold on val's un-augmented pictures; the network is left as it is.
 
@@ -106,7 +108,7 @@ def fit_confidence(
     logits = logits_of(network, val.pixels)
     temperature = fit_temperature(logits, val.labels)
     calibrated = logits / temperature
-    threshold = choose_threshold(calibrated, val.labels)
+    threshold = choose_threshold(calibrated, val.labels, sure)
     return Fitted(temperature, at_threshold(calibrated, val.labels, threshold))
 
 

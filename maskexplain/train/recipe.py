@@ -34,7 +34,7 @@ class Recipe:
     for every picture once; `paint`: paintings a bare face, by position, that the mix draws from.
     `keep`: which epoch ships. `autocast`: whether bf16 helps where the processor has it; for
     depthwise convs it does not. `calibrate`: whether a temperature and an "unsure" threshold are
-    fitted on val. `focus`: weight in the loss of what the class maps say outside of the faces'
+    fitted on val; `sure`: the share (0..1) of val's sure answers that must be right. `focus`: weight in the loss of what the class maps say outside of the faces'
     middles (see focus.py; for a mix only), 0 for none; `hide`: with a focus, the share of pictures
     whose middle is blurred out, for an even answer. `teachers`: recipes of the networks, trained
     before, whose mean answer is learned in the labels' place; their pictures, paintings and input
@@ -61,6 +61,7 @@ class Recipe:
     keep: Literal["best", "last"] = "best"
     autocast: bool = True
     calibrate: bool = False
+    sure: float = 0.995
     focus: float = 0.0
     hide: float = 0.0
     teachers: tuple["Recipe", ...] = ()
