@@ -38,6 +38,8 @@ def results_markdown(models: Sequence[Model]) -> str:
     painted = (_share(r.painted and r.painted.balanced_accuracy) for r in results)
     rows.append(["Masks painted on bare faces", *painted])
     rows.append(["Faces found on street photos", *map(found_on_street, results)])
+    for name in other_folders(models):
+        rows.append([f"Folder `{name}`, each photo once", *(on_other(r, name) for r in results)])
     errors = (_share(r.calibration and r.calibration.error) for r in results)
     rows.append(["Expected calibration error", *errors])
     rows.append(["Dark faces called worn incorrectly", *map(_called_incorrect, models)])
@@ -60,6 +62,18 @@ def shifted(results: Results, shift: str) -> str:
 def found_on_street(results: Results) -> str:
     """The balanced accuracy on faces found on street photos; a dash where it was not measured."""
     return _share(results.street and results.street.scores.balanced_accuracy)
+
+
+def other_folders(models: Sequence[Model]) -> list[str]:
+    """The further data folders that some version was scored on, without their single sources."""
+    names = dict.fromkeys(name for model in models for name in model.results.others or {})
+    return [name for name in names if "/" not in name]
+
+
+def on_other(results: Results, name: str) -> str:
+    """The balanced accuracy on a further folder; a dash where it was not measured."""
+    found = (results.others or {}).get(name)
+    return _share(found and found.balanced_accuracy)
 
 
 def _recall(results: Results, name: str) -> str:
@@ -136,6 +150,7 @@ def _other_lines(results: Results) -> list[str]:
         recalls = ", ".join(
             f"{label} {r.recall:.3f} of {r.photos} ({r.interval[0]:.3f}-{r.interval[1]:.3f})"
             for label, r in found.per_photo.items()
+            if r.photos
         )
         lines += [
             f"{name}, each photo counted once: {found.balanced_accuracy:.4f} ({recalls})",

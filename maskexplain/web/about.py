@@ -13,6 +13,8 @@ from ..results.tables import (
     SHIFT_TITLES,
     explanation_rows,
     found_on_street,
+    on_other,
+    other_folders,
     shifted,
 )
 from ..task import Task
@@ -32,26 +34,30 @@ def results_tables(models: Sequence[Model]) -> str:
 
 
 def _results_table(models: Sequence[Model], task: Task) -> str:
-    rows = "".join(_results_row(m) for m in measured_of(models))
     shifts = "".join(f"<th>{title}</th>" for title in SHIFT_TITLES.values())
     recalls = "".join(f"<th>{escape(one.title)}</th>" for one in task.classes)
+    others = other_folders(models)
+    rows = "".join(_results_row(m, others) for m in measured_of(models))
+    folders = "".join(f"<th>Folder {escape(name)}</th>" for name in others)
     return f"""
 <div class="scroll" tabindex="0" role="region" aria-label="Measured results"><table>
 <caption>Test split. Recall with its 95% interval and counts; shifted columns: balanced accuracy
 on the same un-augmented faces; street: on the faces that the program itself finds on street photos
-of val and test.</caption>
-<thead><tr><th>Version</th><th>Balanced accuracy</th>{recalls}{shifts}<th>Street</th></tr></thead>
+of val and test; folder: a further data folder, each photo counted once.</caption>
+<thead><tr><th>Version</th><th>Balanced accuracy</th>{recalls}{shifts}<th>Street</th>{folders}</tr>
+</thead>
 <tbody>{rows}</tbody></table></div>"""
 
 
-def _results_row(model: Model) -> str:
+def _results_row(model: Model, others: Sequence[str]) -> str:
     results = model.results
     per_class = results.per_class or {}
     recalls = "".join(_recall_cell(per_class.get(name)) for name in model.task.names)
     shifts = "".join(f"<td>{shifted(results, key)}</td>" for key in SHIFT_TITLES)
     overall = f"<td>{results.balanced_accuracy:.3f}</td>"
     street = f"<td>{found_on_street(results)}</td>"
-    return f"<tr><th>{escape(model.name)}</th>{overall}{recalls}{shifts}{street}</tr>"
+    folders = "".join(f"<td>{on_other(results, name)}</td>" for name in others)
+    return f"<tr><th>{escape(model.name)}</th>{overall}{recalls}{shifts}{street}{folders}</tr>"
 
 
 def _recall_cell(recall: Recall | None) -> str:
