@@ -108,7 +108,7 @@ def list_scenes(folder: str | Path, *splits: str) -> list[Scene]:
     return [_scene(folder / "scenes" / name, rows) for name, rows in scenes.items()]
 
 
-def _rows(folder: Path) -> list[dict[str, str]]:
+def _rows(folder: Path) -> Sequence[dict[str, str]]:
     file = folder / "scenes.csv"
     if not (folder / "scenes").is_dir() or not file.is_file():
         raise ScenesError(f"{folder} needs a folder scenes and a file scenes.csv: check the path.")
