@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -27,6 +28,12 @@ def test_gradio_is_pinned_to_the_minor_version_that_this_was_made_for():
     assert f"gradio~={MADE_FOR}.0" in (ROOT / "requirements.txt").read_text()
 
 
+def run(coroutine):
+    """Its result, from a thread of its own: an open browser keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def test_addresses_are_refused_where_gradio_would_fetch_them():
     assert "async_move_resource_to_block_cache" in vars(gr.components.base.Block) or hasattr(
         gr.Image, "async_move_resource_to_block_cache"
@@ -34,8 +41,8 @@ def test_addresses_are_refused_where_gradio_would_fetch_them():
     photo = NoAddresses()
     assert photo.get_block_name() == gr.Image().get_block_name() == "image"
     with pytest.raises(gr.Error, match=NO_ADDRESS):
-        asyncio.run(photo.async_move_resource_to_block_cache("http://127.0.0.1:9/face.png"))
-    assert asyncio.run(photo.async_move_resource_to_block_cache(None)) is None
+        run(photo.async_move_resource_to_block_cache("http://127.0.0.1:9/face.png"))
+    assert run(photo.async_move_resource_to_block_cache(None)) is None
 
 
 def test_a_given_file_lies_where_uploads_lie(tmp_path):
