@@ -31,9 +31,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    parser.add_argument(
-        "--data", type=Path, help="image folder to compare on; default: painted faces"
-    )
+    parser.add_argument("--data", type=Path, help=COMPARE_HELP)
     parser.set_defaults(run=export_command)
 
 

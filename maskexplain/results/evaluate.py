@@ -88,31 +88,50 @@ def evaluate(
     return results.including(Results(painted=score_painted(network, unaugmented, progress)))
 
 
-def evaluate_folder(
+def evaluate_folders(
     network: nn.Module,
     task: Task,
-    pictures: Sequence[Picture],
+    folders: Mapping[str, Sequence[Picture]],
     progress: Progress = quietly,
     temperature: float = 1.0,
     threshold: float = 0.0,
-) -> FolderScores:
-    """Score a network on the un-augmented pictures of a folder, each photo counted once.
+) -> dict[str, FolderScores]:
+    """Score a network on the un-augmented pictures of folders, each photo counted once.
 
-    A photo is what shares a `group`. The other arguments are those of `evaluate`.
+    By the folders' names, and by NAME/SOURCE where a folder has several sources. A photo is what
+    shares a `group`. The other arguments are those of `evaluate`.
     """
-    plain = [p for p in pictures if not p.augmented]
-    data = load_pixels(plain, network.transform.size, progress)
-    logits = logits_of(network, data.pixels)
+    scores = {}
+    for name, pictures in folders.items():
+        plain = [p for p in pictures if not p.augmented]
+        logits = logits_of(network, load_pixels(plain, network.transform.size, progress).pixels)
+        sources = sorted({p.source for p in pictures})
+        for source in (None, *(sources if len(sources) > 1 else ())):
+            rows = [i for i, p in enumerate(plain) if source in (None, p.source)]
+            part = name if source is None else f"{name}/{source}"
+            own = [plain[i] for i in rows]
+            scores[part] = _folder_scores(task, own, logits[rows], temperature, threshold)
+    return scores
+
+
+def _folder_scores(
+    task: Task,
+    pictures: Sequence[Picture],
+    logits: torch.Tensor,
+    temperature: float,
+    threshold: float,
+) -> FolderScores:
+    labels = torch.tensor([p.label for p in pictures], dtype=torch.long)
     answers = logits.argmax(1)
-    right = (answers == data.labels).tolist()
-    per_photo = {name: _per_photo(plain, right, label) for label, name in enumerate(task.names)}
+    right = (answers == labels).tolist()
+    per_photo = {n: _per_photo(pictures, right, label) for label, n in enumerate(task.names)}
     shares = [found.recall for found in per_photo.values() if found.photos]
     return FolderScores(
         balanced_accuracy=sum(shares) / max(1, len(shares)),
         per_photo=per_photo,
-        scores=score(data.labels, answers, task),
-        calibration_error=calibration(logits, data.labels, temperature).error,
-        sure=at_threshold(logits, data.labels, threshold),
+        scores=score(labels, answers, task),
+        calibration_error=calibration(logits, labels, temperature).error,
+        sure=at_threshold(logits, labels, threshold),
     )
 
 
@@ -124,25 +143,6 @@ def _per_photo(pictures: Sequence[Picture], right: Sequence[bool], label: int) -
     hits = sum(sum(found) / len(found) for found in photos.values())
     count = len(photos)
     return PhotoRecall(count, hits / count if count else 0.0, wilson(hits, count))
-
-
-def evaluate_folders(
-    network: nn.Module,
-    task: Task,
-    folders: Mapping[str, Sequence[Picture]],
-    progress: Progress = quietly,
-    temperature: float = 1.0,
-    threshold: float = 0.0,
-) -> dict[str, FolderScores]:
-    """`evaluate_folder` of each folder by its name, and of its sources where it has several."""
-    parts: dict[str, Sequence[Picture]] = {}
-    for name, pictures in folders.items():
-        parts[name] = pictures
-        sources = sorted({p.source for p in pictures})
-        for source in sources if len(sources) > 1 else ():
-            parts[f"{name}/{source}"] = [p for p in pictures if p.source == source]
-    more = (progress, temperature, threshold)
-    return {name: evaluate_folder(network, task, part, *more) for name, part in parts.items()}
 
 
 def fields_of(scores: Scores) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import base64
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from threading import Lock
@@ -59,12 +59,20 @@ def status(text: str) -> str:
     return f'<p role="status">{escape(text)}</p>'
 
 
-def silent(outputs: Sequence[gr.components.Component]) -> dict:
-    """An update that changes nothing: a handler that is no longer wanted yields it before it ends.
+def while_newest(
+    updates: Iterable[dict],
+    is_newest: Callable[[], bool],
+    outputs: Sequence[gr.components.Component],
+) -> Iterator[dict]:
+    """The updates of a question as long as it is the newest; at its end else, one without change.
 
-    Gradio would else send the handler's last yield again, after the newer one's answer.
+    Gradio would send the handler's last yield again, after the newer question's answer.
     """
-    return {output: gr.skip() for output in outputs}
+    for update in updates:
+        if not is_newest():
+            yield {output: gr.skip() for output in outputs}
+            return
+        yield update
 
 
 def zip_link(content: bytes, name: str) -> str:

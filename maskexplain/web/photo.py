@@ -31,10 +31,10 @@ from .parts import (
     Examples,
     Newest,
     photo_input,
-    silent,
     status,
     target_choices,
     way_choices,
+    while_newest,
     zip_link,
 )
 
@@ -161,11 +161,8 @@ def _wire(models: Sequence[Model], tab: _PhotoTab) -> None:
     def show(request: gr.Request, image, whole, chosen, *asked):
         is_newest = newest.begin(request.session_hash)
         question, signed = _question(*asked)
-        for view in photo_views(models, image, whole, chosen or 0, question, signed):
-            if not is_newest():
-                yield silent(outputs)
-                return
-            yield _updates(tab, view)
+        views = photo_views(models, image, whole, chosen or 0, question, signed)
+        yield from while_newest((_updates(tab, view) for view in views), is_newest, outputs)
 
     def first(request: gr.Request, image, *asked):
         for updates in show(request, image, False, 0, *asked):

@@ -13,10 +13,10 @@ from ..parts import (
     Examples,
     Newest,
     photo_input,
-    silent,
     status,
     target_choices,
     way_choices,
+    while_newest,
     zip_link,
 )
 from ..photo import photo_zip
@@ -111,11 +111,8 @@ def _wire(models: Sequence[Model], tab: _CompareTab) -> None:
         given = given_of(visit.given, image)
         caption = given.caption if given else ""
         question = _question(way, target)
-        for view in compare_views(models, image, whole, chosen or 0, question, caption):
-            if not is_newest():
-                yield silent(tab.outputs)
-                return
-            yield _updates(tab, view)
+        views = compare_views(models, image, whole, chosen or 0, question, caption)
+        yield from while_newest((_updates(tab, view) for view in views), is_newest, tab.outputs)
 
     def first(request: gr.Request, image, visit, way, target):
         given = given_of(visit.given, image)

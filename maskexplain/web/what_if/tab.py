@@ -9,7 +9,7 @@ from ...images.read import digest_of, read_image
 from ...masks.task import is_mask
 from ...models.version import Model
 from ...results.sentences import lessons
-from ..parts import Examples, Newest, photo_input, silent, status
+from ..parts import Examples, Newest, photo_input, status, while_newest
 from .changes import COLOURS, MASKS, UNCHANGED, ChangeError, Changes
 from .flip import FlipSearch, find_flips, setting_of
 from .sliders import SLIDERS
@@ -266,12 +266,12 @@ class _Wiring:
     def chart(self, request: gr.Request, known: Charted | None, taken, moved, *setting):
         """The curves along the slider moved last, one version after another."""
         is_newest = self.newest_chart.begin(request.session_hash)
-        for charted in chart(self.models, taken, _changes(*setting), moved, known):
-            if not is_newest():
-                yield silent([self.tab.charts, self.tab.charted])
-                return
-            html = charts_html(charted.sweeps, moved, len(self.models))
-            yield {self.tab.charts: html, self.tab.charted: charted}
+        outputs = [self.tab.charts, self.tab.charted]
+        updates = (
+            {self.tab.charts: charts_html(c.sweeps, moved, len(self.models)), self.tab.charted: c}
+            for c in chart(self.models, taken, _changes(*setting), moved, known)
+        )
+        yield from while_newest(updates, is_newest, outputs)
 
     def find(self, request: gr.Request, taken: Taken | None, *setting):
         """The smallest changes that flip an answer, with the search's progress."""
@@ -280,11 +280,9 @@ class _Wiring:
             yield {self.tab.found: status(taken.notice if taken else FORGOTTEN)}
             return
         try:
-            for search in find_flips(self.models, taken.sitter, _changes(*setting)):
-                if not is_newest():
-                    yield silent([self.tab.found, self.tab.flips, self.tab.search])
-                    return
-                yield self._found(search)
+            searches = find_flips(self.models, taken.sitter, _changes(*setting))
+            outputs = [self.tab.found, self.tab.flips, self.tab.search]
+            yield from while_newest(map(self._found, searches), is_newest, outputs)
         except ChangeError as error:
             yield {self.tab.found: status(str(error))}
 
