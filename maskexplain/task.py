@@ -125,11 +125,14 @@ def task_from_json(text: str) -> Task:
         classes = tuple(TaskClass(**one) for one in content["classes"])
         for one in classes:
             int(one.colour.removeprefix("#"), 16)
-        return Task(str(content["name"]), classes, bool(content["faces"]))
+        task = Task(str(content["name"]), classes, bool(content["faces"]))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TaskError(
             "The file's list of classes is damaged: export the version again."
         ) from error
+    # A known task's titles and colours are the program's own, however old the file is.
+    known = KNOWN.get(task.names)
+    return known if known is not None and known.name == task.name else task
 
 
 def task_of_names(names: Sequence[str], faces: bool = True) -> Task:

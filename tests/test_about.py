@@ -30,7 +30,7 @@ def test_the_shortcut_is_named_where_it_was_measured(shipped):
     assert bool(named) == (lost >= 0.05)
     if named:
         wrong = sum(row[0] for row in dark.confusion_matrix[1:])
-        assert f"{wrong} of " in named[0] and "called “Mask worn incorrectly”" in named[0]
+        assert f"{wrong} of " in named[0] and "called “Worn incorrectly”" in named[0]
     assert "commonest mistake" in sentences[-1]
 
 
@@ -45,7 +45,7 @@ def test_the_worst_shift_comes_first():
         "Its commonest mistake on test",
     ]
     assert "falls from 0.95 to 0.50; 5 of 20 other faces are called" in sentences[0]
-    assert sentences[-1].endswith("“Mask worn” called “Mask worn incorrectly”, 5 of 10 times.")
+    assert sentences[-1].endswith("“Worn correctly” called “Worn incorrectly”, 5 of 10 times.")
 
 
 def test_street_faces_are_named_where_they_are_missed():

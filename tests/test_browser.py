@@ -83,9 +83,9 @@ def test_another_class_can_be_explained(browser, url, portraits):
     upload(page, portraits["bare"])
     expect_answers(page)
     before = page.locator("figure img").first.get_attribute("src")
-    page.locator("#target").get_by_text("Mask worn incorrectly").click()
+    page.locator("#target").get_by_text("Worn incorrectly").click()
     question = page.locator(".question").first
-    expect(question).to_have_text("Why “Mask worn incorrectly”?", timeout=PATIENCE)
+    expect(question).to_have_text("Why “Worn incorrectly”?", timeout=PATIENCE)
     assert page.locator("figure img").first.get_attribute("src") != before
     expect_answers(page)
     close(page)
@@ -96,13 +96,13 @@ def test_the_newest_question_wins(browser, url, portraits):
     page = open_page(browser, url)
     upload(page, portraits["bare"])
     expect(page.locator(".card").first).to_be_visible(timeout=PATIENCE)
-    for label in ("Mask worn incorrectly", "Mask worn", "No mask"):
+    for label in ("Worn incorrectly", "Worn correctly", "No mask"):
         page.locator("#target").get_by_text(label, exact=True).click()
         page.wait_for_timeout(200)
     question = page.locator(".question").first
     expect(question).to_have_text("Why “No mask”?", timeout=PATIENCE)
     expect_answers(page)
-    page.locator("#target").get_by_text("Mask worn", exact=True).click()
+    page.locator("#target").get_by_text("Worn correctly", exact=True).click()
     page.get_by_label("Clear").or_(page.get_by_role("button", name="Remove Image")).first.click()
     expect(page.locator(".card")).to_have_count(0, timeout=PATIENCE)
     page.wait_for_timeout(5000)
@@ -117,14 +117,14 @@ def test_more_ways_to_ask(browser, url, portraits):
     expect_answers(page)
     page.get_by_role("button", name="More ways to ask").click()
     page.locator("#target").get_by_text("No mask").click()
-    page.locator("#against").get_by_text("Mask worn", exact=True).click()
+    page.locator("#against").get_by_text("Worn correctly", exact=True).click()
     for way in ("Each version’s best", "Grad-CAM", "Integrated gradients, from gray"):
         page.locator("#ways").get_by_label(way, exact=True).uncheck()
     page.locator("#ways").get_by_label("Occlusion", exact=True).check()
     page.get_by_label("Show what speaks against it, too").check()
     expect(page.locator(".ramp.signed")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("figcaption b")).to_have_text(["Occlusion"] * 2, timeout=PATIENCE)
-    question = "Why “No mask”, not “Mask worn”?"
+    question = "Why “No mask”, not “Worn correctly”?"
     expect(page.locator(".question").first).to_have_text(question, timeout=PATIENCE)
     expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
     page.locator("details.trust summary").first.click()

@@ -69,8 +69,8 @@ def test_the_tab_starts_with_an_example_on_which_the_versions_disagree(
     expect_compared(page)
     expect(given(page)).to_contain_text("An example to start with")
     said = page.locator("#compare-said")
-    expect(said).to_contain_text("v2 says “Mask worn incorrectly”, v3 says “Mask worn”")
-    expect(said).to_contain_text("With the light turned up, v2 says “Mask worn”; v3 stays")
+    expect(said).to_contain_text("v2 says “Worn incorrectly”, v3 says “Worn correctly”")
+    expect(said).to_contain_text("With the light turned up, v2 says “Worn correctly”; v3 stays")
     tops = [cell.bounding_box()["y"] for cell in row(page, "How sure").get_by_role("cell").all()]
     assert len(set(tops)) == 1, "the eye can go along a row"
     assert overflow(page) <= 0
@@ -130,7 +130,7 @@ def test_faces_are_picked_and_the_whole_picture_is_used(browser, url, portraits,
     answer = row(page, "Answer").locator(".answer").last
     expect(answer).to_have_text("No mask", timeout=PATIENCE)
     page.locator("#compare-face").get_by_text("2 · ").click()
-    expect(answer).to_have_text("Mask worn", timeout=PATIENCE)
+    expect(answer).to_have_text("Worn correctly", timeout=PATIENCE)
     page.locator("#compare-whole input").check()
     notice = page.locator("#compare-notice")
     expect(notice).to_contain_text("The whole picture is taken", timeout=PATIENCE)
@@ -200,15 +200,15 @@ def test_the_test_sets_disagreements(browser, data_url):
     notice = page.locator("#disagreements-notice")
     expect(notice).to_have_text(f"v2 and v3 disagree on {count} of 7 test pictures.")
     expect(page.locator("#disagreements-counts")).to_contain_text(f"Of all {count}: v2 right ")
-    dim = tiles.filter(has_text="v2: Mask worn incorrectly ✗ wrong")
-    dim = dim.filter(has_text="v3: Mask worn ✓ right").filter(has_text="made copy")
+    dim = tiles.filter(has_text="v2: Worn incorrectly ✗ wrong")
+    dim = dim.filter(has_text="v3: Worn correctly ✓ right").filter(has_text="made copy")
     expect(dim).to_have_count(1)
     addresses = [image.get_attribute("src") for image in tiles.locator("img").all()]
     assert all(address.startswith("data:image/webp") for address in addresses)
     screenshot(page, "compare-disagreements")
     dim.focus()
     page.keyboard.press("Enter")
-    expect(given(page)).to_contain_text("in truth “Mask worn” (a made copy)", timeout=PATIENCE)
+    expect(given(page)).to_contain_text("in truth “Worn correctly” (a made copy)", timeout=PATIENCE)
     expect_compared(page)
     notice = page.locator("#compare-notice")
     expect(notice).to_have_text("The whole picture is taken as the face.")

@@ -43,7 +43,7 @@ def test_the_answers_follow_the_slider(browser, url, width, dark):
     assert page.locator("#whatif-cards .percent").all_inner_texts() != before[1]
     assert page.locator("#whatif-cards .card img").count() == len(VERSIONS)
     card = page.get_by_role("region", name="Version v2, what if")
-    expect(card.locator(".answer")).to_have_text("Mask worn incorrectly")
+    expect(card.locator(".answer")).to_have_text("Worn incorrectly")
     expect(page.locator("svg.sweep")).to_have_count(len(VERSIONS), timeout=PATIENCE)
     assert page.locator("svg.sweep").first.get_attribute("aria-label").startswith("Answers of v2")
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -101,13 +101,13 @@ def test_find_the_flip_says_it_and_goes_there(browser, url):
     found = page.locator("#whatif-found")
     expect(found).to_contain_text("the smallest change of all", timeout=PATIENCE)
     flips = page.locator("#whatif-flips label")
-    sentence = flips.filter(has_text="v2 says “Mask worn incorrectly” as soon as the light falls")
+    sentence = flips.filter(has_text="v2 says “Worn incorrectly” as soon as the light falls")
     expect(sentence).to_have_count(1)
     value = sentence.inner_text().split("%")[0].split()[-1]
     sentence.click()
     expect_set(page, f"light={value}")
     card = page.get_by_role("region", name="Version v2, what if")
-    expect(card.locator(".answer")).to_have_text("Mask worn incorrectly")
+    expect(card.locator(".answer")).to_have_text("Worn incorrectly")
     assert page.locator("#whatif-light input[type=range]").input_value() == value
     screenshot(page, "whatif-flip")
     close(page)

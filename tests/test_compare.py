@@ -128,7 +128,7 @@ def test_each_versions_best_way_is_the_first_one_shown(tiny, portraits):
 def test_an_asked_class_is_explained_by_all(tiny, seed_model, portraits):
     question = Question("with_mask", ways=("grad_cam",))
     view = last([tiny, seed_model], portraits["bare"], question=question)
-    assert "<small>Why “Mask worn”?</small>" in view.table
+    assert "<small>Why “Worn correctly”?</small>" in view.table
 
 
 def test_a_second_face_can_be_chosen(tiny, portraits):
@@ -208,7 +208,7 @@ def test_each_version_is_asked_in_both_lights(tiny, portraits):
 def test_words():
     assert [listed(["a", "b", "c"][:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
     said = says([version(name) for name in ("v1", "v2", "v3")], [INCORRECT, INCORRECT, WORN])
-    assert said == "v1 and v2 say “Mask worn incorrectly”, v3 says “Mask worn”"
+    assert said == "v1 and v2 say “Worn incorrectly”, v3 says “Worn correctly”"
 
 
 def test_a_shortcut_is_told_from_the_measurements():
@@ -221,13 +221,13 @@ def test_a_shortcut_is_told_from_the_measurements():
 def test_a_dark_face_and_versions_that_learned_that_dark_means_incorrect():
     models = [fooled("v1"), robust("v3")]
     found = comparison(models, [INCORRECT, WORN], [WORN, WORN], dark=True)
-    says_so = "They disagree: v1 says “Mask worn incorrectly”, v3 says “Mask worn”."
+    says_so = "They disagree: v1 says “Worn incorrectly”, v3 says “Worn correctly”."
     assert headline(found) == says_so
     text = " ".join(why_it_matters(found))
     assert "its mean brightness is 40 of 255" in text
-    assert "v1 learned that dark means “Mask worn incorrectly”" in text
+    assert "v1 learned that dark means “Worn incorrectly”" in text
     assert "v1 falls from 0.96 to 0.44" in text and "80 of 100 faces" in text
-    turned = "With the light turned up, v1 says “Mask worn”; v3 stays with its answer."
+    turned = "With the light turned up, v1 says “Worn correctly”; v3 stays with its answer."
     assert turned in text
     assert "the light that decides what v1 answers here" in text
     assert "v3 learned" not in text
@@ -245,11 +245,11 @@ def test_nothing_is_said_of_darkness_where_the_measurements_do_not_support_it():
 def test_agreement_is_worth_what_it_is():
     models = [fooled("v1"), robust("v3")]
     firm = comparison(models, [WORN, WORN], [WORN, WORN])
-    assert headline(firm) == "Both versions say “Mask worn”."
+    assert headline(firm) == "Both versions say “Worn correctly”."
     assert "no proof" in why_it_matters(firm)[-1]
     loose = comparison(models, [WORN, WORN], [INCORRECT, WORN])
     text = " ".join(why_it_matters(loose))
-    assert "With the light turned down to 35%, v1 says “Mask worn incorrectly”" in text
+    assert "With the light turned down to 35%, v1 says “Worn incorrectly”" in text
     assert "v1 learned that dark means" in text and "worth little" in text
     three = comparison([version(n) for n in "abc"], [BARE] * 3, [BARE] * 3)
     assert headline(three) == "All three versions say “No mask”."
@@ -270,7 +270,7 @@ def test_no_colour_and_an_unsure_answer_are_said():
     gray = {**FOOLED, "gray": shift(0.6, (10, 85, 5))}
     model = version("v2", results=measured(shifts=gray, unsure=Unsure(1.1)))
     text = " ".join(why_it_matters(comparison([model], [WORN], [WORN], gray=True)))
-    assert "no colour" in text and "v2 learned that without colour means “Mask worn”" in text
+    assert "no colour" in text and "v2 learned that without colour means “Worn correctly”" in text
     assert "counts itself as unsure" in text
     assert "second version" in headline(comparison([model], [WORN], [WORN]))
 
@@ -321,7 +321,7 @@ def test_a_page_of_disagreements(split):
     assert view.kinds[0] == ("All of them (12)", "") and len(view.kinds) == 4
     some = disagreements_of(split, Selection("v1", "v2", kind_key((0, 0, 1)), unaugmented=True))
     assert some.pictures.count("<button") == 3 and "made copy" not in some.pictures
-    assert "In truth: Mask worn incorrectly" in some.pictures
+    assert "In truth: Worn incorrectly" in some.pictures
     odd = disagreements_of(split, Selection("v1", "v2", "9-9-9", page=77))
     assert odd.kind == "" and odd.page == 0 and odd.pictures.count("<button") == 12
     assert disagreements_of(split, Selection("v1", "v1")).notice == "Choose two different versions."
@@ -351,7 +351,7 @@ def test_a_picked_picture_says_where_it_comes_from(split):
     assert picked(split, 0) is None, "not answered yet"
     image, given = picked(answered(split), 0)
     assert given.whole and given_of(given, image) is given
-    says_so = "Test picture 1, in truth “Mask worn incorrectly”: v1 says “Mask worn incorrectly”"
+    says_so = "Test picture 1, in truth “Worn incorrectly”: v1 says “Worn incorrectly”"
     assert given.caption.startswith(says_so)
 
 

@@ -181,7 +181,7 @@ def test_the_lesson_is_read_from_the_results(tiny):
     shifts = {"unaugmented": scores(matrix, 0.9), "dark_35": scores(matrix, 0.4)}
     tiny.results = Results(shifts=shifts)
     text = lessons([tiny])
-    assert "<b>tiny</b>: many faces in dim light are taken for “Mask worn incorrectly”" in text
+    assert "<b>tiny</b>: many faces in dim light are taken for “Worn incorrectly”" in text
     assert "gray" not in text
     tiny.results = Results()
     assert "Move a slider" in lessons([tiny])

@@ -152,7 +152,7 @@ def test_a_report_holds_every_version_with_its_own_classes(models, portrait):
 def test_the_tabs_show_them_side_by_side(models, portrait):
     *_, photo = photo_views(models, portrait, question=Question(ways=("flat_light",)))
     assert photo.cards.count("<b>Flat light</b>") == 3
-    assert all(title in photo.cards for title in ("Mask off", "Lamp", "Mask worn"))
+    assert all(title in photo.cards for title in ("Mask off", "Lamp", "Worn correctly"))
     *_, compared = compare_views(models, portrait)
     assert "They answer different questions" in compared.said and "Cup" in compared.table
     taken = take(models, portrait)

@@ -273,7 +273,7 @@ def test_boxes_lie_mirrored_and_heat_does_not():
     track = answered(Track(1, face(0), 0.0, 0.0), prediction(0, 0.9, 0.1), 0.0)
     html = live_marks(b"jpeg", (400, 200), MASK, [track], None)
     assert "left:75.0%;top:0.0%;width:25.0%;height:50.0%" in html
-    assert "Mask worn 90%" in html and 'class="heat"' in html and " hidden>" in html
+    assert "Worn correctly 90%" in html and 'class="heat"' in html and " hidden>" in html
 
 
 def test_heat_lies_at_its_true_place():
@@ -317,7 +317,7 @@ def test_the_record_says_what_was_measured(tiny):
 
 
 def test_the_bars_are_drawn_for_a_new_answer_and_else_five_times_a_second():
-    view = LiveView("One face: Mask worn.", "", "", Scene())
+    view = LiveView("One face: Worn correctly.", "", "", Scene())
     other = replace(view, notice="One face: No mask.")
     assert bars_are_due(view, Told("Start the camera."), 0.0)
     told = Told(view.notice, 10.0)
@@ -328,7 +328,7 @@ def test_the_bars_are_drawn_for_a_new_answer_and_else_five_times_a_second():
 def test_an_unsure_answer_is_marked_on_the_picture():
     track = answered(Track(1, face(0), 0.0, 0.0), prediction(0.2, 0.8, 0), 0.0)
     sure, unsure = (live_marks(b"jpeg", (640, 480), MASK, [track], None, t) for t in (0.7, 0.9))
-    assert "Mask worn 80%<" in sure and "Mask worn 80%, unsure<" in unsure
+    assert "Worn correctly 80%<" in sure and "Worn correctly 80%, unsure<" in unsure
 
 
 # The camera's payloads

@@ -93,7 +93,7 @@ def test_a_click_finds_the_face_under_it(pair):
 def test_the_asked_class_is_explained(tiny, portrait):
     question = Question("with_mask", "without_mask", ("grad_cam", "occlusion"))
     view = answer_photo([tiny], portrait, question=question)
-    assert view.cards.count("Why “Mask worn”, not “No mask”?</p>") == 1
+    assert view.cards.count("Why “Worn correctly”, not “No mask”?</p>") == 1
     assert view.cards.index("<b>Grad-CAM</b>") < view.cards.index("<b>Occlusion</b>")
 
 

@@ -13,8 +13,8 @@ MASK = register(
     Task(
         "mask",
         (
-            TaskClass(INCORRECT, "Mask worn incorrectly", "#c46a00", "bad"),
-            TaskClass(WORN, "Mask worn", "#2a7fc0", "good"),
+            TaskClass(INCORRECT, "Worn incorrectly", "#c46a00", "bad"),
+            TaskClass(WORN, "Worn correctly", "#2a7fc0", "good"),
             TaskClass(BARE, "No mask", "#a8589a", "absent"),
         ),
     )

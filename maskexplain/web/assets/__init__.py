@@ -1,9 +1,28 @@
-"""The page's fixed texts, styles and scripts."""
+"""The page's texts, templates, styles and scripts."""
 
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
 STYLES = sorted(FOLDER.glob("*.css"))
+
+
+# Whatever a template is given is escaped, unless it is Markup: made here, by another template.
+TEMPLATES = Environment(
+    loader=FileSystemLoader(FOLDER),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(template: str, /, **values: Any) -> Markup:
+    """A template (a file NAME.jinja of this folder) filled in; safe HTML."""
+    return Markup(TEMPLATES.get_template(f"{template}.jinja").render(**values))
 
 
 def asset(name: str) -> str:

@@ -68,7 +68,7 @@ def _asked_twice(model: Model, picture: Image.Image) -> list[Prediction]:
 
 
 def headline(comparison: Comparison) -> str:
-    """Who says what: “v1 and v2 say “No mask”, v3 says “Mask worn”.”"""
+    """Who says what: “v1 and v2 say “No mask”, v3 says “Worn correctly”.”"""
     models = comparison.models
     labels = [answer.label for answer in comparison.answers]
     if len(models) == 1:
