@@ -1,14 +1,25 @@
 """Other people's files: what is taken, what is refused without being run, and the way back out."""
 
+import argparse
+import gzip
+import importlib
 import io
 import json
+import os
 import pickle
+import random
+import subprocess
 import zipfile
+from collections import defaultdict, deque
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import CLASSES, TinyCNN, noise
+from safetensors.torch import save_file
 from torch import nn
 
 from maskexplain import cli
@@ -64,6 +75,13 @@ class Disguised(nn.Module):
         return torch.ones(x.shape[0], 3)
 
 
+class Config:
+    """Somebody's own settings."""
+
+    def __init__(self) -> None:
+        self.size = 16
+
+
 class Bomb:
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -99,50 +117,244 @@ def test_the_seeds_files_answer_as_they_did(mode, tmp_path):
     else:
         torch.save(seed.state_dict(), path, _use_new_zipfile_serialization=mode == "state dict")
     done = import_version(path, "mine", folder=tmp_path)
-    assert (done.network, done.classes, done.told) == ("seed_cnn", CLASSES, False)
+    assert (done.network, done.classes) == ("seed_cnn", CLASSES)
     model = open_model("mine", folder=tmp_path)
     with torch.inference_mode():
         assert torch.allclose(logits(model), seed(model.inputs(CROPS)), atol=1e-5)
     assert list_versions(tmp_path) == ["mine"]
 
 
-@pytest.mark.parametrize("wrap", ["state_dict", "model_state_dict", "model", None])
-def test_training_checkpoints_and_data_parallel_are_unwrapped(wrap, state, tiny, tmp_path):
-    inner = {f"module.{key}": value for key, value in state.items()}
-    path = saved({wrap: inner, "epoch": 3} if wrap else inner, tmp_path / "x.pt")
-    assert import_version(path, "mine", folder=tmp_path).network == "tiny"
+WAYS = {
+    "plain": lambda s: s,
+    "state_dict": lambda s: {"state_dict": s, "epoch": 3},
+    "model_state_dict": lambda s: {"model_state_dict": s},
+    "model": lambda s: {"model": s},
+    "net": lambda s: {"net": s},
+    "weights": lambda s: {"weights": s},
+    "ema": lambda s: {"ema": s, "best_acc": torch.tensor(0.9)},
+    "any name, deep": lambda s: {"run 7": {"stuff": s}},
+    "a tuple": lambda s: (s, 3),
+    "DataParallel": lambda s: _under("module.", s),
+    "compiled": lambda s: _under("_orig_mod.", s),
+    "compiled, parallel": lambda s: {"model": _under("module._orig_mod.", s)},
+    "compiled in a wrapper": lambda s: _under("model._orig_mod.", s),
+    "a part compiled": lambda s: {k.replace("network.", "network.module."): s[k] for k in s},
+    "AveragedModel": lambda s: {**_under("module.", s), "n_averaged": torch.tensor(4)},
+    "Lightning": lambda s: {
+        "state_dict": {**_under("model.", s), "criterion.weight": torch.ones(3)},
+        "optimizer_states": [{"state": {0: {"exp_avg": s["network.6.bias"]}}}],
+    },
+    "a metric beside": lambda s: {**s, "train_acc.total": torch.ones(1)},
+    "thop": lambda s: {**s, "network.0.total_ops": torch.zeros(1)},
+    "half": lambda s: {name: t.half() for name, t in s.items()},
+    "double": lambda s: {name: t.double() for name, t in s.items()},
+    "parameters": lambda s: {name: nn.Parameter(t.clone()) for name, t in s.items()},
+}
+
+
+def _under(prefix: str, state: dict) -> dict:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_are_found_wherever_training_programs_put_them(way, state, tiny, tmp_path):
+    path = saved(WAYS[way](state), tmp_path / "x.pt")
+    assert import_version(path, "mine", CLASSES, folder=tmp_path).network == "tiny"
+    near = 1e-2 if way == "half" else 1e-6
+    assert torch.allclose(logits(open_model("mine", folder=tmp_path)), logits(tiny), atol=near)
+
+
+BESIDE = {
+    "numpy scalars": {"acc": np.float64(0.9), "epoch": np.int64(3), "loss": np.float32(1)},
+    "numpy arrays": {"history": np.arange(3.0), "names": np.array(["a", "b"])},
+    "a path": {"root": Path("data")},
+    "arguments": {"args": argparse.Namespace(lr=0.1, root=Path("x"))},
+    "an optimizer": {"optimizer": torch.optim.Adam([nn.Parameter(torch.ones(2))]).state_dict()},
+    "time": {"date": datetime(2026, 1, 1), "took": timedelta(1)},
+    "containers": {"a": defaultdict(list, x=[1]), "b": {1, 2}, "c": deque([1])},
+    "a device, a type": {"device": torch.device("cpu"), "dtype": torch.float16},
+    "a class of one's own": {"config": Config()},
+    "a function": {"act": nn.functional.relu},
+    "a module": {"criterion": nn.CrossEntropyLoss()},
+    "random numbers' state": {"rng": random.getstate(), "np": np.random.get_state()},
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+@pytest.mark.parametrize("old", [False, True])
+def test_harmless_things_beside_the_weights_are_passed_over(beside, old, state, tiny, tmp_path):
+    path = tmp_path / "x.ckpt"
+    content = {**BESIDE[beside], "model": state}
+    torch.save(content, path, _use_new_zipfile_serialization=not old)
+    import_version(path, "mine", CLASSES, folder=tmp_path)
     assert torch.equal(logits(open_model("mine", folder=tmp_path)), logits(tiny))
+
+
+def test_of_two_networks_the_plain_one_is_taken_and_said(state, tiny, tmp_path, capsys):
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    path = saved({"model_ema": other, "model": state}, tmp_path / "x.pt")
+    command = ["import", str(path), "--as", "mine", "--folder", str(tmp_path), "--classes"]
+    assert cli.main([*command, *CLASSES]) == 0
+    assert "Weights of model; passed over: model_ema" in capsys.readouterr().out
+    assert torch.equal(logits(open_model("mine", folder=tmp_path)), logits(tiny))
+    with pytest.raises(UserError, match="several such networks, at left and right"):
+        import_version(saved({"left": state, "right": other}, path), "x", folder=tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin", ""])
+def test_safetensors_under_any_suffix(suffix, state, tiny, tmp_path):
+    path = tmp_path / f"weights{suffix}"
+    metadata = {"id2label": json.dumps(dict(enumerate(CLASSES)))}
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_file(_under("model.module.", tensors), path, metadata)
+    assert import_version(path, "mine", folder=tmp_path).classes == CLASSES
+    assert torch.equal(logits(open_model("mine", folder=tmp_path)), logits(tiny))
+
+
+class Wrapper(nn.Module):
+    """A network with the picture's normalisation before and the softmax behind it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x).softmax(1)
+
+
+@pytest.mark.parametrize("form", ["scripted", "traced", "scripted half"])
+def test_a_wrapped_script_is_unwrapped(form, tiny, tmp_path):
+    wrapped = Wrapper(tiny.network.network.eval())
+    if form == "traced":
+        script = torch.jit.trace(wrapped, torch.zeros(1, 3, 16, 16))
+    else:
+        script = torch.jit.script(wrapped.half() if "half" in form else wrapped)
+    script.save(str(tmp_path / "x.pt"))
+    import_version(tmp_path / "x.pt", "mine", CLASSES, folder=tmp_path)
+    near = 1e-2 if "half" in form else 1e-6
+    ours = logits(open_model("mine", folder=tmp_path))
+    tiny.network.float()
+    assert torch.allclose(ours, logits(tiny), atol=near)
+
+
+def test_one_output_is_the_second_of_two_classes(tmp_path):
+    torch.manual_seed(2)
+    one = TinyCNN(1).eval()
+    path = saved({"model": one.state_dict(), "classes": ["off", "on"]}, tmp_path / "x.pt")
+    import_version(path, "mine", folder=tmp_path)
+    model = open_model("mine", folder=tmp_path)
+    with torch.inference_mode():
+        theirs = one(model.inputs(CROPS)).sigmoid()[:, 0]
+    assert torch.allclose(logits(model).softmax(1)[:, 1], theirs, atol=1e-6)
 
 
 def test_a_safetensors_file_of_ours_and_every_export_come_back(tiny, tmp_path):
     file = tmp_path / "first.safetensors"
     write_weights(file, tiny.network, "tiny", MASK, half=False)
-    assert import_version(file, "second", folder=tmp_path).told
+    assert import_version(file, "second", folder=tmp_path).source == "first.safetensors, classes"
     export_version("second", "torchscript", tmp_path / "x.pt", CROPS, tmp_path)
-    done = import_version(tmp_path / "x.pt", "third", folder=tmp_path)
-    assert done.told and done.classes == CLASSES
+    assert import_version(tmp_path / "x.pt", "third", folder=tmp_path).classes == CLASSES
     assert torch.equal(logits(open_model("third", folder=tmp_path)), logits(tiny))
 
 
 # --- the order of the classes
 
 
-@pytest.mark.parametrize("way", ["said", "list", "class_to_idx"])
-def test_another_class_order_is_put_into_ours(way, state, tiny, tmp_path):
-    order = ("with_mask", "without_mask", "mask_weared_incorrect")
-    named = {
-        "said": {},
-        "list": {"classes": list(order)},
-        "class_to_idx": {"class_to_idx": {name: i for i, name in enumerate(order)}},
-    }[way]
-    path = saved({"state_dict": state, **named}, tmp_path / "x.pt")
-    done = import_version(path, "mine", order if way == "said" else None, folder=tmp_path)
-    assert done.told and done.classes == order
-    ours = logits(open_model("mine", folder=tmp_path))
-    theirs = logits(tiny)
-    for label in CLASSES:
-        column = ours[:, CLASSES.index(label)]
-        assert torch.allclose(column, theirs[:, order.index(label)], atol=1e-6)
+ORDER = ("with_mask", "without_mask", "mask_weared_incorrect")
+TOLD = {
+    "classes": list(ORDER),
+    "class_names": ORDER,
+    "labels": dict(enumerate(ORDER)),
+    "label_map": {name: i for i, name in enumerate(ORDER)},
+    "class_to_idx": {name: i for i, name in enumerate(ORDER)},
+    "idx_to_class": dict(enumerate(ORDER)),
+    "id2label": {str(i): name for i, name in enumerate(ORDER)},
+    "label2id": {name: str(i) for i, name in enumerate(ORDER)},
+    "classNames": np.array(ORDER),
+    "labels_": np.array(ORDER, dtype=object),
+    "class-to-idx": {name: np.int64(i) for i, name in enumerate(ORDER)},
+    "names": {2: ORDER[2], 0: ORDER[0], 1: ORDER[1]},
+}
+PLACES = {
+    "beside": lambda told: told,
+    "Lightning": lambda told: {"hyper_parameters": {"lr": 0.1, "data": told}},
+    "arguments": lambda told: {"args": argparse.Namespace(**told)},
+    "a list": lambda told: {"meta": [1, told]},
+}
+
+
+def _is_in_our_order(folder: Path, tiny: Model) -> bool:
+    ours, theirs = logits(open_model("mine", folder=folder)), logits(tiny)
+    columns = [ORDER.index(label) for label in CLASSES]
+    return torch.allclose(ours, theirs[:, columns], atol=1e-6)
+
+
+@pytest.mark.parametrize("key", TOLD)
+def test_the_order_is_read_beside_the_weights(key, state, tiny, tmp_path):
+    path = saved({"state_dict": state, key: TOLD[key]}, tmp_path / "x.pt")
+    assert import_version(path, "mine", folder=tmp_path).classes == ORDER
+    assert _is_in_our_order(tmp_path, tiny)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_order_is_read_wherever_it_lies(place, state, tiny, tmp_path):
+    told = PLACES[place]({"idx_to_class": TOLD["idx_to_class"]})
+    path = saved({"state_dict": state, **told}, tmp_path / "x.pt")
+    assert import_version(path, "mine", folder=tmp_path).classes == ORDER
+    assert _is_in_our_order(tmp_path, tiny)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.json", {"id2label": TOLD["id2label"]}),
+        ("x.json", list(ORDER)),
+        ("classes.json", list(ORDER)),
+        ("class_indices.json", TOLD["class_to_idx"]),
+        ("idx_to_class.json", TOLD["id2label"]),
+        ("config.json", {"model": {"label2id": TOLD["label2id"]}}),
+    ],
+)
+def test_the_order_is_read_from_a_json_beside_the_file(name, content, state, tiny, tmp_path):
+    (tmp_path / "away").mkdir()
+    path = saved(state, tmp_path / "away" / "x.pt")
+    (tmp_path / "away" / name).write_text(json.dumps(content))
+    done = import_version(path, "mine", folder=tmp_path)
+    assert done.classes == ORDER and done.source.startswith(name)
+    assert _is_in_our_order(tmp_path, tiny)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"classes": 3},
+        {"labels": [0, 1, 2, 1]},
+        {"labels": ["with_mask", "with_mask", "without_mask"]},
+        {"idx_to_class": {1: "a", 2: "b", 3: "c"}},
+        {"classes": ["a", "b"]},
+        {"metrics": {"loss": 0, "epoch": 2, "accuracy": 1}},
+        {"class_weights": {"a": 1.0, "b": 2.0, "c": 3.0}},
+    ],
+)
+def test_where_nothing_tells_the_order_it_is_asked_for(beside, state, tmp_path):
+    path = saved({"state_dict": state, **beside}, tmp_path / "x.pt")
+    (tmp_path / "x.json").write_text(json.dumps({"loss": 0, "epoch": 2, "accuracy": 1}))
+    with pytest.raises(UserError, match="does not say for which classes its 3 outputs") as caught:
+        import_version(path, "mine", folder=tmp_path)
+    assert "--classes" in str(caught.value) and "--data" in str(caught.value)
+    assert list_versions(tmp_path) == []
+    import_version(path, "mine", ORDER, folder=tmp_path)
+
+
+def test_orders_that_contradict_each_other_are_asked_about(state, tmp_path):
+    told = {"classes": list(ORDER), "class_to_idx": {n: i for i, n in enumerate(CLASSES)}}
+    path = saved({"state_dict": state, **told}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match="two orders of classes"):
+        import_version(path, "mine", folder=tmp_path)
+    with pytest.raises(UserError, match="leave out --classes"):
+        import_version(path, "mine", ORDER[::-1], folder=tmp_path)
+    assert import_version(path, "mine", CLASSES, folder=tmp_path).classes == CLASSES
 
 
 def test_labelled_faces_tell_a_wrong_order(tiny, toy_folder, tmp_path, capsys):
@@ -164,14 +376,20 @@ def test_labelled_faces_tell_a_wrong_order(tiny, toy_folder, tmp_path, capsys):
     assert f"with --classes {' '.join(CLASSES)}." in capsys.readouterr().err
     assert list_versions(tmp_path) == []
     assert cli.main(arguments) == 0
-    assert "100.0% balanced accuracy on 12 faces" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "100.0% balanced accuracy on 12 pictures" in said and "the labelled pictures" in said
+    with torch.no_grad():
+        last.weight.zero_()
+    saved(tiny.network.state_dict(), tmp_path / "x.pt")
+    assert cli.main([*arguments, "--replace"]) == 2
+    assert "about as well in two orders" in capsys.readouterr().err
 
 
-def test_the_command_says_that_the_order_is_assumed(state, tmp_path, capsys):
+def test_a_name_that_is_taken_and_replaced(state, tmp_path, capsys):
     path = saved(state, tmp_path / "x.pt")
     arguments = ["import", str(path), "--as", "mine", "--folder", str(tmp_path)]
+    arguments += ["--classes", *CLASSES]
     assert cli.main(arguments) == 0
-    assert "does not say the order of its classes" in capsys.readouterr().out
     assert cli.main(arguments) == 2 and "version mine already" in capsys.readouterr().err
     (tmp_path / "mine.json").write_text("{}")
     assert cli.main([*arguments, "--replace"]) == 0
@@ -184,23 +402,23 @@ def test_the_command_says_that_the_order_is_assumed(state, tmp_path, capsys):
 def test_torchscript_code_is_not_run(tiny, tmp_path):
     path = tmp_path / "x.pt"
     torch.jit.script(Disguised(tiny.network.network)).save(str(path))
-    import_version(path, "mine", folder=tmp_path)
+    import_version(path, "mine", CLASSES, folder=tmp_path)
     assert torch.equal(logits(open_model("mine", folder=tmp_path)), logits(tiny))
 
 
-@pytest.mark.parametrize("place", ["pickle", "beside", "network", "data.pkl", "constants.pkl"])
+@pytest.mark.parametrize("place", ["pickle", "old", "beside", "data.pkl", "constants.pkl"])
 def test_pickles_that_hold_more_than_tensors_are_refused(place, state, tiny, tmp_path):
     mark, path = tmp_path / "it ran", tmp_path / "x.pt"
     if place == "pickle":
         path.write_bytes(pickle.dumps(Bomb(mark)))
     elif place == "beside":
         saved({"state_dict": state, "note": Bomb(mark)}, path)
-    elif place == "network":
-        saved(tiny.network, path)
+    elif place == "old":
+        torch.save({"a": state, "b": Bomb(mark)}, path, _use_new_zipfile_serialization=False)
     else:
         _script_with(place, pickle.dumps(Bomb(mark), 2), tiny.network, path)
     if place == "constants.pkl":  # belongs to the code, so nobody reads it
-        import_version(path, "mine", folder=tmp_path)
+        import_version(path, "mine", CLASSES, folder=tmp_path)
     else:
         with pytest.raises(FileError, match="more than tensors") as caught:
             import_version(path, "mine", folder=tmp_path)
@@ -217,15 +435,98 @@ def _script_with(name: str, content: bytes, network: nn.Module, path: Path) -> N
             new.writestr(entry, content if entry.endswith(f"/{name}") else old.read(entry))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "damaged"), (b"no network", "damaged|more than tensors"), (b"PK\x03\x04", "damaged")],
-)
-def test_what_is_no_file_of_tensors_is_said(content, message, tmp_path):
-    for name in ("x.pth", "x.safetensors"):
+CALLS = {
+    "os.system": (os.system, ("true",)),
+    "eval": (eval, ("1",)),
+    "exec": (exec, ("1",)),
+    "Popen": (subprocess.Popen, (["true"],)),
+    "import": (importlib.import_module, ("antigravity",)),
+    "getattr": (getattr, ("", "upper")),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_file_that_would_run_a_program_is_refused_by_its_name(call, state, tmp_path):
+    class Call:
+        def __reduce__(self):
+            return CALLS[call]
+
+    path = saved({"state_dict": state, "x": Call()}, tmp_path / "x.pt")
+    with pytest.raises(FileError, match=r"it calls \S+, which could run a program"):
+        import_version(path, "mine", CLASSES, folder=tmp_path)
+
+
+def _zip(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _picture(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    noise(0, (40, 40)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def _onnx() -> bytes:
+    graph = onnx.helper.make_graph([], "g", [], [])
+    return onnx.helper.make_model(graph).SerializeToString()
+
+
+def _pickled(content: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 44730640\n"
+KINDS = {
+    "nothing": (b"", "is empty"),
+    "zeros": (bytes(4096), "is empty"),
+    "a Git LFS pointer": (LFS, "git lfs pull"),
+    "a DVC pointer": (b"outs:\n- md5: 1\n  path: x\n", "dvc pull"),
+    "a web page": (b"\n<!DOCTYPE html><html>Sign in</html>", "is a web page"),
+    "a message of a server": (b'{"error": "not found"}', "is a text file"),
+    "text": ("no network: café".encode(), "is a text file"),
+    "Keras .h5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "Keras or HDF5"),
+    "Keras .keras": (_zip(**{"config.json": b"", "model.weights.h5": b""}), r"\(.keras\)"),
+    "ONNX": (_onnx(), "is an ONNX file"),
+    "TensorFlow Lite": (b"\x1c\0\0\0TFL3" + bytes(40), "TensorFlow Lite"),
+    "SavedModel": (b"\x08\x01\x12\xd3\x0a" + bytes(40), "SavedModel"),
+    "PNG": (_picture("PNG"), "is a picture"),
+    "JPEG": (_picture("JPEG"), "is a picture"),
+    "WebP": (_picture("WEBP"), "is a picture"),
+    "gzip": (gzip.compress(b"x" * 99), "is a packed archive"),
+    "zip": (_zip(**{"best.pth": b"x"}), "is a packed archive"),
+    "numpy": (_zip(**{"a.npy": b"x"}), "NumPy archive"),
+    "a cut zip": (b"PK\x03\x04" + bytes(99), "is cut off"),
+    "noise": (bytes(range(200, 256)) * 9, "no file of weights"),
+    "a whole model": (_pickled(nn.Linear(2, 2)), r"whole pickled model \(torch\S+Linear\)"),
+    "a model in a dict": (_pickled({"model": nn.Linear(2, 2)}), "whole pickled model"),
+    "an object": (_pickled(Config()), r"a pickled \S+Config, not"),
+    "figures": (_pickled({"loss": [1.0, 2.0]}), "holds no weights"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_refusal_says_what_the_file_is(kind, tmp_path):
+    content, message = KINDS[kind]
+    for name in ("x.pth", "x.safetensors", "x"):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(FileError, match=message if name == "x.pth" else "damaged"):
+        with pytest.raises(FileError, match=message) as caught:
             read_tensor_file(tmp_path / name)
+        said = str(caught.value)
+        assert "could run" not in said and "\n" not in said, "no danger is claimed"
+
+
+def test_a_cut_off_file_and_a_folder_are_said(state, tmp_path):
+    whole = saved(state, tmp_path / "x.pt").read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[:-200])
+    for path, message in ((tmp_path / "cut.pt", "cut off"), (tmp_path, "is a folder")):
+        with pytest.raises(FileError, match=message):
+            read_tensor_file(path)
 
 
 def test_modules_inside_each_other_without_end_are_refused(tiny, tmp_path):
@@ -269,7 +570,7 @@ def test_foreign_shapes_and_numbers_are_refused(change, message, state, tmp_path
 @pytest.mark.parametrize("name", ["../x", "", ".x", "a b", "-x", "1", "x" * 41])
 def test_names_that_are_no_names(name, state, tmp_path):
     with pytest.raises(UserError, match="name begins with a letter"):
-        import_version(saved(state, tmp_path / "x.pt"), name, folder=tmp_path)
+        import_version(saved(state, tmp_path / "x.pt"), name, CLASSES, folder=tmp_path)
 
 
 def test_other_classes_keep_the_files_order(state, tmp_path, crop):
@@ -278,9 +579,9 @@ def test_other_classes_keep_the_files_order(state, tmp_path, crop):
     model = open_model("mine", folder=tmp_path)
     assert model.task.names == ("cat", "dog", "cow") and model.task.title("cow") == "Cow"
     assert list(model.predict([crop])[0].probabilities) == ["cat", "dog", "cow"]
-    with pytest.raises(UserError, match="for 2 classes"):
+    with pytest.raises(UserError, match="has 3 outputs, but --classes names 2"):
         import_version(saved(state, path), "two", classes=["cat", "dog"], folder=tmp_path)
-    with pytest.raises(UserError, match="There is no file"):
+    with pytest.raises(UserError, match="is not there"):
         import_version(tmp_path / "none.pt", "none", folder=tmp_path)
 
 

@@ -1,13 +1,13 @@
 """import and export: versions of other programs, and versions for them."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.folder import Picture, csv_beside, list_pictures, read_crop, select
 from ..data.samples import evenly, painted_faces
 from ..exchange.exporting import FORMATS, export_version
 from ..exchange.importing import import_version, task_of_classes
-from ..masks.task import MASK
 from ..models.checkpoints import FOLDER, read_checkpoint
 from ..task import Task
 
@@ -37,17 +37,35 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def import_command(args: argparse.Namespace) -> None:
     """Make a version of somebody else's file, and say what could be checked."""
-    task = task_of_classes(args.classes) if args.classes else MASK
-    labelled = _labelled(args.data, task) if args.data else []
-    done = import_version(args.file, args.name, args.classes, args.replace, labelled, args.folder)
+    count = 0
+
+    def labelled(names: Sequence[str] | None) -> tuple[Task, list[Picture]]:
+        nonlocal count
+        task = task_of_classes(names or class_folders(args.data))
+        pictures = _labelled(args.data, task)
+        count = len(pictures)
+        return task, pictures
+
+    done = import_version(
+        args.file,
+        args.name,
+        args.classes,
+        args.replace,
+        labelled if args.data else None,
+        args.folder,
+    )
     print(f"{done.path}: network {done.network}, classes {', '.join(done.classes)}")
+    print(f"The order of the classes is from {done.source}.")
+    if done.passed_over:
+        print(f"Weights of {done.place or 'the top'}; passed over: {', '.join(done.passed_over)}")
     if done.fit:
-        print(f"{done.fit.balanced_accuracy:.1%} balanced accuracy on {len(labelled)} faces")
-    elif not done.told:
-        print(
-            "The file does not say the order of its classes; the alphabetical one is assumed. "
-            "--data DIR finds out with labelled faces, --classes A B C gives another."
-        )
+        print(f"{done.fit.balanced_accuracy:.1%} balanced accuracy on {count} pictures")
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The classes that an image folder is parted into, by their names in order."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in found if path.is_dir() and path.name[0] not in "._")
 
 
 def _labelled(folder: Path, task: Task) -> list[Picture]:

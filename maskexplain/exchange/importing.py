@@ -1,69 +1,84 @@
 """Other people's weights as a version of this program: checked, then written as all others are."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ..data.folder import Picture, read_crop
+from ..data.folder import Picture
 from ..errors import UserError
-from ..masks.task import MASK
 from ..models.checkpoints import FOLDER, list_versions, write_weights
 from ..models.network import NETWORKS, build_network, check_network, last_linear
 from ..task import KNOWN, Task, task_of_names
-from .torch_files import TensorFile, read_tensor_file
-
-BATCH = 32
-MOST_ORDERED = 6  # classes whose order labelled pictures can find: all orders are tried
-
-
-@dataclass(frozen=True)
-class OrderFit:
-    """How well an order of the outputs fits labelled faces: balanced accuracy, 0..1."""
-
-    classes: tuple[str, ...]
-    balanced_accuracy: float
-
-
-@torch.inference_mode()
-def fit_orders(network: nn.Module, task: Task, pictures: Sequence[Picture]) -> list[OrderFit]:
-    """All orders of the task's classes, the best fitting one first. Raises DataError."""
-    counts = torch.zeros(len(task), len(task))  # label, output
-    for start in range(0, len(pictures), BATCH):
-        part = pictures[start : start + BATCH]
-        outputs = network(network.transform.batch([read_crop(p.file) for p in part])).argmax(1)
-        for picture, output in zip(part, outputs.tolist(), strict=True):
-            counts[picture.label, output] += 1
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    fits = [OrderFit(order, _balanced(shares, task, order)) for order in permutations(task.names)]
-    return sorted(fits, key=lambda fit: -fit.balanced_accuracy)
-
-
-def _balanced(shares: torch.Tensor, task: Task, order: Sequence[str]) -> float:
-    right = [shares[task.index(label), output] for output, label in enumerate(order)]
-    return float(sum(right)) / len(task)
-
+from ..words import listed
+from .class_order import (
+    ClassOrder,
+    OrderFit,
+    assumed_nothing,
+    check_order,
+    find_order,
+    seed_order,
+    told_order,
+)
+from .torch_files import Stored, read_tensor_file
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+# What training programs put between a network's names: DataParallel, torch.compile, FSDP.
+WRAPPERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
+# What they leave beside the weights: AveragedModel's counter, batch norm's, thop's.
+COUNTERS = frozenset(("n_averaged", "num_batches_tracked", "total_ops", "total_params"))
+# Places of weights that are not the ones in use: running means, earlier states.
+SECOND = re.compile(
+    r"(?:^|[._/-])(ema|swa|averaged?|teacher|momentum|best|old|initial|backup|shadow)(?=[._/-]|$)",
+    re.I,
+)
+# Parts of a training that a saved module may hold beside the network.
+TRAINING = re.compile(
+    r"criterion|loss|metric|acc|confusion|auroc|f1|train_|val_|valid_|test_", re.I
+)
+UNUSED = frozenset(("aux1", "aux2", "AuxLogits"))  # heads that help in training alone
+
+# The labelled pictures of the classes with these names; without names, of all that are there.
+Labelled = Callable[[Sequence[str] | None], tuple[Task, Sequence[Picture]]]
 
 
 @dataclass(frozen=True)
 class Imported:
     """A version that was imported: its network's registered name, its file, and the classes in the
-    order of the given file's outputs; `told` says whether that order is known or only assumed.
-    `fit` is how well it fits labelled faces, where some were given.
+    order of the given file's outputs; `source` says what told that order, `place` where in the file
+    the weights lay. `passed_over`: other weights beside them that may count. `fit` is how well
+    the order fits the labelled pictures, where some were given.
     """
 
     name: str
     network: str
     path: Path
     classes: tuple[str, ...]
-    told: bool
+    source: str
+    place: str
+    passed_over: tuple[str, ...] = ()
     fit: OrderFit | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights of a network in a file: by the network's names, all but those of the last layer,
+    whose `weight` and `bias` stand apart. `place` is what came before the names in the file.
+    """
+
+    network: str
+    place: str
+    tensors: dict[str, Stored]
+    weight: Stored
+    bias: Stored | None
+
+    @property
+    def outputs(self) -> int:
+        """How many classes they answer; a single output stands for the second of two."""
+        return max(2, self.weight.shape[0])
 
 
 def import_version(
@@ -71,36 +86,60 @@ def import_version(
     name: str,
     classes: Sequence[str] | None = None,
     replace: bool = False,
-    labelled: Sequence[Picture] = (),
+    labelled: Labelled | None = None,
     folder: Path = FOLDER,
 ) -> Imported:
     """Make a version of a TorchScript, state dict or safetensors file.
 
-    Every registered network is tried: the file must hold its tensors, all of them and no other,
-    in its shapes. Neither names nor shapes say in which order the outputs stand for the classes:
-    that is taken from the file where it says so, else from `classes`, else assumed to be
-    alphabetical, as ImageFolder makes it. `labelled` faces find out: an order that fits them worse
-    than another one is refused. Where the classes are those of a known task, the weights of the
-    last layer are put into its order; other classes keep the file's. Pictures go in as the
-    network's `transform` says.
+    Every registered network is tried: the file must hold its tensors, in its shapes, under any
+    common prefix. In which order the outputs stand for the classes is taken from the file or a
+    JSON beside it where they say so, else from `classes`, else found by `labelled` pictures; an
+    order that fits these clearly worse than another one is refused. Nothing is assumed. Where the
+    classes are those of a known task, the weights of the last layer are put into its order; other
+    classes keep the file's. Pictures go in as the network's `transform` says.
 
-    Raises UserError (and FileError) where the file does not fit, is more than tensors, or the name
-    is taken and `replace` is not given.
+    Raises UserError (and FileError) where the file does not fit, nothing tells the order, or the
+    name is taken and `replace` is not given.
     """
     path = _free_place(name, replace, folder)
     content = read_tensor_file(file)
-    order = _class_order(file, content, classes)
-    task = task_of_classes(order)
-    network_name = _fitting_network(file, content.tensors, len(task))
-    network = build_network(network_name, len(task)).eval().requires_grad_(False)
-    network.load_state_dict({key: t.float() for key, t in content.tensors.items()})
-    _check_finite(file, network)
-    check_network(network, network_name, len(task))
-    fit = _check_order(file, network, task, order, labelled) if labelled else None
-    _reorder(network, task, order)
-    write_weights(path, network, network_name, task, half=False)
+    found, others = find_weights(file, content.tensors)
+    network = build_network(found.network, found.outputs).eval().requires_grad_(False)
+    _fill(file, network, found)
+    check_network(network, found.network, found.outputs)
+    order = told_order(file, content.notes, found.outputs, classes)
+    order = order or seed_order(file, found.network, found.outputs)
+    if not order and not labelled:
+        raise assumed_nothing(file, content.notes, found.outputs)
+    order, task, fit = _settled(file, network, found.outputs, order, labelled)
+    _reorder(network, task, order.classes)
+    write_weights(path, network, found.network, task, half=False)
     path.with_suffix(".json").unlink(missing_ok=True)  # those of a version that stood there
-    return Imported(name, network_name, path, order, bool(content.classes or classes), fit)
+    return Imported(
+        name, found.network, path, order.classes, order.source, found.place, others, fit
+    )
+
+
+def _settled(
+    file: Path,
+    network: nn.Module,
+    outputs: int,
+    order: ClassOrder | None,
+    labelled: Labelled | None,
+) -> tuple[ClassOrder, Task, OrderFit | None]:
+    """The order, told or found, its task, and how well it fits the labelled pictures."""
+    if labelled is None:
+        return order, task_of_classes(order.classes), None
+    task, pictures = labelled(order.classes if order else None)
+    if len(task) != outputs:
+        raise UserError(
+            f"{file} has {outputs} outputs, but the pictures are of {len(task)} classes: give "
+            "pictures of the same classes."
+        )
+    if order is not None:
+        return order, task, check_order(file, network, task, order.classes, pictures)
+    fit = find_order(file, network, task, pictures)
+    return ClassOrder(fit.classes, "the labelled pictures"), task, fit
 
 
 def _free_place(name: str, replace: bool, folder: Path) -> Path:
@@ -124,75 +163,190 @@ def task_of_classes(names: Sequence[str]) -> Task:
     return next(known, None) or task_of_names(names)
 
 
-def _plain(tensor: torch.Tensor) -> bool:
-    """Whether a tensor holds real numbers, all of them, in memory."""
-    dense = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    return dense and not tensor.is_complex() and not tensor.is_quantized
+# --- which of the file's tensors are the network's
 
 
-def _fitting_network(file: Path, tensors: dict[str, torch.Tensor], classes: int) -> str:
-    odd_ones = [name for name, tensor in tensors.items() if not _plain(tensor)]
-    if odd_ones:
-        raise UserError(f"{file} holds {odd_ones[0]} as no plain numbers: save it dense and real.")
-    found = {(name, tuple(t.shape)) for name, t in tensors.items()}
-    odd = {name: _shapes(name, classes) ^ found for name in NETWORKS}
-    best = min(odd, key=lambda name: len(odd[name]))
-    if odd[best]:
-        tensor = min(odd[best])[0]
-        raise UserError(
-            f"{file} does not fit any network here; of the nearest one, {best}, {tensor} is "
-            f"missing, foreign or of another shape for {classes} classes (networks: "
-            f"{', '.join(NETWORKS)}; --classes names other classes)."
-        )
-    return best
+def find_weights(file: Path, tensors: Mapping[str, Stored]) -> tuple[Found, tuple[str, ...]]:
+    """The weights of the network that fits, and the places of its other ones in the file.
+
+    Raises UserError where none fits, or where it is not plain which weights are in use.
+    """
+    plain = _unwrapped(tensors)
+    fits = [found for name in NETWORKS for found in _fitting(name, plain)]
+    if not fits:
+        raise UserError(_misfit(file, plain))
+    fits = [found for found in fits if found.network == fits[0].network]
+    first = [found for found in fits if not SECOND.search(found.place)] or fits
+    if len(first) > 1:
+        places = listed([found.place or "its top" for found in first])
+        raise UserError(f"{file} holds several such networks, at {places}: save one of them alone.")
+    others = [found.place or "its top" for found in fits if found is not first[0]]
+    return first[0], (*others, *_beside(first[0], plain))
 
 
-def _shapes(network_name: str, classes: int) -> set[tuple[str, tuple[int, ...]]]:
-    with torch.device("meta"):  # shapes alone
-        network = build_network(network_name, classes)
-    return {(name, tuple(t.shape)) for name, t in network.state_dict().items()}
+def _unwrapped(tensors: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The tensors by their names without what wrappers put in between, and without counters."""
+    plain: dict[str, Stored] = {}
+    for name, tensor in tensors.items():
+        container, slash, dotted = name.rpartition("/")
+        parts = dotted.split(".")
+        if parts[-1] not in COUNTERS:
+            short = container + slash + ".".join(part for part in parts if part not in WRAPPERS)
+            plain[name if short in plain else short] = tensor
+    return plain
 
 
-def _class_order(file: Path, content: TensorFile, given: Sequence[str] | None) -> tuple[str, ...]:
-    named = content.classes
-    if named and given and tuple(given) != named:
-        raise UserError(
-            f"{file} says that its classes are {', '.join(named)[:200]}: leave out --classes."
-        )
-    return tuple(named or given or MASK.names)
+@dataclass(frozen=True)
+class _Wanted:
+    """What a network's weights are called and shaped: its last layer's, and all others'.
+
+    `stem` is what all its names begin with; a file may hold them without it.
+    """
+
+    stem: str
+    last: str
+    inputs: int
+    body: dict[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, network_name: str) -> "_Wanted":
+        with torch.device("meta"):  # shapes alone
+            network = build_network(network_name, 2)
+        shapes = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+        layer = last_linear(network)
+        last = next(name for name, module in network.named_modules() if module is layer)
+        tops = {name.partition(".")[0] for name in shapes}
+        stem = f"{tops.pop()}." if len(tops) == 1 else ""
+        body = {
+            name.removeprefix(stem): shape
+            for name, shape in shapes.items()
+            if not name.startswith(f"{last}.") and name.rpartition(".")[2] not in COUNTERS
+        }
+        return cls(stem, last.removeprefix(stem), layer.weight.shape[1], body)
 
 
-def _check_order(
-    file: Path,
-    network: nn.Module,
-    task: Task,
-    order: tuple[str, ...],
-    labelled: Sequence[Picture],
-) -> OrderFit:
-    if len(task) > MOST_ORDERED:
-        raise UserError(
-            f"Labelled pictures find the order of up to {MOST_ORDERED} classes: leave out --data."
-        )
-    fits = fit_orders(network, task, labelled)
-    own = next(fit for fit in fits if fit.classes == order)
-    if own.balanced_accuracy < fits[0].balanced_accuracy:
-        raise UserError(
-            f"{file} fits the labelled faces better ({fits[0].balanced_accuracy:.1%} against "
-            f"{own.balanced_accuracy:.1%}) with --classes {' '.join(fits[0].classes)}."
-        )
-    return own
+def _fitting(network_name: str, plain: Mapping[str, Stored]) -> Iterator[Found]:
+    """Every place where the file holds the whole network."""
+    wanted = _Wanted.of(network_name)
+    for place in _places(wanted, plain):
+        if _odd_name(wanted, place, plain) is None:
+            tensors = {wanted.stem + name: plain[place + name] for name in wanted.body}
+            weight, bias = (plain.get(f"{place}{wanted.last}.{p}") for p in ("weight", "bias"))
+            place = place.removesuffix(wanted.stem).rstrip("./")
+            yield Found(network_name, place, tensors, weight, bias)
 
 
-def _check_finite(file: Path, network: nn.Module) -> None:
+def _places(wanted: _Wanted, plain: Mapping[str, Stored]) -> list[str]:
+    """What may stand before the network's names, by where one of its names is found."""
+    names = list(wanted.body)
+    found = {
+        whole.removesuffix(name): None  # a dict, to keep the file's order
+        for name in (names[0], names[len(names) // 2])
+        for whole in plain
+        if whole == name or whole.endswith((f".{name}", f"/{name}"))
+    }
+    return list(found)
+
+
+def _odd_name(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> str | None:
+    """The first name that keeps a place from being the network; None where it is."""
+    for name, shape in wanted.body.items():
+        if place + name not in plain or plain[place + name].shape != shape:
+            return wanted.stem + name
+    weight = plain.get(f"{place}{wanted.last}.weight")
+    if weight is None or len(weight.shape) < 2 or weight.shape[1] != wanted.inputs:
+        return f"{wanted.stem}{wanted.last}.weight"
+    bias = plain.get(f"{place}{wanted.last}.bias")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        return f"{wanted.stem}{wanted.last}.bias"
+    return next(_strangers(wanted, place, plain), None)
+
+
+def _strangers(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> Iterator[str]:
+    """What lies with the network's tensors, is none of them, and may change its answers."""
+    known = {*wanted.body, f"{wanted.last}.weight", f"{wanted.last}.bias"}
+    known = {place + name for name in known}
+    root = place.removesuffix(wanted.stem)
+    for name, tensor in plain.items():
+        inner = name.removeprefix(root)
+        if name.startswith(root) and name not in known and _counts(inner, tensor):
+            yield inner
+
+
+def _counts(name: str, tensor: Stored) -> bool:
+    """Whether a tensor beside a network's own may change its answers."""
+    top = name.partition(".")[0]
+    return "/" not in name and tensor.shape != () and top not in UNUSED and not TRAINING.match(top)
+
+
+def _beside(found: Found, plain: Mapping[str, Stored]) -> list[str]:
+    """What lies in the same container, outside of the network: nothing tells what it does."""
+    container, slash, inside = found.place.rpartition("/")
+    root = container + slash
+    tops = {
+        name.removeprefix(root).partition(".")[0]: None
+        for name, tensor in plain.items()
+        if inside and name.startswith(root) and not name.startswith(f"{found.place}.")
+        if _counts(name.removeprefix(root), tensor)
+    }
+    return list(tops)
+
+
+def _misfit(file: Path, plain: Mapping[str, Stored]) -> str:
+    """Which network is nearest, and what keeps it from fitting."""
+    odd = []
+    for network_name in NETWORKS:
+        wanted = _Wanted.of(network_name)
+        for place in _places(wanted, plain) or [""]:
+            same = sum(
+                place + name in plain and plain[place + name].shape == shape
+                for name, shape in wanted.body.items()
+            )
+            odd.append((same / len(wanted.body), network_name, _odd_name(wanted, place, plain)))
+    _, network_name, name = max(odd, key=lambda one: one[0])
+    return (
+        f"{file} does not fit any network here; of the nearest one, {network_name}, {name} is "
+        f"missing, foreign or of another shape (networks: {', '.join(NETWORKS)})."
+    )
+
+
+# --- from the file into the network
+
+
+def _fill(file: Path, network: nn.Module, found: Found) -> None:
+    weight, bias = _last_layer(file, found)
+    last = last_linear(network)
+    loaded = {name: _numbers(file, name, t) for name, t in found.tensors.items()}
+    network.load_state_dict(loaded, strict=False)
+    with torch.no_grad():
+        last.weight.copy_(weight.view_as(last.weight))
+        last.bias.copy_(bias)
     if not all(torch.isfinite(t).all() for t in network.state_dict().values()):
         raise UserError(f"{file} holds weights that are not finite: save a sound one.")
+
+
+def _last_layer(file: Path, found: Found) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights and bias of the last layer, with a row for each class.
+
+    A single output z, trained with a sigmoid, is two: the softmax of 0 and z is the sigmoid of z.
+    """
+    weight = _numbers(file, "weight", found.weight)
+    bias = _numbers(file, "bias", found.bias) if found.bias else torch.zeros(len(weight))
+    if len(weight) > 1:
+        return weight, bias
+    return torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros(1), bias])
+
+
+def _numbers(file: Path, name: str, stored: Stored) -> torch.Tensor:
+    tensor = stored.load() if stored.plain else None
+    if tensor is None or tensor.is_complex() or tensor.is_quantized:
+        raise UserError(f"{file} holds {name} as no plain numbers: save it dense and real.")
+    return tensor.float()
 
 
 def _reorder(network: nn.Module, task: Task, order: Sequence[str]) -> None:
     """Put the last layer's outputs, which stand for `order`, into the task's order."""
     last, rows = last_linear(network), [order.index(label) for label in task.names]
-    if last is None:
-        raise UserError("The network ends in no linear layer: its classes cannot be put in order.")
     with torch.no_grad():
         last.weight.copy_(last.weight[rows].clone())
         last.bias.copy_(last.bias[rows].clone())
