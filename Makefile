@@ -1,4 +1,4 @@
-# make demo: serve the page.  make test: run the tests.  make lint: style and types.
+# make demo: serve the page.  make test: run the tests, two files at a time.  make lint: style, types.
 # make bench: the speed of explanations, of the HTTP API, of Live and of What if (these two need
 # Chromium); with DATA=DIR of training, too.
 # Each first installs what it needs in .venv, where that is missing or has changed.
@@ -16,7 +16,7 @@ demo: $(SERVING)
 	$(BIN)/python app.py $(ARGS)
 
 test: $(ALL)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 bench: $(ALL)
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
