@@ -1,7 +1,7 @@
 """Everything about one crop, version by version, in the order in which it is ready."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -9,7 +9,7 @@ from ..images.crops import Subjects, find_subjects
 from ..images.faces import Landmarks
 from ..models.threads import at_once
 from ..models.version import Model
-from .explain import Answer, ForwardPass, explain_pass, forward_pass
+from .explain import Answer, Explanation, ForwardPass, explain_pass, forward_pass
 from .question import USUAL, Question, known_to
 from .verdicts import Trust, Verdict, blur_verdicts, measure_trust
 from .ways import Way, find_ways
@@ -80,24 +80,40 @@ class Report:
         return {**self.answer.prediction.to_dict(), "explanations": explanations}
 
 
+@dataclass
+class Known:
+    """What is known of one subject and the classes asked about, so that nothing is computed twice.
+
+    Filled by `reports`. By a version's name its forward pass; by that and a way's key the rest.
+    """
+
+    passes: dict[str, ForwardPass] = field(default_factory=dict)
+    found: dict[tuple[str, str], tuple[Explanation, Verdict]] = field(default_factory=dict)
+    trust: dict[tuple[str, str], Trust] = field(default_factory=dict)
+
+
 def reports(
-    models: Sequence[Model], subject: Subject, question: Question = USUAL
+    models: Sequence[Model],
+    subject: Subject,
+    question: Question = USUAL,
+    known: Known | None = None,
 ) -> Iterator[list[Report]]:
     """A report a version, yielded anew whenever one of them knows more.
 
     First the answers, then version by version the heatmaps with their verdicts, then the slower
-    measurements. Raises ExplainError for unknown ways, or classes that no version has.
+    measurements. `known`: of this very subject, target and against; it grows. Raises ExplainError
+    for unknown ways, or classes that no version has.
     """
+    known = Known() if known is None else known
     check_classes(models, question)
-    ready = list(at_once(lambda model: _answered(model, subject), models))
+    ready = list(at_once(lambda model: _answered(model, subject, known), models))
     yield ready
-    explained = at_once(lambda report: _explained(report, question), ready)
+    explained = at_once(lambda report: _explained(report, question, known), ready)
     for index, report in enumerate(explained):
         ready = _with(ready, index, report)
         yield ready
     for index, report in enumerate(ready):
-        trust = measure_trust(report.forward, report.answer.explanations, subject.landmarks)
-        ready = _with(ready, index, replace(report, trust=tuple(trust)))
+        ready = _with(ready, index, _tested(report, subject, known))
         yield ready
 
 
@@ -107,8 +123,10 @@ def check_classes(models: Sequence[Model], question: Question) -> None:
     question.check(fitting[0].task)
 
 
-def _answered(model: Model, subject: Subject) -> Report:
-    forward = forward_pass(model, [subject.seen_by(model)])
+def _answered(model: Model, subject: Subject, known: Known) -> Report:
+    if model.name not in known.passes:
+        known.passes[model.name] = forward_pass(model, [subject.seen_by(model)])
+    forward = known.passes[model.name]
     return Report(forward, Answer(forward.predictions()[0], ()))
 
 
@@ -116,10 +134,26 @@ def _with(ready: list[Report], index: int, report: Report) -> list[Report]:
     return [*ready[:index], report, *ready[index + 1 :]]
 
 
-def _explained(report: Report, question: Question) -> Report:
+def _explained(report: Report, question: Question, known: Known) -> Report:
     model, forward = report.model, report.forward
     ways = find_ways(model, question.ways)
-    explanations = explain_pass(forward, ways, known_to(model.task, question))[0]
-    verdicts = blur_verdicts(forward, explanations)
-    answer = replace(report.answer, explanations=tuple(explanations))
-    return replace(report, answer=answer, ways=tuple(ways), verdicts=tuple(verdicts))
+    fresh = [way for way in ways if (model.name, way.key) not in known.found]
+    if fresh:
+        explanations = explain_pass(forward, fresh, known_to(model.task, question))[0]
+        verdicts = blur_verdicts(forward, explanations)
+        for way, explanation, verdict in zip(fresh, explanations, verdicts, strict=True):
+            known.found[model.name, way.key] = explanation, verdict
+    found = [known.found[model.name, way.key] for way in ways]
+    answer = replace(report.answer, explanations=tuple(one for one, _ in found))
+    verdicts = tuple(verdict for _, verdict in found)
+    return replace(report, answer=answer, ways=tuple(ways), verdicts=verdicts)
+
+
+def _tested(report: Report, subject: Subject, known: Known) -> Report:
+    keys = [(report.model.name, way.key) for way in report.ways]
+    pairs = zip(keys, report.answer.explanations, strict=True)
+    fresh = {key: explanation for key, explanation in pairs if key not in known.trust}
+    if fresh:
+        measured = measure_trust(report.forward, list(fresh.values()), subject.landmarks)
+        known.trust.update(zip(fresh, measured, strict=True))
+    return replace(report, trust=tuple(known.trust[key] for key in keys))
