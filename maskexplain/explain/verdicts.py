@@ -1,7 +1,7 @@
 """How far to believe a heatmap, in plain words built from its measured figures."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,13 +35,14 @@ class Verdict:
 
     key: str
     sentence: str
+    test: BlurTest | None = None
 
     @property
     def title(self) -> str:
         return TITLES[self.key]
 
     def to_dict(self) -> dict:
-        return {**asdict(self), "title": self.title}
+        return {"key": self.key, "sentence": self.sentence, "title": self.title}
 
 
 def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
@@ -57,6 +58,7 @@ def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
         f"{test.hottest:.0%}; random fifths, to {test.random:.0%} (it hurts more than "
         f"{test.beaten} of {test.fifths}). {lower_half(explanation):.0%} of the heat is on the "
         "lower half.",
+        test,
     )
 
 

@@ -1,43 +1,36 @@
 """An answer as HTML: its class in its colour, whether it is unsure, its probabilities as bars."""
 
 from collections.abc import Sequence
-from html import escape
 
+from markupsafe import Markup
+
+from ..models.checkpoints import by_number
 from ..models.version import Model, Prediction
 from ..task import Task
 from ..words import listed
+from .assets import TEMPLATES
+
+_MACROS = TEMPLATES.get_template("answers.jinja").module
 
 
-def pill(task: Task, label: str) -> str:
+def pill(task: Task, label: str) -> Markup:
     """A class by its title, in its colour."""
-    return f'<span class="answer" style="{task.style(label)}">{escape(task.title(label))}</span>'
+    return _MACROS.pill(task, label)
 
 
-def unsure_badge(model: Model, prediction: Prediction) -> str:
+def unsure_badge(model: Model, prediction: Prediction) -> Markup:
     """Says that a version's answer counts as unsure; empty where it does not."""
-    if not prediction.unsure:
-        return ""
-    below = f"{model.unsure_below:.1%}"
-    title = f"{escape(model.name)} counts as unsure below {below}"
-    return f' <span class="unsure" title="{title}">unsure: under {below}</span>'
+    return _MACROS.badge(model, prediction)
 
 
-def bars(task: Task, prediction: Prediction) -> str:
+def bars(task: Task, prediction: Prediction) -> Markup:
     """The probabilities as bars, in class order and in the classes' colours."""
-    inner = "".join(_bar(task, name, prediction) for name in task.names)
-    return f'<div class="bars">{inner}</div>'
+    return _MACROS.bars(task, prediction)
 
 
-def _bar(task: Task, name: str, prediction: Prediction) -> str:
-    percent = f"{prediction.probabilities[name]:.1%}"
-    chosen = " chosen" if name == prediction.label else ""
-    title, raw = escape(task.title(name)), escape(name)
-    return f"""
-<div class="bar{chosen}" role="img" aria-label="{title}: {percent}" style="{task.style(name)}">
-  <span class="name">{title}<code>{raw}</code></span>
-  <span class="percent">{percent}</span>
-  <span class="track"><span class="fill" data-class="{raw}" style="width:{percent}"></span></span>
-</div>"""
+def newest_first(models: Sequence[Model]) -> list[Model]:
+    """The versions in the order in which the page tells of them."""
+    return sorted(models, key=lambda model: by_number(model.name), reverse=True)
 
 
 def says(models: Sequence[Model], labels: Sequence[str]) -> str:

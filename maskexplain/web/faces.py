@@ -1,41 +1,86 @@
-"""Which face of a photo is meant: its number, the numbered photo, and the whole picture."""
+"""Which face of a photo is meant: the photo with a box on each, its number, the whole picture."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import gradio as gr
 from PIL import Image
 
-from ..explain.draw import number_faces
-from ..explain.report import Subject
-from ..images.crops import NoFaceError, Subjects, find_subjects
+from ..explain.draw import data_url
+from ..explain.report import Subject, pictures_for, subjects_for
+from ..images.crops import Subjects
+from ..images.faces import Face
+from ..images.read import digest_of
 from ..models.version import Model, Prediction
+from ..task import Task
+from .answers import newest_first
+from .assets import render
 
 MIN_FACE = 32  # pixels; face finding is measured from here on
+STAGE_SIDE = 1280  # pixels of the photo that is shown
 WHOLE = "Use the whole picture as the face"
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A photo's faces, and every version's answers to them, each found and asked once.
+
+    `key` tells the photo, and whether it is taken whole. `answers`: by a version's name, one a
+    face; one alone of a version that answers whole pictures.
+    """
+
+    key: tuple[str, bool]
+    subjects: Subjects
+    answers: dict[str, tuple[Prediction, ...]]
+
+    def answer(self, model: Model, face: int) -> Prediction:
+        """A version's answer to one face (from 0)."""
+        given = self.answers[model.name]
+        return given[face] if model.task.faces else given[0]
+
+
+def look(
+    models: Sequence[Model], image: Image.Image, whole: bool = False, known: Scene | None = None
+) -> Scene:
+    """Find the faces of an RGB photo and ask every version about each; `known` where it is that.
+
+    Raises NoFaceError.
+    """
+    key = (digest_of(image), whole)
+    if known is not None and known.key == key:
+        return known
+    subjects = subjects_for(models, image, whole)
+    return Scene(
+        key,
+        subjects,
+        {m.name: tuple(m.predict(pictures_for(m, image, subjects))) for m in models},
+    )
 
 
 @dataclass(frozen=True)
 class FaceChoice:
-    """A notice, the photo with its numbered faces (None where the whole picture is the face), a
-    line of answers a face where there are several, and the chosen one (from 0).
+    """A notice, the photo with a box on every face (HTML; empty where the whole picture is the
+    face), a line of answers a face where there are several, and the chosen one (from 0).
     """
 
     notice: str = ""
-    numbered: Image.Image | None = None
+    stage: str = ""
     lines: tuple[str, ...] = ()
     chosen: int = 0
 
 
 def choose_face(
-    models: Sequence[Model], image: Image.Image, subjects: Subjects, chosen: int
+    models: Sequence[Model], image: Image.Image, scene: Scene, chosen: int
 ) -> FaceChoice:
     """What to show of an RGB photo's faces, of which number `chosen` (from 0) is asked for."""
+    subjects = scene.subjects
     chosen = max(0, min(chosen, len(subjects.crops) - 1))
+    several = len(subjects.faces) > 1
     return FaceChoice(
         notice=_notice(subjects) + _too_small(subjects.images[chosen]),
-        numbered=number_faces(image, subjects.faces, chosen) if subjects.faces else None,
-        lines=_lines(models, subjects) if len(subjects.faces) > 1 else (),
+        stage=_stage(models, image, scene) if subjects.faces else "",
+        lines=_lines(models, scene) if several else (),
         chosen=chosen,
     )
 
@@ -45,13 +90,54 @@ def subject_of(image: Image.Image, subjects: Subjects, chosen: int) -> Subject:
     return Subject(subjects.images[chosen], subjects.landmarks[chosen], image)
 
 
-def _lines(models: Sequence[Model], subjects: Subjects) -> tuple[str, ...]:
-    asked = [model for model in models if model.task.faces]
-    answers = [(model, model.predict(subjects.images)) for model in asked]
+@dataclass(frozen=True)
+class _Box:
+    place: str  # CSS: where the box lies, in percent of the photo
+    look: str  # CSS: its class's colours
+    said: str
+
+
+def _stage(models: Sequence[Model], image: Image.Image, scene: Scene) -> str:
+    lead = next(m for m in newest_first(models) if m.task.faces)
+    answers = scene.answers[lead.name]
+    boxes = [
+        _Box(
+            _place(face, image.size),
+            lead.task.style(answer.label),
+            f"{lead.task.title(answer.label)}, {answer.confidence:.0%}",
+        )
+        for face, answer in zip(scene.subjects.faces, answers, strict=True)
+    ]
+    shown = image.copy()
+    shown.thumbnail((STAGE_SIDE, STAGE_SIDE), reducing_gap=2.0)
+    ratio = f"{image.width / image.height:.4f}"
+    url, count = data_url(shown, "jpeg"), _count(lead.task, answers)
+    return render("stage", url=url, ratio=ratio, boxes=boxes, count=count)
+
+
+def _place(face: Face, size: tuple[int, int]) -> str:
+    x0, y0, x1, y1 = (
+        max(0.0, min(1.0, value / side)) for value, side in zip(face.box, size * 2, strict=True)
+    )
+    sides = {"left": x0, "top": y0, "width": x1 - x0, "height": y1 - y0}
+    return ";".join(f"{name}:{value:.2%}" for name, value in sides.items())
+
+
+def _count(task: Task, answers: Sequence[Prediction]) -> str:
+    """“12 faces: 9 worn correctly, 2 worn incorrectly, 1 no mask.”; empty for one face."""
+    if len(answers) < 2:
+        return ""
+    counts = Counter(answer.label for answer in answers).most_common()
+    told = ", ".join(f"{count} {task.title(label).lower()}" for label, count in counts)
+    return f"{len(answers)} faces: {told}."
+
+
+def _lines(models: Sequence[Model], scene: Scene) -> tuple[str, ...]:
+    asked = [model for model in newest_first(models) if model.task.faces]
     return tuple(
         f"{index + 1} · "
-        + ", ".join(f"{model.name}: {_said(model, ps[index])}" for model, ps in answers)
-        for index in range(len(subjects.crops))
+        + ", ".join(f"{m.name}: {_said(m, scene.answer(m, index))}" for m in asked)
+        for index in range(len(scene.subjects.crops))
     )
 
 
@@ -77,59 +163,50 @@ def _too_small(crop: Image.Image) -> str:
     return f" The chosen face has only {size} pixels: too few to believe the answer."
 
 
-def face_clicked(image: object, point: tuple[float, float], chosen: int | None) -> int | None:
-    """The face (from 0) at a point of the numbered photo; `chosen` where none is, or where the
-    photo behind it has changed since: `image` is what the photo's input holds now.
-    """
-    if not isinstance(image, Image.Image):
-        return chosen
-    try:
-        hit = face_at(find_subjects(image), *point)
-    except NoFaceError:
-        return chosen
-    return chosen if hit is None else hit
-
-
-def face_at(subjects: Subjects, x: float, y: float) -> int | None:
-    """The number (from 0) of the smallest face whose box holds a point of the picture."""
-    hits = [
-        index
-        for index, face in enumerate(subjects.faces)
-        if face.box[0] <= x <= face.box[2] and face.box[1] <= y <= face.box[3]
-    ]
-    return hits[-1] if hits else None  # faces come largest first
-
-
 @dataclass(frozen=True)
 class FaceControls:
-    """The box for the whole picture, the photo with numbered faces, and the numbers to pick."""
+    """The box for the whole picture, the photo with its boxes, and the numbers to pick."""
 
     whole: gr.Checkbox
-    numbered: gr.Image
+    stage: gr.HTML
     face: gr.Radio
 
 
-def face_controls(prefix: str) -> FaceControls:
-    """Build them here; `prefix` begins their ids."""
-    whole = gr.Checkbox(label=WHOLE, elem_id=f"{prefix}-whole")
-    numbered = gr.Image(
-        label="Faces found",
-        alt_text="The photo with a numbered box around every face",
-        interactive=False,
+def stage_picture(prefix: str) -> gr.HTML:
+    """The photo with its boxes; `click` brings the number of a face (`face_clicked`)."""
+    return gr.HTML(
         visible=False,
-        height=220,
-        buttons=["fullscreen"],
-        elem_id=f"{prefix}-numbered",
+        chosen=0,
+        js_on_load="startStage(element, props, trigger, watch);",
+        elem_id=f"{prefix}-stage",
     )
-    face = gr.Radio([], label="Which face?", visible=False, elem_id=f"{prefix}-face")
-    return FaceControls(whole, numbered, face)
+
+
+def face_clicked(event: gr.EventData, chosen: int | None) -> int | None:
+    """The face (from 0) whose box was clicked; `chosen` where a stranger sent something else."""
+    face = (event._data or {}).get("face") if isinstance(event._data, dict) else None
+    return face if isinstance(face, int) and face >= 0 else chosen
+
+
+def face_number(prefix: str) -> gr.Radio:
+    """The faces' numbers, each with its answers."""
+    return gr.Radio([], label="Which face?", visible=False, elem_id=f"{prefix}-face")
+
+
+def whole_box(prefix: str) -> gr.Checkbox:
+    """Takes the whole picture as the face."""
+    return gr.Checkbox(label=WHOLE, elem_id=f"{prefix}-whole")
 
 
 def face_updates(controls: FaceControls, choice: FaceChoice) -> dict:
-    """What a choice changes in them: the photo with its faces, and numbers where it has several."""
+    """What a choice changes in them."""
     numbers = [(line, index) for index, line in enumerate(choice.lines)]
-    several, found = bool(numbers), choice.numbered is not None
+    several = bool(numbers)
     return {
-        controls.numbered: gr.Image(choice.numbered, visible=found),
-        controls.face: gr.Radio(numbers, value=choice.chosen if several else None, visible=several),
+        controls.stage: gr.update(
+            value=choice.stage, chosen=choice.chosen, visible=bool(choice.stage)
+        ),
+        controls.face: gr.update(
+            choices=numbers, value=choice.chosen if several else None, visible=several
+        ),
     }

@@ -16,7 +16,7 @@ from .endpoints import add_endpoints
 from .gradio_inside import forget_visitor
 from .live.tab import add_live_tab
 from .parts import Examples
-from .photo import add_photo_tab
+from .photo.tab import add_photo_tab
 from .what_if.tab import add_what_if_tab
 
 TITLE = "Mask explainer"

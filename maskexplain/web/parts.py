@@ -12,6 +12,7 @@ import gradio as gr
 from ..explain.question import BEST
 from ..explain.ways import all_ways
 from ..models.version import Model
+from .assets import asset
 from .inputs import PhotoInput
 
 Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
@@ -51,12 +52,29 @@ def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
         inputs=photo,
         label="Examples: masks painted over a public-domain portrait",
     )
+    gr.HTML(asset("privacy.html"), elem_classes="privacy")
     return photo
 
 
-def status(text: str) -> str:
-    """A sentence for people, read aloud by screen readers when it changes."""
-    return f'<p role="status">{escape(text)}</p>'
+FORGET_AFTER = 1800  # seconds after a face was given, its traces leave the memory
+
+
+def status(text: str, spoken: str = "") -> str:
+    """A sentence for people, read aloud by screen readers when it changes.
+
+    `spoken` is for screen readers alone: what stands elsewhere on the page for eyes.
+    """
+    more = f' <span class="spoken">{escape(spoken)}</span>' if spoken else ""
+    return f'<p role="status">{escape(text)}{more}</p>'
+
+
+def changes_of(updates: Iterable[dict]) -> Iterator[dict]:
+    """The updates without what was sent before: nothing goes to the browser twice."""
+    sent: dict = {}
+    for update in updates:
+        fresh = {k: value for k, value in update.items() if k not in sent or sent[k] != value}
+        sent |= fresh
+        yield fresh
 
 
 def while_newest(

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from ..api import MAX_BODY, BoundedRequests, make_router
 from ..errors import UserError
 from ..models.version import Model
-from .assets import STYLES, scripts
+from .assets import STYLES, head
 from .page import page_theme
 
 VISITORS = 200  # whose state is kept at once
@@ -46,7 +46,7 @@ def launch(
             auth=auth,
             theme=page_theme(),
             css_paths=STYLES,
-            head=scripts(),
+            head=head(),
             max_file_size=MAX_BODY,
             footer_links=["gradio"],
             run_history=False,

@@ -7,7 +7,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 FOLDER = Path(__file__).parent
-STYLES = sorted(FOLDER.glob("*.css"))
+IN_HEAD = "container.css"
+STYLES = sorted(path for path in FOLDER.glob("*.css") if path.name != IN_HEAD)
 
 
 # Whatever a template is given is escaped, unless it is Markup: made here, by another template.
@@ -30,7 +31,8 @@ def asset(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def scripts() -> str:
-    """Every script, for the page's head; none asks another server for anything."""
+def head() -> str:
+    """Every script and the head's own style, for the page's head; none asks another server."""
     files = sorted(path.name for path in FOLDER.glob("*.js"))
-    return "".join(f"<script>\n{asset(name)}</script>\n" for name in files)
+    scripts = "".join(f"<script>\n{asset(name)}</script>\n" for name in files)
+    return f"{scripts}<style>\n{asset(IN_HEAD)}</style>\n"

@@ -8,10 +8,19 @@ import gradio as gr
 
 from ...explain.question import BEST, Question
 from ...models.version import Model
-from ..faces import FaceControls, face_clicked, face_controls, face_updates
+from ..faces import (
+    FaceControls,
+    face_clicked,
+    face_number,
+    face_updates,
+    stage_picture,
+    whole_box,
+)
 from ..parts import (
+    FORGET_AFTER,
     Examples,
     Newest,
+    changes_of,
     photo_input,
     status,
     target_choices,
@@ -19,7 +28,7 @@ from ..parts import (
     while_newest,
     zip_link,
 )
-from ..photo import photo_zip
+from ..photo.view import photo_zip
 from .split import SplitAnswers
 from .split_tab import add_disagreements
 from .view import CompareView, Visit, compare_views, given_of, on_opening
@@ -61,33 +70,37 @@ class _CompareTab:
     table: gr.HTML
     save: gr.Button
     zipped: gr.HTML
+    kept: gr.State
 
     @property
     def outputs(self) -> list[gr.components.Component]:
         """What an answer changes."""
         shown = [self.notice, self.said, self.table, self.zipped]
-        return [*shown, self.faces.numbered, self.faces.face]
+        return [*shown, self.faces.stage, self.faces.face, self.kept]
 
     @property
     def asked(self) -> list[gr.components.Component]:
         """What is asked of a photo."""
-        return [self.visit, self.way, self.target]
+        return [self.visit, self.kept, self.way, self.target]
 
 
 def _layout(models: Sequence[Model], examples: Examples) -> _CompareTab:
     visit = gr.State(Visit())
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
+    with gr.Row(elem_classes="given-and-compared"):
+        with gr.Column():
             photo = photo_input("compare-photo", examples)
-            faces = face_controls("compare")
+            faces = FaceControls(
+                whole_box("compare"), stage_picture("compare"), face_number("compare")
+            )
             way, target = _questions(models)
-        with gr.Column(scale=5, min_width=320):
+        with gr.Column():
             notice = gr.HTML(status(START), elem_id="compare-notice")
             said = gr.HTML(elem_id="compare-said")
             table = gr.HTML(elem_id="compare-table")
             save = gr.Button("Download the comparison (zip)", size="sm", elem_id="compare-save")
             zipped = gr.HTML(elem_id="compare-zip")
-    return _CompareTab(photo, visit, faces, way, target, notice, said, table, save, zipped)
+    kept = gr.State(time_to_live=FORGET_AFTER)
+    return _CompareTab(photo, visit, faces, way, target, notice, said, table, save, zipped, kept)
 
 
 def _questions(models: Sequence[Model]) -> tuple[gr.Radio, gr.Radio]:
@@ -106,25 +119,26 @@ def _example(examples: Examples) -> Path | None:
 def _wire(models: Sequence[Model], tab: _CompareTab) -> None:
     newest = Newest()
 
-    def show(request: gr.Request, image, whole, chosen, visit, way, target):
+    def show(request: gr.Request, image, whole, chosen, visit, kept, way, target):
         is_newest = newest.begin(request.session_hash)
         given = given_of(visit.given, image)
         caption = given.caption if given else ""
         question = _question(way, target)
-        views = compare_views(models, image, whole, chosen or 0, question, caption)
-        yield from while_newest((_updates(tab, view) for view in views), is_newest, tab.outputs)
+        views = compare_views(models, image, whole, chosen or 0, question, caption, kept)
+        updates = changes_of(_updates(tab, view) for view in views)
+        yield from while_newest(updates, is_newest, tab.outputs)
 
-    def first(request: gr.Request, image, visit, way, target):
+    def first(request: gr.Request, image, visit, *asked):
         given = given_of(visit.given, image)
         whole = bool(given and given.whole)
-        for updates in show(request, image, whole, 0, visit, way, target):
+        for updates in show(request, image, whole, 0, visit, *asked):
             yield {tab.faces.whole: whole, **updates}
 
-    def click(request: gr.Request, event: gr.SelectData, image, chosen, *asked):
-        yield from show(request, image, False, face_clicked(image, event.index, chosen), *asked)
+    def click(request: gr.Request, event: gr.EventData, image, whole, chosen, *asked):
+        yield from show(request, image, whole, face_clicked(event, chosen), *asked)
 
-    def save(image, whole, chosen, _visit, way, target):
-        content = photo_zip(models, image, whole, chosen or 0, _question(way, target))
+    def save(image, whole, chosen, _visit, kept, way, target):
+        content = photo_zip(models, image, whole, chosen or 0, _question(way, target), kept)
         return zip_link(content, "comparison.zip") if content else status(NO_ZIP)
 
     # As in the Photo tab: together limited, and the newest question silences those before it.
@@ -134,13 +148,13 @@ def _wire(models: Sequence[Model], tab: _CompareTab) -> None:
         "concurrency_id": "answers",
         "trigger_mode": "multiple",
     }
-    whole, numbered, face = tab.faces.whole, tab.faces.numbered, tab.faces.face
+    whole, stage, face = tab.faces.whole, tab.faces.stage, tab.faces.face
     tab.photo.change(first, [tab.photo, *tab.asked], [whole, *tab.outputs], **progress)
     inputs = [tab.photo, whole, face, *tab.asked]
     controls = (whole, face, tab.way, tab.target)
     asking = [control.input(show, inputs, tab.outputs, **progress) for control in controls]
     tab.photo.clear(None, cancels=asking)
-    numbered.select(click, [tab.photo, face, *tab.asked], tab.outputs, **progress)
+    stage.click(click, inputs, tab.outputs, **progress)
     saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
     tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
 
@@ -164,5 +178,6 @@ def _updates(tab: _CompareTab, view: CompareView) -> dict:
         tab.said: view.said,
         tab.table: view.table,
         tab.zipped: "",
+        tab.kept: view.kept,
         **face_updates(tab.faces, view.choice),
     }

@@ -1,8 +1,7 @@
 """The Compare tab's handlers: a picture in, a column a version out. Plain, without Gradio."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from PIL import Image
 from ...explain.draw import data_url, overlay
 from ...explain.figure import question_of
 from ...explain.question import BEST, ExplainError, Question
-from ...explain.report import Report, reports, subjects_for
+from ...explain.report import Report, reports
 from ...explain.verdicts import track_record
 from ...explain.ways import is_best
 from ...images.crops import NoFaceError
@@ -19,123 +18,79 @@ from ...images.edit import FAINTEST
 from ...images.read import ImageError, digest_of, read_image
 from ...models.network import to_pixels
 from ...models.results import Results
-from ...models.version import Model, Prediction
-from ..answers import bars, pill, unsure_badge
+from ...models.version import Model
+from ..assets import TEMPLATES
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
+from ..photo.view import Kept, keep
 from .disagree import Comparison, compare, headline, why_it_matters
 
-WAITING = '<p class="waiting">on its way</p>'
 SIDE = 256  # of a picture in the table, in pixels
+NEVER = "never measured"
+_MACROS = TEMPLATES.get_template("compare.jinja").module
 
 
 @dataclass(frozen=True)
 class _Row:
     title: str
     hint: str
-    cell: Callable[[int], str]  # the HTML for version number i
+    cells: list[str]  # a version each; Markup where it is HTML
 
 
 def compared(comparison: Comparison, reports: Sequence[Report]) -> str:
     """What the versions say to a picture, row by row; heatmaps that are not ready are said so."""
     rows = [
-        _Row("Answer", "", lambda i: _first_answer(reports[i])),
-        _Row("How sure", "probability of each class", lambda i: _bars(reports[i])),
-        _Row("The face", "as the network is given it", lambda i: _given(reports[i])),
-        _Row("Where it looked", _question(reports), lambda i: _map(reports[i])),
-        _Row("Is that map true?", "tested on this face", lambda i: _verdict(reports[i])),
-        _other_light(comparison),
-        _Row("In dim light", "measured on test faces", lambda i: _dim(reports[i].model.results)),
-        _Row(
-            "This way to explain",
-            "on how many test faces it beats chance",
-            lambda i: _record(reports[i]),
-        ),
+        ("Answer", "", _first_answer),
+        ("How sure", "probability of each class", _sure),
+        ("The face", "as the network is given it", _given),
+        ("Where it looked", _question(reports), _map),
+        ("Is that map true?", "tested on this face", _verdict),
+        ("In dim light", "measured on test faces", _dim),
+        ("This way to explain", "on how many test faces it beats chance", _record),
     ]
-    names = [escape(report.model.name) for report in reports]
-    head = "".join(f'<div role="columnheader">{name}</div>' for name in names)
-    body = "".join(_row(row, names) for row in rows)
-    return f"""
-<div class="compare-scroll" tabindex="0" role="region" aria-label="The versions side by side">
-<div class="compare" role="table" aria-label="The versions side by side"
-  style="--versions:{len(names)}">
-<div role="row" class="versions"><div role="columnheader" class="corner">Version</div>{head}</div>
-{body}</div></div>"""
-
-
-def _row(row: _Row, names: Sequence[str]) -> str:
-    hint = f" <small>{row.hint}</small>" if row.hint else ""
-    cells = "".join(f'<div role="cell">{row.cell(i)}</div>' for i in range(len(names)))
-    return f'<div role="row"><div role="rowheader">{row.title}{hint}</div>{cells}</div>'
+    filled = [_Row(title, hint, list(map(cell, reports))) for title, hint, cell in rows]
+    filled.insert(5, _other_light(comparison))
+    return _MACROS.table([report.model.name for report in reports], filled)
 
 
 def said(comparison: Comparison, given: str = "") -> str:
     """Where the versions disagree and why that matters; `given` says whose picture it is."""
-    about = f'<p class="given">{escape(given)}</p>' if given else ""
-    kind = "agree" if comparison.agree else "disagree"
-    points = "".join(f"<li>{escape(line)}</li>" for line in why_it_matters(comparison))
-    return f"""
-<section class="said {kind}" aria-label="Where they disagree">{about}
-<p class="headline">{escape(headline(comparison))}</p><ul>{points}</ul></section>"""
-
-
-def _bars(report: Report) -> str:
-    return bars(report.model.task, report.answer.prediction)
-
-
-def _answer(model: Model, answer: Prediction, remark: str) -> str:
-    percent = f'<span class="percent">{answer.confidence:.1%}</span>'
-    return f"{pill(model.task, answer.label)} {percent}{remark}"
+    lines = why_it_matters(comparison)
+    return _MACROS.said(given, comparison.agree, headline(comparison), lines)
 
 
 def _first_answer(report: Report) -> str:
-    answer = report.answer.prediction
-    return _answer(report.model, answer, unsure_badge(report.model, answer))
+    return _MACROS.answer(report.model, report.answer.prediction, False)
+
+
+def _sure(report: Report) -> str:
+    return _MACROS.sure(report.model.task, report.answer.prediction)
 
 
 def _given(report: Report) -> str:
-    name, size = escape(report.model.name), report.model.network.transform.size
+    size = report.model.network.transform.size
     pixels = to_pixels(report.crop, size).permute(1, 2, 0).numpy()
-    url = data_url(Image.fromarray(pixels), "png")
-    return (
-        f'<img class="given" src="{url}" alt="The face as {name} is given it">'
-        f"<small>{size} x {size} pixels</small>"
-    )
+    return _MACROS.given(report.model.name, data_url(Image.fromarray(pixels), "png"), size)
 
 
 def _question(reports: Sequence[Report]) -> str:
     asked = {
         question_of(report.model.task, e) for report in reports for e in report.answer.explanations
     }
-    if len(asked) == 1:
-        return escape(asked.pop())
-    return "why it answers so: the lighter, the more"
+    return asked.pop() if len(asked) == 1 else "why it answers so: the lighter, the more"
 
 
 def _map(report: Report) -> str:
     if not report.ways:
-        return WAITING
-    way, explanation = report.ways[0], report.answer.explanations[0]
-    name = escape(report.model.name)
+        return _MACROS.waiting()
+    way, explanation, name = report.ways[0], report.answer.explanations[0], report.model.name
     question = question_of(report.model.task, explanation)
-    alt = escape(f"{way.title} of {report.model.name}, {question}, over the face")
-    return (
-        f'<img src="{data_url(overlay(report.crop, explanation, SIDE), "webp")}" alt="{alt}">'
-        f"<small>{escape(way.title)}{_earned(report, name)}</small>"
-    )
-
-
-def _earned(report: Report, name: str) -> str:
-    return f", best for {name}" if is_best(report.model, report.ways[0]) else ""
+    url = data_url(overlay(report.crop, explanation, SIDE), "webp")
+    alt = f"{way.title} of {name}, {question}, over the face"
+    return _MACROS.map(url, alt, way.title, name if is_best(report.model, way) else "")
 
 
 def _verdict(report: Report) -> str:
-    if not report.verdicts:
-        return WAITING
-    verdict = report.verdicts[0]
-    return (
-        f'<details><summary class="verdict {verdict.key}">{escape(verdict.title)}</summary>'
-        f"<p>{escape(verdict.sentence)}</p></details>"
-    )
+    return _MACROS.verdict(report.verdicts[0]) if report.verdicts else _MACROS.waiting()
 
 
 def _other_light(comparison: Comparison) -> _Row:
@@ -143,37 +98,30 @@ def _other_light(comparison: Comparison) -> _Row:
     title = "With the light turned up" if up else "With the light turned down"
     bright = "as bright as usual" if comparison.brightness >= FAINTEST else "as far as it goes"
     hint = f"this face, {bright}" if up else "this face, to 35%"
+    answered = zip(comparison.models, comparison.in_other_light, strict=True)
     changed = comparison.changed
-
-    def cell(i: int) -> str:
-        model, answer = comparison.models[i], comparison.in_other_light[i]
-        remark = ' <span class="changed">changes</span>' if i in changed else ""
-        return _answer(model, answer, remark + unsure_badge(model, answer))
-
-    return _Row(title, hint, cell)
+    cells = [_MACROS.answer(m, answer, i in changed) for i, (m, answer) in enumerate(answered)]
+    return _Row(title, hint, cells)
 
 
-def _dim(results: Results) -> str:
+def _dim(report: Report) -> str:
+    results: Results = report.model.results
     taken, dark = results.shift("unaugmented"), results.shift("dark_35")
     if taken is None or dark is None:
-        return "never measured"
-    return (
-        f'<span class="figures">{taken.balanced_accuracy:.2f} → '
-        f"<strong>{dark.balanced_accuracy:.2f}</strong></span> "
-        f"<small>balanced accuracy, {dark.pictures} faces as taken, then at 35% light</small>"
-    )
+        return NEVER
+    figure = f"{taken.balanced_accuracy:.2f} → {dark.balanced_accuracy:.2f}"
+    remark = f"balanced accuracy, {dark.pictures} faces as taken, then at 35% light"
+    return _MACROS.figures(figure, remark)
 
 
 def _record(report: Report) -> str:
     if not report.ways:
-        return WAITING
+        return _MACROS.waiting()
     record = track_record(report.model, report.ways[0])
     if record is None:
-        return "never measured"
-    return (
-        f'<span class="figures">{record.right} of {record.faces}</span> '
-        f"<small>in dim light {record.dim_right} of {record.dim_faces}</small>"
-    )
+        return NEVER
+    dim = f"in dim light {record.dim_right} of {record.dim_faces}"
+    return _MACROS.figures(f"{record.right} of {record.faces}", dim)
 
 
 USUAL = Question(ways=(BEST,))
@@ -188,6 +136,7 @@ class CompareView:
     choice: FaceChoice = FaceChoice()
     said: str = ""
     table: str = ""
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -244,22 +193,24 @@ def compare_views(
     chosen: int = 0,
     question: Question = USUAL,
     caption: str = "",
+    kept: Kept | None = None,
 ) -> Iterator[CompareView]:
     """Every version's answer to one face, then their heatmaps; a view whenever there is more.
 
-    Nothing is kept between calls. `question.ways` holds one way to explain.
+    `question.ways` holds one way to explain. `kept` is what the last view held: what it knows of
+    the same face is not computed again.
     """
     if image is None or isinstance(image, ImageError):
         yield CompareView(FaceChoice(str(image or "")))
         return
     try:
-        subjects = subjects_for(models, image, whole)
-        choice = choose_face(models, image, subjects, chosen)
-        subject = subject_of(image, subjects, choice.chosen)
+        kept = keep(models, image, whole, chosen, question, kept)
+        choice = choose_face(models, image, kept.scene, kept.asked[0])
+        subject = subject_of(image, kept.scene.subjects, choice.chosen)
         comparison = compare(models, subject)
-        view = CompareView(choice, said(comparison, caption))
+        view = CompareView(choice, said(comparison, caption), kept=kept)
         # The answers, then each version's heatmap; the slow tests are the Photo tab's.
-        for ready in islice(reports(models, subject, question), 1 + len(models)):
+        for ready in islice(reports(models, subject, question, kept.known), 1 + len(models)):
             yield replace(view, table=compared(comparison, ready))
     except NoFaceError as error:
         yield CompareView(FaceChoice(f"{error} The box “{WHOLE}” does that."))

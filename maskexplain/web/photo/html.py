@@ -1,186 +1,262 @@
-"""Reports as HTML: a card a version, with bars, heatmaps, verdicts and their tests.
+"""Reports as HTML: the newest version's answer and map, its tests, and the other versions.
 
 Pictures are `data:` URLs, so that none of them is written to disk to be shown.
 """
 
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 
+from markupsafe import Markup
 from PIL import Image
 
-from ..explain.draw import data_url, enlarge, overlay, overlay_on_photo
-from ..explain.explain import Explanation
-from ..explain.figure import question_of
-from ..explain.regions import RegionHeat
-from ..explain.report import Report
-from ..explain.verdicts import Trust, Verdict, record_sentence
-from ..explain.ways import Way, is_best
-from ..images.crops import Crop
-from ..models.results import Results
-from ..models.version import Model
-from .answers import bars, pill, says, unsure_badge
-from .charts import curves_svg
+from ...explain.draw import data_url, enlarge, overlay, overlay_on_photo
+from ...explain.explain import Explanation
+from ...explain.faithfulness import SHARE
+from ...explain.figure import question_of
+from ...explain.places import heat_at, hottest
+from ...explain.regions import OUTSIDE, face_regions, heat_by_region
+from ...explain.report import Report, Subject
+from ...explain.verdicts import Trust, Verdict, record_sentence
+from ...explain.ways import Way, is_best
+from ...images.crops import Crop
+from ...models.results import Results
+from ...models.version import Model
+from ..answers import newest_first
+from ..assets import TEMPLATES
+from ..charts import curves_svg
+from ..compare.disagree import drawn_to
+
+CELLS = 24  # of the brush's grid, a side: finer than any of the networks' heatmaps
+_MACROS = TEMPLATES.get_template("photo.jinja").module
 
 
-def maps(report: Report, signed: bool = False) -> str:
-    """The first way's map large, the others small, over the `--face` that an outer element has.
+class Pictures:
+    """The drawn pictures of one subject and question, each drawn and encoded once."""
 
-    What is not measured yet is said to be on its way. `signed` shows what speaks against the
-    class, too.
-    """
-    if not report.ways:
-        return (
-            '<p class="waiting">The heatmaps are on their way.</p>'
-            '<div class="maps"><div class="face"></div></div>'
-        )
+    def __init__(self) -> None:
+        self._urls: dict[tuple, str] = {}
+
+    def heat(self, report: Report, way: Way, explanation: Explanation, signed: bool) -> str:
+        """A heatmap over its face as a `data:` URL."""
+        key = (report.model.name, way.key, signed)
+        if key not in self._urls:
+            image = overlay(report.crop, explanation, signed=signed)
+            self._urls[key] = data_url(image, "webp")
+        return self._urls[key]
+
+    def on_photo(self, photo: Image.Image, crop: Crop, report: Report) -> str:
+        """The first heatmap at its place on the photo."""
+        key = (report.model.name, report.ways[0].key)
+        if key not in self._urls:
+            image = overlay_on_photo(photo, crop, report.answer.explanations[0])
+            self._urls[key] = data_url(image, "jpeg")
+        return self._urls[key]
+
+    def face(self, report: Report) -> "Face":
+        """The picture that a version was given."""
+        key = (id(report.crop),)
+        if key not in self._urls:
+            self._urls[key] = data_url(enlarge(report.crop), "webp")
+        return Face(Markup(self._urls[key]), f"{report.crop.width / report.crop.height:.3f}")
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face for CSS: its `data:` URL and its width for its height."""
+
+    url: Markup
+    aspect: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One heatmap with all that is said of it; `trust` None until it is measured."""
+
+    url: str
+    alt: str
+    file: str
+    title: str
+    version: str
+    best: bool
+    verdict: Verdict
+    record: str
+    trust: Trust | None
+
+    @property
+    def curves(self) -> Markup:
+        """Its deletion and insertion curves; there is `trust` by then."""
+        return Markup(curves_svg(self.trust.curves, self.title))
+
+
+def figures(report: Report, pictures: Pictures, signed: bool = False) -> list[Figure]:
+    """What is ready of a version's heatmaps, in the ways' order."""
     trust = report.trust or [None] * len(report.ways)
     rows = zip(report.ways, report.answer.explanations, report.verdicts, trust, strict=True)
-    figures = "".join(_figure(report, signed, *row) for row in rows)
-    waiting = "" if report.trust else '<p class="waiting">More tests of them are on their way.</p>'
-    question = escape(question_of(report.model.task, report.answer.explanations[0]))
-    return f'<p class="question">{question}</p><div class="maps">{figures}</div>{waiting}'
+    return [_figure(report, pictures, signed, *row) for row in rows]
 
 
 def _figure(
     report: Report,
+    pictures: Pictures,
     signed: bool,
     way: Way,
     explanation: Explanation,
     verdict: Verdict,
     trust: Trust | None,
-) -> str:
+) -> Figure:
     model = report.model
-    url = data_url(overlay(report.crop, explanation, signed=signed), "webp")
     question = question_of(model.task, explanation)
-    alt = escape(f"{way.title} of {model.name}, {question}, over the face")
-    file = escape(f"{model.name}-{way.key.replace('/', '-')}-{explanation.target}.webp")
-    return f"""
-<figure>
-  {reveal(url, alt)}
-  <figcaption>
-    <b>{way.title}</b> {_earned(model, way)}
-    <a download="{file}" href="{url}" aria-label="Save {alt}">Save</a>
-    <p class="verdict {verdict.key}">{verdict.title}</p>
-    <p class="sentence">{verdict.sentence}</p>
-    <details class="trust"><summary>How far to believe it</summary>
-      <p class="again">{verdict.sentence}</p>
-      <p>{record_sentence(model, way)}</p>{_trust(way, trust)}
-    </details>
-  </figcaption>
-</figure>"""
-
-
-def reveal(url: str, alt: str) -> str:
-    """A heatmap over the face under a slider that wipes the heat off; both texts safe for HTML.
-
-    The face is the element's, or an outer one's, `--face`. Not gr.ImageSlider: that has no texts
-    for screen readers, and no keyboard.
-    """
-    return f"""
-<div class="reveal">
-  <div class="pictures"><img src="{url}" alt="{alt}"></div>
-  <label><span aria-hidden="true">face</span>
-  <input type="range" min="0" max="100" value="100" aria-label="How much heat is shown: {alt}">
-  <span aria-hidden="true">heat</span></label>
-</div>"""
-
-
-def _earned(model: Model, way: Way) -> str:
-    if not is_best(model, way):
-        return ""
-    return f'<span class="earned">best for {escape(model.name)}</span>'
-
-
-def _trust(way: Way, trust: Trust | None) -> str:
-    if trust is None or trust.explanation.empty:
-        return ""
-    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in trust.sentences())
-    return f"""
-<div class="measures">{curves_svg(trust.curves, way.title)}{_regions(trust.regions)}</div>
-<ul>{sentences}</ul>"""
-
-
-def _regions(regions: dict[str, RegionHeat] | None) -> str:
-    if not regions:
-        return ""
-    rows = "".join(
-        f"<tr><th scope='row'>{name}</th><td>{heat.heat:.0%}</td><td>{heat.area:.0%}</td>"
-        f"<td>{heat.ratio:.1f}</td></tr>"
-        for name, heat in regions.items()
-        if heat.ratio is not None
+    return Figure(
+        url=pictures.heat(report, way, explanation, signed),
+        alt=f"{way.title} of {model.name}, {question}, over the face",
+        file=f"{model.name}-{way.key.replace('/', '-')}-{explanation.target}.webp",
+        title=way.title,
+        version=model.name,
+        best=is_best(model, way),
+        verdict=verdict,
+        record=record_sentence(model, way),
+        trust=trust,
     )
-    return f"""
-<table class="regions"><caption>Where the heat lies</caption>
-<thead><tr><th scope="col">region</th><th scope="col">heat</th><th scope="col">area</th>
-<th scope="col">ratio</th></tr></thead>
-<tbody>{rows}</tbody></table>"""
 
 
-def cards(reports: Sequence[Report], photo: Image.Image, crop: Crop, signed: bool = False) -> str:
-    """A card a version, side by side; what is not measured yet is said to be on its way.
-
-    `photo` is the picture that the crop was cut from; `signed` shows what speaks against a class,
-    too.
-    """
-    inner = "".join(_card(report, photo, crop, signed) for report in reports)
-    return f'{_agreement(reports)}<div class="cards">{inner}</div>{_legend(signed)}'
+# --- the newest version
 
 
-def _agreement(reports: Sequence[Report]) -> str:
-    """Who says what, where several versions answer the same question."""
-    same_task = {report.model.task.names for report in reports}
-    if len(reports) < 2 or len(same_task) > 1:
+def lead_html(report: Report, models: Sequence[Model], subject: Subject) -> str:
+    """Its answer in a sentence with what was measured on this picture, and its bars."""
+    because = _because(report, subject)
+    return _MACROS.lead(report, called(report.model, models), because, measured(report.model))
+
+
+def called(model: Model, models: Sequence[Model]) -> str:
+    """A version beside the others: “v3 (current)”, “v2 (older; fooled by dim light)”."""
+    return f"{model.name} {standing(model, models)}".strip()
+
+
+def standing(model: Model, models: Sequence[Model]) -> str:
+    """“(current)” or “(older; fooled by dim light)”; empty where it stands alone."""
+    beside = [other for other in models if other.task == model.task]
+    if len(beside) < 2:
         return ""
-    labels = [report.answer.prediction.label for report in reports]
-    said = escape(says([report.model for report in reports], labels))
-    if len(set(labels)) == 1:
-        return f'<p class="said-short">They agree: {said}.</p>'
-    return f'<p class="said-short">They disagree: {said}. The tab Compare says why.</p>'
+    age = "current" if newest_first(beside)[0] is model else "older"
+    fooled = "; fooled by dim light" if drawn_to(model, "dark_35") else ""
+    return f"({age}{fooled})"
 
 
-def _card(report: Report, photo: Image.Image, crop: Crop, signed: bool) -> str:
-    model, answer = report.model, report.answer.prediction
-    name = escape(model.name)
-    face = data_url(enlarge(report.crop), "webp")
-    style = f"--face: url({face}); --aspect: {report.crop.width / report.crop.height:.3f}"
-    return f"""
-<section class="card" aria-label="Version {name}" style="{style}">
-  <h2>{name} {pill(model.task, answer.label)}{unsure_badge(model, answer)}</h2>
-  <p class="measured">{_measured(model.results)}</p>
-  {bars(model.task, answer)}
-  {maps(report, signed)}
-  {_on_photo(report, photo, crop)}
-</section>"""
+def spoken(report: Report) -> str:
+    """The answer in a sentence for the status line, which screen readers read out."""
+    answer = report.answer.prediction
+    unsure = " It is unsure." if answer.unsure else ""
+    title = report.model.task.title(answer.label)
+    return f"{report.model.name} answers: {title}, {answer.confidence:.0%}.{unsure}"
 
 
-def _on_photo(report: Report, photo: Image.Image, crop: Crop) -> str:
-    """The version's first map at its place on the photo."""
-    all_of_it = photo.size in (crop.image.size, report.crop.size)
-    if all_of_it or not report.ways or report.answer.explanations[0].empty:
+def _because(report: Report, subject: Subject) -> str:
+    """What hiding the bright area did to the answer, from the map's own test."""
+    if not report.verdicts:
+        return "Where it looked is on its way."
+    explanation, verdict = report.answer.explanations[0], report.verdicts[0]
+    if explanation.empty or explanation.target != report.answer.prediction.label:
+        return verdict.sentence
+    test = verdict.test
+    where = _where(report, subject, explanation)
+    return (
+        f"Hiding the bright area{where} takes this to {test.hottest:.0%}. "
+        f"Hiding as much elsewhere takes it to {test.random:.0%}."
+    )
+
+
+def _where(report: Report, subject: Subject, explanation: Explanation) -> str:
+    """The part of the face that has the most heat for its area, in words."""
+    if not report.model.task.faces or subject.landmarks is None:
         return ""
-    title = report.ways[0].title
-    url = data_url(overlay_on_photo(photo, crop, report.answer.explanations[0]), "jpeg")
-    return f"""
-<details><summary>{title} on the photo</summary>
-  <img src="{url}" alt="The photo with the heat of {title} on the face">
-</details>"""
+    regions = face_regions(subject.landmarks, report.crop.size)
+    if regions is None:
+        return ""
+    heats = heat_by_region(explanation.heatmap, regions)
+    known = {name: heat for name, heat in heats.items() if heat.ratio is not None}
+    name = max(known, key=lambda name: known[name].ratio)
+    return f", {name}," if name == OUTSIDE else f", over the {name},"
 
 
-def _measured(results: Results) -> str:
+def measured(model: Model) -> str:
+    """How often a version is right, as the test photos are and in dim light."""
+    results: Results = model.results
     plain, dark = results.shift("unaugmented"), results.shift("dark_35")
-    if results.balanced_accuracy is None or plain is None or dark is None:
+    if plain is None or dark is None:
         return "Never measured: trust nothing here until it is."
     return (
-        f"Balanced accuracy {results.balanced_accuracy:.2f} on test; on faces as taken "
-        f"{plain.balanced_accuracy:.2f}, on the same faces in dim light "
-        f"<strong>{dark.balanced_accuracy:.2f}</strong>."
+        f"{plain.balanced_accuracy:.0%} right on test photos, "
+        f"{dark.balanced_accuracy:.0%} when the same photos are dark."
     )
 
 
-def _legend(signed: bool) -> str:
-    ends = ("against", "signed", "for") if signed else ("none", "ramp", "most")
-    return (
-        f'<p class="legend"><span>{ends[0]}</span><span class="ramp {ends[1]}" aria-hidden="true">'
-        f"</span><span>{ends[2]}</span> How much a place speaks for the class, scaled to each "
-        "map’s peak. A heatmap shows what this network used, right or wrong.</p>"
-    )
+def heat_html(report: Report, pictures: Pictures, signed: bool) -> str:
+    """The first way's map over the face, for CSS below #photo-answer, too."""
+    found = figures(report, pictures, signed)[:1]
+    question = _question(report)
+    first = found[0] if found else None
+    return _MACROS.heat(pictures.face(report), question, first, _hottest(report), signed)
+
+
+def _hottest(report: Report) -> str:
+    """The brightest fifth as the brush's cells, "0" and "1" row by row; "" without heat."""
+    maps = report.answer.explanations
+    if not maps or maps[0].empty:
+        return ""
+    cells = hottest(heat_at([maps[0].heatmap], CELLS), SHARE)
+    return "".join(str(int(cell)) for cell in cells.flatten())
+
+
+def _question(report: Report) -> str:
+    explained = report.answer.explanations
+    return question_of(report.model.task, explained[0]) if explained else ""
+
+
+def tested_html(report: Report, pictures: Pictures, signed: bool) -> str:
+    """How the first way's map was tested."""
+    found = figures(report, pictures, signed)[:1]
+    return _MACROS.tested(found[0]) if found else ""
+
+
+def more_html(
+    report: Report, pictures: Pictures, signed: bool, photo: Image.Image, crop: Crop
+) -> str:
+    """The newest version's other ways, and the first one's heat on the photo."""
+    found = figures(report, pictures, signed)
+    inner = _MACROS.figures(report, _question(report), found[1:])
+    all_of_it = photo.size in (crop.image.size, report.crop.size)
+    if not found or all_of_it or report.answer.explanations[0].empty:
+        return inner
+    url = pictures.on_photo(photo, crop, report)
+    return inner + _MACROS.on_photo(url, report.ways[0].title)
+
+
+# --- the other versions
+
+
+@dataclass(frozen=True)
+class _Card:
+    report: Report
+    who: str
+    measured: str
+    figures: list[Figure]
+    face: Face | None
+
+
+def others_html(
+    reports: Sequence[Report], lines: Sequence[str], pictures: Pictures, signed: bool
+) -> str:
+    """A card each for all but the first report, below the lines on why they differ."""
+    models = [report.model for report in reports]
+    cards = [
+        _Card(
+            report,
+            called(report.model, models),
+            measured(report.model),
+            figures(report, pictures, signed),
+            None if report.crop is reports[0].crop else pictures.face(report),
+        )
+        for report in reports[1:]
+    ]
+    return _MACROS.others(lines, cards) if cards else ""

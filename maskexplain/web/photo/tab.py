@@ -1,35 +1,27 @@
-"""The Photo tab: every version's answer to one photo, why, and how far to believe it.
-
-Handlers first: plain functions that tests call without Gradio; then components and wiring.
-"""
+"""The Photo tab's components and wiring: what is asked of a photo, and where the answers go."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import gradio as gr
-from PIL import Image
 
-from ..explain.figure import report_files, zip_of
-from ..explain.question import FIRST_WAYS, USUAL, ExplainError, Question
-from ..explain.report import reports, subjects_for
-from ..images.crops import NoFaceError
-from ..images.read import ImageError
-from ..models.version import Model
-from .assets import asset
-from .faces import (
-    WHOLE,
-    FaceChoice,
+from ...explain.question import BEST, FIRST_WAYS, Question
+from ...masks.task import is_mask
+from ...models.version import Model
+from ..assets import asset
+from ..faces import (
     FaceControls,
-    choose_face,
     face_clicked,
-    face_controls,
+    face_number,
     face_updates,
-    subject_of,
+    stage_picture,
+    whole_box,
 )
-from .maps import cards
-from .parts import (
+from ..parts import (
+    FORGET_AFTER,
     Examples,
     Newest,
+    changes_of,
     photo_input,
     status,
     target_choices,
@@ -37,63 +29,11 @@ from .parts import (
     while_newest,
     zip_link,
 )
+from .arrival import arrival_html
+from .brush import hidden_html
+from .view import Kept, PhotoView, photo_views, photo_zip
 
-
-@dataclass(frozen=True)
-class PhotoView:
-    """What the Photo tab shows: the faces with a notice, and the chosen one's cards (HTML)."""
-
-    choice: FaceChoice = FaceChoice()
-    cards: str = ""
-
-
-def photo_views(
-    models: Sequence[Model],
-    image: Image.Image | ImageError | None,
-    whole: bool = False,
-    chosen: int = 0,
-    question: Question = USUAL,
-    signed: bool = False,
-) -> Iterator[PhotoView]:
-    """Answer every face of a picture and explain the chosen one; a view whenever there is more.
-
-    Nothing is kept between calls: the faces are found anew, in some 30 ms.
-    """
-    if image is None or isinstance(image, ImageError):
-        yield PhotoView(FaceChoice(str(image or "")))
-        return
-    try:
-        subjects = subjects_for(models, image, whole)
-        view = PhotoView(choose_face(models, image, subjects, chosen))
-        chosen = view.choice.chosen
-        for ready in reports(models, subject_of(image, subjects, chosen), question):
-            yield replace(view, cards=cards(ready, image, subjects.crops[chosen], signed))
-    except NoFaceError as error:
-        yield PhotoView(FaceChoice(f"{error} The box “{WHOLE}” does that."))
-    except ExplainError as error:
-        yield PhotoView(FaceChoice(str(error)))
-
-
-def photo_zip(
-    models: Sequence[Model],
-    image: Image.Image | ImageError | None,
-    whole: bool = False,
-    chosen: int = 0,
-    question: Question = USUAL,
-) -> bytes | None:
-    """Figure, heatmaps and all figures of the chosen face as a zip; None without a face."""
-    if image is None or isinstance(image, ImageError):
-        return None
-    try:
-        subjects = subjects_for(models, image, whole)
-        chosen = min(chosen, len(subjects.crops) - 1)
-        *_, complete = reports(models, subject_of(image, subjects, chosen), question)
-    except (NoFaceError, ExplainError):
-        return None
-    return zip_of(report_files(complete, "face"))
-
-
-START = "Give a photo, or click an example: each version answers and shows why."
+START = "Give a photo, or click an example."
 NO_ZIP = "There is nothing to download yet: give a photo with a face first."
 SAVE_ZIP = "() => document.querySelector('#zip a')?.click()"
 
@@ -101,7 +41,7 @@ SAVE_ZIP = "() => document.querySelector('#zip a')?.click()"
 def add_photo_tab(models: Sequence[Model], examples: Examples) -> gr.Image:
     """Build and wire the tab's contents; the result is its photo, for others to give one to."""
     tab = _layout(models, examples)
-    _wire(models, tab)
+    _Wiring(models, tab).wire()
     return tab.photo
 
 
@@ -113,99 +53,198 @@ class _PhotoTab:
     against: gr.Radio
     ways: gr.CheckboxGroup
     signed: gr.Checkbox
+    more: gr.Accordion
     notice: gr.HTML
-    result: gr.HTML
+    lead: gr.HTML
+    heat: gr.HTML
+    tested: gr.HTML
+    maps: gr.HTML
+    others: gr.HTML
+    brush: gr.HTML
+    hidden: gr.HTML
     save: gr.Button
     zipped: gr.HTML
+    kept: gr.State
 
     @property
     def asked(self) -> list[gr.components.Component]:
         """What is asked of a photo."""
-        return [self.target, self.against, self.ways, self.signed]
+        return [self.kept, self.target, self.against, self.ways, self.signed]
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What an answer changes."""
+        parts = [self.lead, self.heat, self.tested, self.maps, self.others]
+        faces = [self.faces.stage, self.faces.face]
+        return [self.notice, *faces, *parts, self.brush, self.hidden, self.zipped, self.kept]
 
 
 def _layout(models: Sequence[Model], examples: Examples) -> _PhotoTab:
+    arrival = arrival_html(models) if any(is_mask(m.task) for m in models) else asset("start.html")
     with gr.Row(elem_classes="asked-and-answered"):
+        with gr.Column(elem_classes="scene"):
+            stage = stage_picture("photo")
+            face = face_number("photo")
         with gr.Column(elem_classes="give"):
             photo = photo_input("photo", examples)
-            faces = face_controls("photo")
-        with gr.Column(elem_classes="answered"):
+            gr.HTML(asset("photo_trouble.html"))
+            whole = whole_box("photo")
+        with gr.Column(elem_classes="answered", elem_id="photo-answer"):
             notice = gr.HTML(status(START), elem_id="notice")
-            result = gr.HTML(asset("start.html"), elem_id="result")
-            save = gr.Button("Download everything (zip)", elem_id="save")
-            zipped = gr.HTML(elem_id="zip")
-        with gr.Column(elem_classes="ask"):
-            classes = target_choices(models, "What each version answers")
-            target = gr.Radio(classes, value="", label="Explain which class?", elem_id="target")
-            against, ways, signed = _more_ways(models)
-    return _PhotoTab(photo, faces, target, against, ways, signed, notice, result, save, zipped)
+            with gr.Column(elem_classes="parts"):
+                lead = gr.HTML(arrival, elem_id="lead")
+                heat = gr.HTML(elem_id="heat")
+            folds = _folds(models)
+    return _PhotoTab(
+        photo=photo,
+        faces=FaceControls(whole, stage, face),
+        notice=notice,
+        lead=lead,
+        heat=heat,
+        kept=gr.State(time_to_live=FORGET_AFTER),
+        **folds,
+    )
 
 
-def _more_ways(models: Sequence[Model]) -> tuple[gr.Radio, gr.CheckboxGroup, gr.Checkbox]:
-    with gr.Accordion("More ways to ask", open=False, elem_id="more"):
-        others = target_choices(models, "no other class")
-        against = gr.Radio(others, value="", label="Why that class and not …?", elem_id="against")
-        ways = gr.CheckboxGroup(
-            way_choices(), value=list(FIRST_WAYS), label="Ways to explain", elem_id="ways"
+def _folds(models: Sequence[Model]) -> dict[str, gr.blocks.Block]:
+    """What a visitor may open below the answer."""
+    with gr.Column(elem_classes="folds"):
+        with gr.Accordion("Check it yourself: hide a place", open=False, elem_id="check"):
+            brush = gr.HTML(
+                "",
+                html_template=asset("brush.html"),
+                js_on_load="startBrush(element, props, trigger, watch);",
+                face="",
+                elem_id="brush",
+            )
+            hidden = gr.HTML(elem_id="hidden")
+        with gr.Accordion("How this map was tested", open=False, elem_id="tested"):
+            tested = gr.HTML()
+        others_title = "The other versions, and why they differ"
+        with gr.Accordion(
+            others_title, open=False, visible=len(models) > 1, elem_id="other-versions"
+        ):
+            others = gr.HTML(elem_id="others")
+        with gr.Accordion("Other explanations", open=False, elem_id="more") as more:
+            target, against, ways, signed = _questions(models)
+            maps = gr.HTML(elem_id="maps")
+        save = gr.Button("Download everything (zip)", elem_id="save")
+        zipped = gr.HTML(elem_id="zip")
+    found = {"brush": brush, "hidden": hidden, "tested": tested, "others": others, "more": more}
+    asked = {"target": target, "against": against, "ways": ways, "signed": signed}
+    return {**found, **asked, "maps": maps, "save": save, "zipped": zipped}
+
+
+def _questions(
+    models: Sequence[Model],
+) -> tuple[gr.Radio, gr.Radio, gr.CheckboxGroup, gr.Checkbox]:
+    classes = target_choices(models, "What each version answers")
+    target = gr.Radio(classes, value="", label="Explain which class?", elem_id="target")
+    others = target_choices(models, "no other class")
+    against = gr.Radio(others, value="", label="Why that class and not …?", elem_id="against")
+    ways = gr.CheckboxGroup(way_choices(), value=[BEST], label="Ways to explain", elem_id="ways")
+    signed = gr.Checkbox(label="Show what speaks against it, too", elem_id="signed")
+    return target, against, ways, signed
+
+
+class _Wiring:
+    """The tab's events: plain handlers' results laid on its components."""
+
+    def __init__(self, models: Sequence[Model], tab: _PhotoTab) -> None:
+        self.models, self.tab = models, tab
+        self.newest = Newest()
+        self.arrival = tab.lead.value
+
+    def wire(self) -> None:
+        """Every control to its handler."""
+        tab = self.tab
+        # One id: the limit on concurrent work then counts all of them together.
+        progress = {
+            "show_progress": "minimal",
+            "show_progress_on": tab.heat,
+            "concurrency_id": "answers",
+            # Each question starts at once, and the newest one silences those before it.
+            "trigger_mode": "multiple",
+        }
+        whole, stage, face = tab.faces.whole, tab.faces.stage, tab.faces.face
+        tab.photo.change(self.first, [tab.photo, *tab.asked], [whole, *tab.outputs], **progress)
+        inputs = [tab.photo, whole, face, *tab.asked]
+        controls = (whole, face, *tab.asked[1:])
+        asking = [control.input(self.show, inputs, tab.outputs, **progress) for control in controls]
+        # A question that is still reading the photo when that is removed would begin after it.
+        tab.photo.clear(None, cancels=asking)
+        stage.click(self.click, inputs, tab.outputs, **progress)
+        tab.more.expand(self.open_more, inputs, [tab.ways, *tab.outputs], **progress)
+        tab.brush.input(
+            self.hide,
+            [tab.brush, tab.kept],
+            tab.hidden,
+            show_progress="hidden",
+            concurrency_id="brush",
+            trigger_mode="always_last",
         )
-        signed = gr.Checkbox(label="Show what speaks against it, too", elem_id="signed")
-    return against, ways, signed
+        saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
+        tab.save.click(self.save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
 
-
-def _wire(models: Sequence[Model], tab: _PhotoTab) -> None:
-    whole, numbered, face = tab.faces.whole, tab.faces.numbered, tab.faces.face
-    outputs = [tab.notice, numbered, face, tab.result, tab.zipped]
-
-    newest = Newest()
-
-    def show(request: gr.Request, image, whole, chosen, *asked):
-        is_newest = newest.begin(request.session_hash)
+    def show(self, request: gr.Request, image, whole, chosen, kept, *asked) -> Iterator[dict]:
+        """The answer to what is asked now, whenever there is more of it."""
+        is_newest = self.newest.begin(request.session_hash)
         question, signed = _question(*asked)
-        views = photo_views(models, image, whole, chosen or 0, question, signed)
-        yield from while_newest((_updates(tab, view) for view in views), is_newest, outputs)
+        views = photo_views(self.models, image, whole, chosen or 0, question, signed, kept)
+        updates = (self._updates(view, kept) for view in views)
+        yield from while_newest(changes_of(updates), is_newest, self.tab.outputs)
 
-    def first(request: gr.Request, image, *asked):
-        for updates in show(request, image, False, 0, *asked):
-            yield {tab.faces.whole: False, **updates}
+    def first(self, request: gr.Request, image, *asked):
+        """Another photo."""
+        for updates in self.show(request, image, False, 0, *asked):
+            yield {self.tab.faces.whole: False, **updates}
 
-    def click(request: gr.Request, event: gr.SelectData, image, chosen, *asked):
-        yield from show(request, image, False, face_clicked(image, event.index, chosen), *asked)
+    def click(self, request: gr.Request, event: gr.EventData, image, whole, chosen, *asked):
+        """A face in the photo is clicked."""
+        yield from self.show(request, image, whole, face_clicked(event, chosen), *asked)
 
-    def save(image, whole, chosen, *asked):
-        content = photo_zip(models, image, whole, chosen or 0, _question(*asked)[0])
+    def open_more(self, request: gr.Request, image, whole, chosen, kept, *asked):
+        """The other explanations are opened: the usual ones are computed now, not before."""
+        target, against, ways, signed = asked
+        ways = list(FIRST_WAYS) if list(ways) == [BEST] else ways
+        yield {self.tab.ways: ways}
+        if kept is not None:
+            yield from self.show(request, image, whole, chosen, kept, target, against, ways, signed)
+
+    def hide(self, strokes: str | None, kept: Kept | None):
+        """Places are painted over, or shown again."""
+        return hidden_html(self.models, kept, strokes or "")
+
+    def save(self, image, whole, chosen, kept, *asked):
+        question = _question(*asked)[0]
+        content = photo_zip(self.models, image, whole, chosen or 0, question, kept)
         return zip_link(content, "explanation.zip") if content else status(NO_ZIP)
 
-    # One id: the limit on concurrent work then counts all of them together.
-    progress = {
-        "show_progress": "minimal",
-        "show_progress_on": tab.result,
-        "concurrency_id": "answers",
-        # Each question starts at once, and the newest one silences those before it.
-        "trigger_mode": "multiple",
-    }
-    tab.photo.change(first, [tab.photo, *tab.asked], [whole, *outputs], **progress)
-    inputs = [tab.photo, whole, face, *tab.asked]
-    controls = (whole, face, *tab.asked)
-    asking = [control.input(show, inputs, outputs, **progress) for control in controls]
-    # A question that is still reading the photo when that is removed would begin after it.
-    tab.photo.clear(None, cancels=asking)
-    numbered.select(click, [tab.photo, face, *tab.asked], outputs, **progress)
-    saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
-    tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
+    def _updates(self, view: PhotoView, before: Kept | None) -> dict:
+        tab = self.tab
+        started = view.lead or view.choice.notice
+        updates = {
+            tab.notice: status(view.choice.notice or START, spoken=view.spoken),
+            tab.lead: view.lead if started else self.arrival,
+            tab.heat: view.heat,
+            tab.tested: view.tested,
+            tab.maps: view.more,
+            tab.others: view.others,
+            tab.zipped: "",
+            tab.kept: view.kept,
+            **face_updates(tab.faces, view.choice),
+        }
+        same = view.kept is not None and before is not None
+        if same and view.kept.scene is before.scene:
+            del updates[tab.faces.stage]["value"]  # the same photo is not sent again
+        if not same or view.kept is not before:
+            face = f"{view.kept.scene.key} {view.kept.asked}" if view.kept else ""
+            updates |= {tab.hidden: "", tab.brush: gr.update(value="", face=face)}
+        return updates
 
 
 def _question(
     target: str, against: str, ways: Sequence[str], signed: bool
 ) -> tuple[Question, bool]:
     """What the controls say, and whether to show what speaks against a class."""
-    return Question(target or None, against or None, tuple(ways) or FIRST_WAYS), signed
-
-
-def _updates(tab: _PhotoTab, view: PhotoView) -> dict:
-    started = view.cards or view.choice.notice
-    return {
-        tab.notice: status(view.choice.notice or START),
-        tab.result: view.cards if started else asset("start.html"),
-        tab.zipped: "",
-        **face_updates(tab.faces, view.choice),
-    }
+    return Question(target or None, against or None, tuple(ways) or (BEST,)), signed

@@ -1,0 +1,113 @@
+// The page as a whole: tabs by address and by arrow key, the photo after a reload, a camera that
+// does not start, and the answer in view on a phone.
+(() => {
+  const tabs = () => [...document.querySelectorAll(".tab-container[role='tablist'] button[role='tab']")];
+  const slug = (tab) => tab.textContent.trim().toLowerCase().replace(/\s+/g, "");
+  const selected = () => tabs().find((tab) => tab.ariaSelected === "true");
+
+  // --- the tab in the address: links, reload and Back
+  function open() {
+    const wanted = tabs().find((tab) => "#" + slug(tab) === location.hash.toLowerCase());
+    const tab = wanted ?? (location.hash ? null : tabs()[0]);
+    if (tab && tab !== selected()) tab.click();
+  }
+  addEventListener("hashchange", open);
+  document.addEventListener("click", ({ target }) => {
+    const tab = target.closest?.("button[role='tab']");
+    if (!tab || !tabs().includes(tab)) return;
+    const hash = "#" + slug(tab);
+    if (hash !== (location.hash || "#" + slug(tabs()[0]))) history.pushState(null, "", hash);
+  });
+  document.addEventListener("keydown", (event) => {
+    const all = tabs();
+    const now = all.indexOf(event.target);
+    if (now < 0) return;
+    const to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const tab = all[(to + all.length) % all.length];
+    tab.click();
+    tab.focus();
+  });
+
+  // --- the photo after a reload: it stays in this browser tab, and goes with it
+  const KEY = "maskexplain-photo", LARGEST = 3_000_000; // characters; browsers hold some 5 million
+  const input = () => document.querySelector("#photo input[type=file]");
+  const shown = () => document.querySelector("#photo img");
+  const stored = (act) => {
+    try { return act(sessionStorage); } catch { return null; } // full, or forbidden
+  };
+  let last = "";
+  async function remember() {
+    const address = shown()?.src ?? "";
+    if (address === last) return;
+    const was = last;
+    last = address;
+    if (!address) {
+      if (was) stored((store) => store.removeItem(KEY));
+      return;
+    }
+    const blob = await (await fetch(address)).blob();
+    const reader = new FileReader();
+    reader.onload = () => stored((store) => {
+      if (reader.result.length <= LARGEST) store.setItem(KEY, reader.result);
+      else store.removeItem(KEY);
+    });
+    reader.readAsDataURL(blob);
+  }
+  async function restore() {
+    const url = stored((store) => store.getItem(KEY));
+    if (!url || shown() || !input()) return;
+    const blob = await (await fetch(url)).blob();
+    const files = new DataTransfer();
+    files.items.add(new File([blob], "photo." + blob.type.split("/")[1], { type: blob.type }));
+    input().files = files.files;
+    input().dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  // --- on a phone the answer is in the first screen after a click
+  let answered = false;
+  function reveal() {
+    const lead = document.querySelector("#photo-answer .lead");
+    const fresh = Boolean(lead) && !answered;
+    answered = Boolean(lead);
+    if (fresh && innerWidth <= 900)
+      document.getElementById("photo-answer").scrollIntoView();
+  }
+
+  let ready = false;
+  setInterval(() => {
+    if (!tabs().length) return;
+    if (!ready && input()) {
+      ready = true;
+      open();
+      restore();
+    }
+    if (ready) remember().catch(() => stored((store) => store.removeItem(KEY)));
+    reveal();
+  }, 300);
+
+  // --- the camera of the Photo tab: Gradio leaves a refusal to the browser's console
+  const devices = navigator.mediaDevices;
+  const say = (name) => {
+    const box = document.getElementById("photo-trouble");
+    if (box) box.dataset.trouble = name;
+  };
+  const NAMES = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", OverconstrainedError: "missing" };
+  if (!devices?.getUserMedia) {
+    document.addEventListener("click", ({ target }) => {
+      if (target.closest?.("#photo [aria-label='Capture from camera']")) say("insecure");
+    });
+    return;
+  }
+  const start = devices.getUserMedia.bind(devices);
+  devices.getUserMedia = async (wanted) => {
+    say("");
+    try {
+      return await start(wanted);
+    } catch (error) {
+      say(NAMES[error.name] ?? "busy");
+      throw error;
+    }
+  };
+})();

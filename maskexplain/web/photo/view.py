@@ -1,0 +1,149 @@
+"""The Photo tab's handlers: a photo in, HTML out. Plain functions, no Gradio."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from PIL import Image
+
+from ...explain.figure import report_files, zip_of
+from ...explain.question import USUAL, ExplainError, Question
+from ...explain.report import Known, reports
+from ...images.crops import NoFaceError
+from ...images.read import ImageError
+from ...models.version import Model
+from ..answers import newest_first
+from ..compare.disagree import Comparison, compare, why_it_matters
+from ..faces import WHOLE, FaceChoice, Scene, choose_face, look, subject_of
+from .html import Pictures, heat_html, lead_html, more_html, others_html, spoken, tested_html
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What a visitor's tab remembers of the face that was asked about last.
+
+    `asked`: the face's number, the class and the one it is held against. Its parts grow while the
+    answer is made, so that nothing is computed or drawn twice.
+    """
+
+    scene: Scene
+    asked: tuple[int, str | None, str | None]
+    known: Known = field(default_factory=Known)
+    pictures: Pictures = field(default_factory=Pictures)
+    compared: list[Comparison] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PhotoView:
+    """What the Photo tab shows (HTML): the faces with a notice, then of the chosen face the newest
+    version's answer, its map, the map's tests, its other maps, and the other versions.
+    """
+
+    choice: FaceChoice = FaceChoice()
+    spoken: str = ""
+    lead: str = ""
+    heat: str = ""
+    tested: str = ""
+    more: str = ""
+    others: str = ""
+    kept: Kept | None = None
+
+
+def photo_views(
+    models: Sequence[Model],
+    image: Image.Image | ImageError | None,
+    whole: bool = False,
+    chosen: int = 0,
+    question: Question = USUAL,
+    signed: bool = False,
+    kept: Kept | None = None,
+) -> Iterator[PhotoView]:
+    """Answer every face of a picture and explain the chosen one; a view whenever there is more.
+
+    `kept` is what the last view held: what it knows of the same face is not computed again.
+    """
+    if image is None or isinstance(image, ImageError):
+        yield PhotoView(FaceChoice(str(image or "")))
+        return
+    try:
+        kept = keep(models, image, whole, chosen, question, kept)
+        yield from _views(models, image, question, signed, kept)
+    except NoFaceError as error:
+        yield PhotoView(FaceChoice(f"{error} The box “{WHOLE}” does that."))
+    except ExplainError as error:
+        yield PhotoView(FaceChoice(str(error)))
+
+
+def keep(
+    models: Sequence[Model],
+    image: Image.Image,
+    whole: bool,
+    chosen: int,
+    question: Question,
+    kept: Kept | None,
+) -> Kept:
+    """What is remembered of the asked face: `kept`, where it is about that very one.
+
+    Raises NoFaceError.
+    """
+    scene = look(models, image, whole, kept.scene if kept else None)
+    chosen = max(0, min(chosen, len(scene.subjects.crops) - 1))
+    asked = (chosen, question.target, question.against)
+    if kept is not None and kept.scene is scene and kept.asked == asked:
+        return kept
+    return Kept(scene, asked)
+
+
+def _views(
+    models: Sequence[Model], image: Image.Image, question: Question, signed: bool, kept: Kept
+) -> Iterator[PhotoView]:
+    models = newest_first(models)
+    choice = choose_face(models, image, kept.scene, kept.asked[0])
+    subject = subject_of(image, kept.scene.subjects, choice.chosen)
+    view = PhotoView(choice, kept=kept)
+    lines: list[str] = []
+    before = bool(kept.known.found)  # then a map is shown already
+    for ready in reports(models, subject, question, kept.known):
+        lead = ready[0]
+        if before and not lead.ways:
+            continue
+        draw = (kept.pictures, signed)
+        yield replace(
+            view,
+            spoken=spoken(lead),
+            lead=lead_html(lead, models, subject),
+            heat=heat_html(lead, *draw),
+            tested=tested_html(lead, *draw),
+            more=_more(ready, draw, image, kept, choice.chosen),
+            others=others_html(ready, lines, *draw),
+        )
+        if len(models) > 1:
+            if not kept.compared:
+                kept.compared.append(compare(models, subject))
+            lines = why_it_matters(kept.compared[0])
+
+
+def _more(ready, draw, image: Image.Image, kept: Kept, chosen: int) -> str:
+    return more_html(ready[0], *draw, image, kept.scene.subjects.crops[chosen])
+
+
+def photo_zip(
+    models: Sequence[Model],
+    image: Image.Image | ImageError | None,
+    whole: bool = False,
+    chosen: int = 0,
+    question: Question = USUAL,
+    kept: Kept | None = None,
+) -> bytes | None:
+    """Figure, heatmaps and all figures of the chosen face as a zip; None without a face.
+
+    What `kept` knows of this face is not computed again.
+    """
+    if image is None or isinstance(image, ImageError):
+        return None
+    try:
+        kept = keep(models, image, whole, chosen, question, kept)
+        subject = subject_of(image, kept.scene.subjects, kept.asked[0])
+        *_, complete = reports(models, subject, question, kept.known)
+    except (NoFaceError, ExplainError):
+        return None
+    return zip_of(report_files(complete, "face"))
