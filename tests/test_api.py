@@ -40,6 +40,7 @@ from maskexplain.explain.methods import BASELINES, METHODS
 from maskexplain.explain.question import ExplainError
 from maskexplain.explain.verdicts import verdict_of
 from maskexplain.images.crops import find_subjects
+from maskexplain.images.edit import turned
 from maskexplain.images.read import read_image
 from maskexplain.masks.task import MASK
 from maskexplain.models.results import ExplanationScores, Results, Unsure
@@ -126,6 +127,17 @@ def test_the_whole_picture_is_answered_where_asked_for_or_tight(client, models, 
     expected = models[-1].predict([read_image(pair)])[0]
     assert whole["faces"] == [] and whole["probabilities"] == pytest.approx(expected.probabilities)
     assert send(client, "/predict", CROP).json()["faces"] == []
+
+
+def test_photo_on_its_side_says_how_to_turn_it(client, models, pair):
+    upright = send(client, "/predict", pair).json()
+    assert (upright["remark"], upright["turn"]) == (None, 0)
+    lying = encoded(turned(read_image(pair), 90))
+    for path in ("/predict", "/explain"):
+        reply = send(client, path, lying).json()
+        assert reply["turn"] == 270 and "to the left" in reply["remark"]
+        assert reply["size"] == upright["size"][::-1]
+        assert reply["probabilities"] == pytest.approx(upright["probabilities"], abs=0.02)
 
 
 def test_explain_adds_the_heat_of_the_largest_face(client, models, pair):

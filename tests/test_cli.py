@@ -16,6 +16,7 @@ from maskexplain import cli, crop_face, find_faces, open_model, read_image
 from maskexplain.cli import train
 from maskexplain.data.samples import write_examples
 from maskexplain.explain.ways import all_ways
+from maskexplain.images.edit import turned
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +50,18 @@ def test_predict_json_and_whole(version, portrait, capsys):
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     cli.main(["predict", portrait, "--model", version, "--json", "--whole"])
     assert json.loads(capsys.readouterr().out)["faces"] == []
+
+
+def test_photo_on_its_side_gets_a_line_more(version, portrait, tmp_path, capsys):
+    lying = str(tmp_path / "lying.png")
+    turned(read_image(portrait), 180).save(lying)
+    assert cli.main(["predict", lying, "--model", version]) == 0
+    answer, remark = capsys.readouterr().out.splitlines()
+    assert answer.startswith(f"{lying}\tface 1")
+    assert remark.startswith(f"{lying}\tremark\tThe photo stands on its head")
+    cli.main(["predict", portrait, lying, "--model", version, "--json"])
+    upright, turn = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (upright["remark"], upright["turn"], turn["turn"]) == (None, 0, 180)
 
 
 def test_explain_writes_figure_heatmaps_and_json(version, portrait, tmp_path, capsys):

@@ -15,7 +15,15 @@ import pytest
 from PIL import Image, ImageFilter
 
 from maskexplain.images import yunet
-from maskexplain.images.crops import Crop, crop_face, looks_like_crop, paste_back, whole_crop
+from maskexplain.images.crops import (
+    Crop,
+    crop_face,
+    find_subjects,
+    looks_like_crop,
+    paste_back,
+    whole_crop,
+)
+from maskexplain.images.edit import turned as quarter_turned
 from maskexplain.images.faces import Face, find_faces, iou
 from maskexplain.images.read import read_image
 from maskexplain.images.yunet import FaceError
@@ -188,6 +196,48 @@ def test_slight_tilt_is_cut_along_the_picture(portrait: Image.Image) -> None:
     assert np.array_equal(
         crop.image, portrait.crop((x0, y0, x0 + crop.image.width, y0 + crop.image.height))
     )
+
+
+# --- photos that lie on their side
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_photo_on_its_side_is_answered_as_if_turned(pair: Image.Image, turn: int) -> None:
+    upright, given = find_subjects(pair), quarter_turned(pair, 360 - turn)
+    lying = find_subjects(given)
+    assert (upright.turn, upright.remark) == (0, "")
+    assert lying.turn == turn and "turn it" in lying.remark and lying.remark.count(".") == 1
+    assert np.array_equal(quarter_turned(given, lying.turn), pair)
+    for one, other in zip(lying.images, upright.images, strict=True):
+        assert np.allclose(one.size, other.size, atol=1) and likeness(one, other) > 0.99
+    assert np.allclose(lying.landmarks, upright.landmarks, atol=3)
+    for face, crop in zip(lying.faces, lying.crops, strict=True):
+        assert np.allclose(on_picture(crop, np.array(crop.image.size) / 2), middle(face), atol=1)
+
+
+def middle(face: Face) -> np.ndarray:
+    return np.array(face.box).reshape(2, 2).mean(0)
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_crop_on_its_side_is_turned_whole(portrait: Image.Image, turn: int) -> None:
+    crop = crop_face(portrait, find_faces(portrait)[0]).image
+    given = quarter_turned(crop, 360 - turn)
+    lying = find_subjects(given)
+    assert lying.tight and lying.turn == turn and np.array_equal(lying.images[0], crop)
+    x, y = on_picture(lying.crops[0], (10.5, 20.5))
+    assert given.getpixel((int(x), int(y))) == crop.getpixel((10, 20))
+
+
+def test_whole_picture_is_taken_as_it_lies(portrait: Image.Image) -> None:
+    lying = quarter_turned(portrait, 90)
+    asked = find_subjects(lying, whole=True)
+    assert asked.turn == 0 and asked.images == [lying]
+
+
+@pytest.mark.parametrize("angle", [-45, -30, 30, 45])
+def test_tilted_head_lies_upright(portrait: Image.Image, angle: float) -> None:
+    assert find_subjects(turned(portrait, angle)).turn == 0
 
 
 # --- drawing back

@@ -111,7 +111,7 @@ def _type(field: dict) -> str:
     if "$ref" in field:
         return field["$ref"].rpartition("/")[2]
     if "enum" in field:
-        return ", ".join(field["enum"])
+        return ", ".join(map(str, field["enum"]))
     if "anyOf" in field:
         return " or ".join(_type(choice) for choice in field["anyOf"])
     if "items" in field:

@@ -17,6 +17,8 @@ EXAMPLE = {
     "model": "v2",
     **EXAMPLE_ANSWER,
     "size": [640, 480],
+    "remark": None,
+    "turn": 0,
     "faces": [{"box": [158.2, 117.9, 371.4, 350.6], "score": 0.9402, **EXAMPLE_ANSWER}],
 }
 EXAMPLE_EXPLANATION = {
@@ -63,6 +65,16 @@ class PredictReply(AnswerReply):
     size: tuple[int, int] = Field(
         description="Width and height of the upright picture as it was read: a long side over "
         "1600 pixels is shrunk to that."
+    )
+    remark: str | None = Field(
+        None,
+        description="What to know of the picture: its file is cut off, or it lies on its side. "
+        "Null where there is nothing.",
+    )
+    turn: Literal[0, 90, 180, 270] = Field(
+        0,
+        description="Degrees to turn the picture clockwise so that its faces stand upright. The "
+        "answers are those of the turned picture, the boxes lie on this one.",
     )
     faces: list[FaceAnswer] = Field(
         description="Largest first; the first one's answer stands at the top too. Empty where the "

@@ -15,7 +15,7 @@ from ..explain.question import Question
 from ..explain.report import subjects_for
 from ..explain.verdicts import verdict_of
 from ..explain.ways import Way, default_way
-from ..images.crops import Subjects
+from ..images.crops import Subjects, remarks
 from ..images.read import read_image
 from ..models.version import Model, Prediction
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
@@ -23,9 +23,9 @@ from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, Pre
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture ready for the network: (width, height), crops, inputs N x 3 x S x S."""
+    """A picture ready for the network: RGB, with its crops and their inputs N x 3 x S x S."""
 
-    size: tuple[int, int]
+    image: Image.Image
     subjects: Subjects
     inputs: torch.Tensor
 
@@ -51,13 +51,13 @@ def prepare_picture(model: Model, file: BinaryIO, whole: bool = False) -> Prepar
 
 def _prepared(model: Model, image: Image.Image, whole: bool) -> Prepared:
     subjects = subjects_for([model], image, whole, landmarks=False)
-    return Prepared(image.size, subjects, model.inputs(subjects.images))
+    return Prepared(image, subjects, model.inputs(subjects.images))
 
 
 def to_reply(model: Model, prepared: Prepared, logits: torch.Tensor) -> PredictReply:
     """The answer that the network's logits N x classes give."""
     predictions = [model.prediction(row) for row in logits]
-    return PredictReply(**_answers(model, prepared.subjects, predictions), size=prepared.size)
+    return PredictReply(**_answers(model, prepared.image, prepared.subjects, predictions))
 
 
 def explain_picture(
@@ -101,8 +101,7 @@ def explain_image(
     [[explanation]] = explain_pass(main, [way], question)
     [test] = blur_test(main, [explanation])
     return ExplainReply(
-        **_answers(model, subjects, predictions),
-        size=image.size,
+        **_answers(model, image, subjects, predictions),
         explanation=ExplanationReply(
             **explanation.facts(),
             heatmap_png=base64_of(gray_heat(explanation)),
@@ -135,13 +134,22 @@ def _info(model: Model) -> ModelInfo:
     )
 
 
-def _answers(model: Model, subjects: Subjects, predictions: Sequence[Prediction]) -> dict:
+def _answers(
+    model: Model, image: Image.Image, subjects: Subjects, predictions: Sequence[Prediction]
+) -> dict:
     # Where the whole picture is the face there is one prediction and no face.
     faces = [
         {"box": [round(side, 2) for side in face.box], "score": face.score, **_answer(prediction)}
         for face, prediction in zip(subjects.faces, predictions, strict=False)
     ]
-    return {"model": model.name, **_answer(predictions[0]), "faces": faces}
+    return {
+        "model": model.name,
+        **_answer(predictions[0]),
+        "size": image.size,
+        "remark": remarks(image, subjects) or None,
+        "turn": subjects.turn,
+        "faces": faces,
+    }
 
 
 def _answer(prediction: Prediction) -> dict:

@@ -17,7 +17,7 @@ from ..explain.methods import METHODS
 from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question
 from ..explain.report import Subject, check_classes, pictures_for, reports, subjects_for
 from ..explain.ways import all_ways
-from ..images.crops import NoFaceError, Subjects
+from ..images.crops import NoFaceError, Subjects, remarks
 from ..images.folder import PictureFile, picture_files
 from ..images.read import ImageError, read_image
 from ..models.checkpoints import list_versions
@@ -95,9 +95,20 @@ def predict_command(args: argparse.Namespace) -> int:
             for name, predictions in answers.items()
             for number, p in enumerate(predictions, start=1)
         ]
-        return Outcome(lines, {"size": image.size, **_as_dict(subjects, answers)})
+        facts = {"size": image.size, **_as_dict(subjects, answers)}
+        return _outcome(file, lines, facts, image, subjects)
 
     return _all_of(args, picture_files(args.images), answered)
+
+
+def _outcome(
+    file: PictureFile, lines: Sequence[str], facts: dict, image: Image.Image, subjects: Subjects
+) -> Outcome:
+    """With what there is to know of the picture: a line more, if anything."""
+    remark = remarks(image, subjects)
+    told = [f"{file.path}\tremark\t{remark}"] if remark else []
+    known = {"remark": remark or None, "turn": subjects.turn}
+    return Outcome([*lines, *told], {**facts, **known})
 
 
 def _as_dict(subjects: Subjects, answers: dict) -> dict:
@@ -127,7 +138,8 @@ def explain_command(args: argparse.Namespace) -> int:
         base = args.out / file.place
         write_report(base.parent, report_files(complete, base.name))
         line = f"{file.path}: {base}.png, .json and the heatmaps as .npy"
-        return Outcome([line], {"figure": f"{base}.png", "report": f"{base}.json"})
+        facts = {"figure": f"{base}.png", "report": f"{base}.json"}
+        return _outcome(file, [line], facts, image, subjects)
 
     return _all_of(args, files, explained)
 

@@ -1,15 +1,17 @@
 """Crops cut out of photos as the training crops were, and heatmaps drawn back at their place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from .edit import between_centres, cut_patch, mapped, placement
+from .edit import between_centres, cut_patch, mapped, placement, turned
 from .faces import MIN_TILT, Face, Landmarks, area, find_faces
+from .read import remark_of
+from .sideways import find_turned
 
 MAX_CROP_SIDE, MAX_CROP_RATIO = 256, 1.5
 MIN_CROP_COVER = 0.4
@@ -63,9 +65,16 @@ def crop_face(image: Image.Image, face: Face) -> Crop:
     return Crop(image.crop((x0, y0, x1, y1)), ((1.0, 0.0, float(x0)), (0.0, 1.0, float(y0))))
 
 
-def whole_crop(image: Image.Image) -> Crop:
-    """The whole picture as its own crop."""
-    return Crop(image, ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
+def whole_crop(image: Image.Image, turn: int = 0) -> Crop:
+    """The whole picture as its own crop, turned clockwise by 0, 90, 180 or 270 degrees."""
+    w, h = (float(side) for side in image.size)
+    transforms = {
+        0: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
+        90: ((0.0, 1.0, 0.0), (-1.0, 0.0, h)),
+        180: ((-1.0, 0.0, w), (0.0, -1.0, h)),
+        270: ((0.0, -1.0, w), (1.0, 0.0, 0.0)),
+    }
+    return Crop(turned(image, turn), transforms[turn])
 
 
 def _upright_crop(image: Image.Image, face: Face) -> Crop:
@@ -121,40 +130,58 @@ class NoFaceError(UserError):
     """No face was found in the picture."""
 
 
+TURNS = {
+    90: "The photo lies on its side: turn it by 90 degrees to the right.",
+    180: "The photo stands on its head: turn it upside down.",
+    270: "The photo lies on its side: turn it by 90 degrees to the left.",
+}
+
+
 @dataclass(frozen=True)
 class Subjects:
     """What is answered: a crop for each of `faces` (largest first), or the whole picture.
 
     `faces` is empty where the whole picture is the crop; `tight` says that this was decided here,
     because the picture is a face crop already. `landmarks`: the five of `faces.Face` for each
-    crop, in its own pixels; None where they were not found.
+    crop, in its own pixels; None where they were not found. `turn` is 0 for an upright photo, else
+    the degrees (90, 180, 270) to turn it clockwise; the crops are upright even so.
     """
 
     crops: tuple[Crop, ...]
     landmarks: tuple[Landmarks | None, ...]
     faces: tuple[Face, ...] = ()
     tight: bool = False
+    turn: int = 0
 
     @property
     def images(self) -> list[Image.Image]:
         """The crops' pictures, RGB."""
         return [crop.image for crop in self.crops]
 
+    @property
+    def remark(self) -> str:
+        """How to turn a photo that does not lie upright; "" for one that does."""
+        return TURNS.get(self.turn, "")
+
+
+def remarks(image: Image.Image, subjects: Subjects) -> str:
+    """All there is to say of a picture beside its answers, in whole sentences; "" for nothing."""
+    return " ".join(filter(None, (remark_of(image), subjects.remark)))
+
 
 def find_subjects(image: Image.Image, whole: bool = False, landmarks: bool = True) -> Subjects:
     """The faces of an RGB picture, or the picture itself where `whole` is asked for.
 
-    Without `landmarks` nothing is looked for in a picture that is asked for whole: faster.
-    Raises NoFaceError where there is no face and the picture is no tight crop either.
+    A photo that lies on its side or stands on its head is seen and turned for the answer, but not
+    where `whole` is asked for. Without `landmarks` nothing is looked for in a picture that is asked
+    for whole: faster. Raises NoFaceError where there is no face and the picture is no tight crop
+    either.
     """
-    if whole and not landmarks:
-        return Subjects((whole_crop(image),), (None,))
-    faces = tuple(find_faces(image))
-    tight = not whole and looks_like_crop(image, faces)
-    if whole or tight:
-        # Of several faces none is the picture's own.
-        own = faces[0].landmarks if len(faces) == 1 else None
-        return Subjects((whole_crop(image),), (own,), tight=tight)
+    if whole:
+        return _whole(image, find_faces(image) if landmarks else ())
+    faces, turn = find_turned(image)
+    if looks_like_crop(image, faces):
+        return replace(_whole(image, faces, turn), tight=True)
     if not faces:
         raise NoFaceError(
             "No face was found in the picture: try one where a face is larger and in view, "
@@ -162,4 +189,11 @@ def find_subjects(image: Image.Image, whole: bool = False, landmarks: bool = Tru
         )
     crops = tuple(crop_face(image, face) for face in faces)
     points = tuple(c.on_crop(f.landmarks) for c, f in zip(crops, faces, strict=True))
-    return Subjects(crops, points, faces)
+    return Subjects(crops, points, tuple(faces), turn=turn)
+
+
+def _whole(image: Image.Image, faces: Sequence[Face], turn: int = 0) -> Subjects:
+    crop = whole_crop(image, turn)
+    # Of several faces none is the picture's own.
+    own = crop.on_crop(faces[0].landmarks) if len(faces) == 1 else None
+    return Subjects((crop,), (own,), turn=turn)

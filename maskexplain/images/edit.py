@@ -48,6 +48,16 @@ def between_centres(matrix: np.ndarray) -> np.ndarray:
     return moved
 
 
+def turned(image: Image.Image, clockwise: int) -> Image.Image:
+    """The picture turned by 0, 90, 180 or 270 degrees: every pixel is kept."""
+    turns = {
+        90: Image.Transpose.ROTATE_270,  # Pillow counts against the clock
+        180: Image.Transpose.ROTATE_180,
+        270: Image.Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[clockwise]) if clockwise else image
+
+
 Shift = Callable[[Image.Image], Image.Image]
 
 

@@ -96,7 +96,7 @@ def follow_face(image: Image.Image, face: Face) -> Face | None:
     size = (round(FOLLOWED_SIDE * CLOSER_MARGIN),) * 2
     scale = sqrt(area(face.box)) / FOLLOWED_SIDE
     matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, turn, scale)
-    near = _central(detect(cut_patch(pixels, matrix, size), "followed"), size)
+    near = central(detect(cut_patch(pixels, matrix, size), "followed"), size)
     if near is None:
         return None
     landmarks = tuple((x, y) for x, y in mapped(matrix, _points(near)).tolist())
@@ -154,7 +154,7 @@ def _turn_level(row: np.ndarray, pixels: np.ndarray) -> _Turned | None:
     tilt, turned = 0.0, None
     for _ in range(MAX_TURNS):
         matrix = placement(centre, size, tilt, side / CLOSER_SIDE)
-        near = _central(detect(cut_patch(pixels, matrix, size), "closer"), size)
+        near = central(detect(cut_patch(pixels, matrix, size), "closer"), size)
         if near is None:
             break
         rest = _eye_tilt(near)
@@ -166,7 +166,7 @@ def _turn_level(row: np.ndarray, pixels: np.ndarray) -> _Turned | None:
     return turned
 
 
-def _central(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+def central(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
     """The face in the middle of a closer look, if there is one."""
     away = np.hypot(*(rows[:, :2] + rows[:, 2:4] / 2 - np.array(size) / 2).T)
     if not len(rows) or away.min() > size[0] / CLOSER_MARGIN / 2:

@@ -290,6 +290,11 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
+def remark_of(image: Image.Image) -> str:
+    """What `read_image` has to say of a picture that it gave, such as a file cut off; or ""."""
+    return image.info.get("remark", "")
+
+
 def digest_of(image: Image.Image | ImageError | None) -> str:
     """A digest of an RGB picture's size and pixels; "" where there is no picture."""
     if image is None or isinstance(image, ImageError):
