@@ -6,8 +6,7 @@ python app.py [--models v1 v2] [--data DIR] [--share] [--auth USER:PASSWORD] [--
 
 import sys
 
-from maskexplain.cli import run
-from maskexplain.cli.serve import main, parse
+from maskexplain.cli import run_command
 
 if __name__ == "__main__":
-    sys.exit(run("app.py", lambda: main(parse())))
+    sys.exit(run_command("serve", "app.py"))

@@ -2,8 +2,7 @@
 
 import sys
 
-from maskexplain.cli import run
-from maskexplain.cli.train import STOPPED, main, parse
+from maskexplain.cli import run_command
 
 if __name__ == "__main__":
-    sys.exit(run("train.py", lambda: main(parse()), STOPPED))
+    sys.exit(run_command("train", "train.py"))

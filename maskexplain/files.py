@@ -2,10 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from .errors import UserError
+
+LOCK = ".lock"
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -23,8 +28,39 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or "unknown reason"
-        raise UserError(f"{path} cannot be written ({reason}): choose another place.") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    reason = error.strerror or "unknown reason"
+    return UserError(f"{path} cannot be written ({reason}): make room or choose another place.")
+
+
+@contextmanager
+def alone_in(folder: Path, busy: str) -> Iterator[None]:
+    """Hold a folder, made if need be, for this process alone; half-written files in it go.
+
+    `busy`: the sentence of the UserError that is raised where another process holds it.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(busy) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        clear_half_written(folder, "*")
+        yield
+    finally:
+        lock.release()
+
+
+def clear_half_written(folder: Path, name: str) -> None:
+    """Remove what killed programs left of files of this name, a pattern, while none writes them."""
+    for file in folder.glob(f".[0-9]*.{name}"):
+        file.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict) -> None:

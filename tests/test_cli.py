@@ -241,6 +241,15 @@ def test_a_stopped_training_says_how_to_go_on(monkeypatch, capsys):
     assert capsys.readouterr().err == f"maskexplain: {train.STOPPED}\n"
 
 
+def test_a_stop_while_programs_load_is_no_traceback(monkeypatch, capsys):
+    def stopped(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "import_module", stopped)
+    assert cli.main(["train", "v1"]) == cli.run_command("train", "train.py") == 130
+    assert capsys.readouterr().err == "maskexplain: interrupted.\ntrain.py: interrupted.\n"
+
+
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120

@@ -1,16 +1,25 @@
 """Training learns a separable toy set, resumes, and stops on a loss that is not finite."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from maskexplain import cli
 from maskexplain.cli import train
 from maskexplain.data.folder import csv_beside, list_pictures, load_pixels, select
-from maskexplain.errors import UserError
-from maskexplain.models.checkpoints import read_checkpoint
+from maskexplain.files import alone_in
+from maskexplain.models.checkpoints import (
+    FOLDER,
+    SHIPPED,
+    CheckpointError,
+    read_checkpoint,
+    training_of,
+)
 from maskexplain.models.version import open_model
 from maskexplain.results.evaluate import logits_of
 from maskexplain.train.finish import finish
@@ -115,46 +124,166 @@ def test_what_cannot_be_resumed_gets_a_sentence(recipe, toy, tmp_path, spoil):
         resume(recipe, last, data)
 
 
+class Command:
+    """`maskexplain train v1` with a tiny network on the toy folder, run in this process."""
+
+    def __init__(self, data: Path, place: Path) -> None:
+        self.runs, self.out = place / "runs", place / "out"
+        folders = ["--data", data, "--runs", self.runs, "--out", self.out]
+        self.arguments = ["train", "v1", *map(str, folders), "--epochs", "2"]
+
+    def __call__(self, *more: str) -> int:
+        return cli.main([*self.arguments, *more])
+
+    def epochs(self, folder: str) -> list[float]:
+        """The losses of the epochs so far."""
+        file = self.runs / "v1" / folder / "history.json"
+        return [line["train_loss"] for line in json.loads(file.read_text())["history"]]
+
+
+@pytest.fixture
+def command(recipe, toy_folder, tmp_path, monkeypatch) -> Command:
+    monkeypatch.setitem(RECIPES, "v1", replace(recipe, name="v1"))
+    monkeypatch.setattr(train, "TRAIN_SIZE", 16)
+    return Command(toy_folder, tmp_path)
+
+
 def _stop(*line: object, **more: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_the_command_trains_the_teachers_first_and_once(recipe, toy_folder, tmp_path, monkeypatch):
+def test_the_command_trains_the_teachers_first_and_once(recipe, command, monkeypatch, capsys):
     teacher = replace(recipe, name="elder", seed=5)
     monkeypatch.setitem(RECIPES, "v1", replace(recipe, name="v1", teachers=(teacher,)))
-    monkeypatch.setattr(train, "TRAIN_SIZE", 16)
-    runs, out = tmp_path / "runs", tmp_path / "out"
-    folders = ["--data", str(toy_folder), "--runs", str(runs), "--out", str(out)]
-
-    def epochs(folder: str) -> list[float]:
-        """The losses of the epochs so far."""
-        history = json.loads((runs / folder / "history.json").read_text())["history"]
-        return [line["train_loss"] for line in history]
-
-    def command(*more: str) -> None:
-        train.main(train.parse(["v1", *folders, "--epochs", "2", *more]))
-
-    command()
-    results = open_model("v1", folder=out).results
+    assert command() == 0
+    results = open_model("my_v1", folder=command.out).results
     assert results.epochs == 2 and results.recipe["teachers"][0]["name"] == "elder"
-    first = epochs("v1"), epochs("v1/elder")
-    written = (runs / "v1/elder/last.pt").stat().st_mtime_ns
-    command("--seed", "8")
-    assert len(epochs("v1/seed8")) == 2 and epochs("v1/seed8") != first[0]
-    assert (runs / "v1/elder/last.pt").stat().st_mtime_ns == written, "taught by the same"
+    first = command.epochs("my_v1"), command.epochs("elder")
+    written = (command.runs / "v1/elder/last.pt").stat().st_mtime_ns
+    assert command("--seed", "8") == 0
+    other = command.epochs("my_v1_seed8")
+    assert len(other) == 2 and other != first[0]
+    assert (command.runs / "v1/elder/last.pt").stat().st_mtime_ns == written, "taught by the same"
 
-    with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as stopping:
         stopping.setattr(train, "_bar", lambda what: list)
         stopping.setattr(train.tqdm, "write", _stop)
-        command("--fresh")
-    assert len(epochs("v1/elder")) == 1, "stopped in the teacher's training"
-    command()
-    assert (epochs("v1"), epochs("v1/elder")) == first, "gone on, and not with the old pupil"
-    with pytest.raises(TrainingError, match="elder.last.pt cannot be resumed"):
-        train.main(train.parse(["v1", *folders, "--epochs", "1", "--seed", "9"]))
-    with pytest.raises(UserError, match="There is no folder"):
-        command("--fresh", "--data", str(tmp_path / "nowhere"))
-    assert (runs / "v1/last.pt").is_file(), "a slip removes nothing"
+        assert command("--fresh") == 130
+    assert len(command.epochs("elder")) == 1, "stopped in the teacher's training"
+    assert command() == 0
+    assert (command.epochs("my_v1"), command.epochs("elder")) == first, "gone on, not with the old"
+    assert command("--epochs", "1", "--seed", "9") == 2
+    assert "elder/last.pt cannot be resumed" in capsys.readouterr().err
+    assert command("--fresh", "--data", "nowhere") == 2
+    assert (command.runs / "v1/my_v1/last.pt").is_file(), "a slip removes nothing"
+
+
+def test_a_version_that_is_there_is_not_replaced_unasked(command, capsys):
+    assert command() == 0
+    first = training_of(command.out / "my_v1.safetensors")
+    assert command() == 0, "the same training may write its version again"
+    assert command("--seed", "7", "--name", "my_v1") == 2
+    assert command("--name", "MY_V1") == 2
+    assert capsys.readouterr().err.count("There is a version my_v1 already") == 2
+    assert training_of(command.out / "my_v1.safetensors") == first
+    assert command("--seed", "7", "--name", "my_v1", "--replace", "--fresh") == 0
+    assert training_of(command.out / "my_v1.safetensors") != first
+
+
+@pytest.mark.parametrize("name", ["v1", "V3", "../v1", "a b", ""])
+def test_shipped_versions_are_safe_and_names_suit_files(command, name, capsys):
+    before = {file: file.stat().st_mtime_ns for file in SHIPPED.iterdir()}
+    assert command("--name", name or "-", "--out", str(FOLDER)) == 2
+    assert re.search(
+        "There is a version v. already|A version's name begins", capsys.readouterr().err
+    )
+    assert {file: file.stat().st_mtime_ns for file in SHIPPED.iterdir()} == before
+
+
+def test_two_trainings_do_not_share_a_folder(command, capsys):
+    with alone_in(command.runs / "v1/my_v1", "busy"):
+        assert command() == 2
+        assert "Another training works in" in capsys.readouterr().err
+        assert command("--name", "mine") == 0
+
+
+def test_weights_of_another_training_do_not_ship(command, capsys):
+    assert command() == 0 and command("--seed", "7", "--name", "other") == 0
+    version = (command.out / "my_v1.safetensors").read_bytes()
+    shutil.copy(command.runs / "v1/other/best.safetensors", command.runs / "v1/my_v1")
+    assert command() == 2
+    assert "is not what this training wrote" in capsys.readouterr().err
+    assert (command.out / "my_v1.safetensors").read_bytes() == version
+    shutil.copy(command.out / "other.json", command.out / "my_v1.json")
+    with pytest.raises(CheckpointError, match="of another training than the weights"):
+        open_model("my_v1", folder=command.out)
+
+
+def test_what_a_killed_training_left_half_written_goes(command):
+    folder = command.runs / "v1/my_v1"
+    left = [folder / ".123.last.pt", command.out / ".77.my_v1.json"]
+    others = [command.out / ".77.other.json"]
+    for file in left + others:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half")
+    assert command() == 0
+    assert not any(file.exists() for file in left) and all(file.exists() for file in others)
+
+
+WRONG_USE = {
+    "negative threads": (["--threads", "-1"], {}, "--threads must be 1 or more"),
+    "no threads": (["--threads", "0"], {}, "--threads must be 1 or more"),
+    "torchrun": ([], {"WORLD_SIZE": "2"}, "start it without torchrun"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_USE)
+def test_wrong_use_gets_a_sentence(command, case, monkeypatch, capsys):
+    more, environment, message = WRONG_USE[case]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert command(*more) == 2
+    assert message in capsys.readouterr().err
+    assert not command.runs.exists()
+
+
+def test_a_gpu_that_is_not_used_is_told(command, monkeypatch, capsys):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert command("--data", "nowhere") == 2
+    assert "training runs on the CPU" in capsys.readouterr().out
+
+
+def test_a_full_disk_gets_a_sentence(command, capsys):
+    """A limit on the size of files stands for the disk's end; the first epoch's weights fit."""
+    resource = pytest.importorskip("resource")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (100, 9000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, usual[1]))
+        try:
+            assert command() == 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        assert re.search(r"my_v1/\S+ cannot be written \(File too large\)", capsys.readouterr().err)
+    folder = command.runs / "v1/my_v1"
+    assert not list(folder.glob(".[0-9]*")) and (folder / "best.safetensors").is_file()
+    assert command() == 0
+
+
+def test_weights_that_are_not_finite_are_not_kept(recipe, toy, tmp_path, monkeypatch):
+    _, train_pixels, val = toy
+    training = fit(start(replace(recipe, epochs=1)), train_pixels, val, tmp_path)
+    best = (tmp_path / "best.safetensors").read_bytes()
+    training.recipe = recipe
+
+    def spoil(epoch: int, loss: float, rate: float) -> None:
+        with torch.no_grad():
+            next(training.network.parameters()).fill_(torch.nan)
+
+    training.recipe = replace(recipe, batch_size=36)  # one step an epoch: only val can tell
+    with pytest.raises(TrainingError, match="The loss of toy on val is nan in epoch 2"):
+        fit(training, train_pixels, val, tmp_path, on_step=spoil)
+    assert (tmp_path / "best.safetensors").read_bytes() == best
+    assert len(resume(recipe, tmp_path / "last.pt").history) == 1
 
 
 def test_recipes_are_the_seeds():

@@ -6,6 +6,7 @@ for: the help needs no PyTorch.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,18 +31,25 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Without a command the help is printed."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = _parser(arguments[:1])
-    args = parser.parse_args(arguments)
-    if args.command is None:
-        parser.print_help()
-        return 0
-    return run("maskexplain", lambda: args.run(args), getattr(args, "stopped", "interrupted."))
+    return run("maskexplain", lambda: _parser(arguments[:1]).parse_args(arguments))
 
 
-def run(program: str, work: Callable[[], int | None], stopped: str = "interrupted.") -> int:
-    """Do the work and return its exit code; an error is one line behind the program's name."""
+def run_command(name: str, program: str) -> int:
+    """Run one command as a program of its own; returns the exit code."""
+    parser = argparse.ArgumentParser(prog=program, description=f"{COMMANDS[name][1]}.")
+    return run(program, lambda: _with_options(parser, name).parse_args())
+
+
+def run(program: str, read: Callable[[], argparse.Namespace]) -> int:
+    """Read the arguments, do what they ask; an error is one line behind the program's name."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may hold what it cannot print
+            stream.reconfigure(errors="backslashreplace")
+    stopped = "interrupted."
     try:
-        return work() or 0
+        args = read()
+        stopped = getattr(args, "stopped", stopped)
+        return args.run(args) or 0
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
@@ -56,10 +64,17 @@ def run(program: str, work: Callable[[], int | None], stopped: str = "interrupte
 def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of all commands, with the options of the chosen one."""
     parser = argparse.ArgumentParser(prog="maskexplain")
+    parser.set_defaults(run=lambda args: parser.print_help())
     parser.add_argument("--version", action="version", version=f"maskexplain {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for name, (module, words) in COMMANDS.items():
+    for name, (_, words) in COMMANDS.items():
         command = commands.add_parser(name, help=words)
         if name in chosen:
-            getattr(import_module(f".{module}", __name__), f"add_{name}")(command)
+            _with_options(command, name)
+    return parser
+
+
+def _with_options(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    module = import_module(f".{COMMANDS[name][0]}", __name__)
+    getattr(module, f"add_{name}")(parser)
     return parser

@@ -21,13 +21,6 @@ from ..web.page import build_page
 from ..web.serve import launch
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options of app.py, which are this command's."""
-    parser = argparse.ArgumentParser(description="Serve the mask explainer: page and HTTP API.")
-    add_serve(parser)
-    return parser.parse_args(arguments)
-
-
 def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", help="versions side by side; default: all there are")
     parser.add_argument(

@@ -1,16 +1,18 @@
 """train: one version from its recipe, as `maskexplain train v2 --data DIR`.
 
 DIR is an image folder with the three classes. Splits come from --csv (or DIR.csv where it is
-there); without one they are made by content. An interrupted training goes on where it stopped.
-While it runs, runs/NAME/ holds last.pt, best.safetensors (full precision), history.json and, for
-recipes with painted masks, painted.safetensors (kept for the next start); at the end come
-history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half precision) and
-NAME.json (the measured results). A recipe's teachers, where it has some, are trained
-first, each in a folder below runs/v3/. Another --seed has a folder there, too, and the same
-teachers and paintings.
+there); without one they are made by content. The version made is called my_v2, or as --name says.
+An interrupted training goes on where it stopped.
+While it runs, runs/v2/NAME/ holds last.pt, best.safetensors (full precision) and history.json; at
+the end come history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half
+precision) and NAME.json (the measured results). What trainings of one recipe share lies in
+runs/v2/: painting/ (the painted masks) and a folder for each of its teachers.
 """
 
 import argparse
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +29,9 @@ from ..data.folder import (
     select,
 )
 from ..errors import UserError
+from ..files import alone_in, clear_half_written
 from ..memory import keep_memory
-from ..models.checkpoints import FOLDER
+from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
 from ..models.version import open_model
 from ..train.finish import finish
@@ -36,28 +39,24 @@ from ..train.loop import Training, fit, has_bf16, resume, start
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
 
-STOPPED = "stopped; the same command (without --fresh) goes on from the last epoch."
-PAINTED = "painted.safetensors"
+STOPPED = "stopped; the same command (without --fresh) goes on from what was saved last."
+LAST, PAINTED = "last.pt", "painting/painted.safetensors"
 DATA_HELP = "image folder; may be repeated: the first one is tested in full"
 CSV_HELP = "file, class, split, group, augmented; as often as --data, or not at all"
-SEED_HELP = "default: the recipe's; others train in runs/NAME/seedSEED/: give them their own --out"
-
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options of train.py, which are this command's."""
-    parser = argparse.ArgumentParser(description="Train one version from its recipe.")
-    add_train(parser)
-    return parser.parse_args(arguments)
+NAME_HELP = "of the version made; default: my_VERSION, with --seed my_VERSION_seedSEED"
+REPLACE_HELP = "in place of a version of that name, a shipped one too"
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", choices=RECIPES)
     parser.add_argument("--data", type=Path, required=True, action="append", help=DATA_HELP)
     parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
+    parser.add_argument("--name", help=NAME_HELP)
+    parser.add_argument("--replace", action="store_true", help=REPLACE_HELP)
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
     parser.add_argument("--epochs", type=int, help="default: the recipe's; the teachers' too")
-    parser.add_argument("--seed", type=int, help=SEED_HELP)
+    parser.add_argument("--seed", type=int, help="default: the recipe's")
     parser.add_argument("--fresh", action="store_true", help="do not resume, teachers neither")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
@@ -65,29 +64,62 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.epochs is not None and args.epochs < 1:
-        raise UserError("--epochs must be 1 or more.")
-    if args.seed is not None and not 0 <= args.seed < 2**32:
-        raise UserError("--seed must be a whole number from 0 to 4294967295.")
+    _check_options(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_memory()
     recipe, root = _recipe(args), args.runs / args.version
-    usual = recipe.seed == RECIPES[args.version].seed
-    folder = root if usual else root / f"seed{recipe.seed}"
+    name = args.name or _own_name(recipe, args.version)
     folders = list_all_pictures(args.data, args.csv or [], recipe.task)
-    pictures = [picture for folder_pictures in folders for picture in folder_pictures]
-    data = fingerprint(pictures)
-    if args.fresh:
-        start(recipe)  # it raises before anything is removed
-        _forget(root, folder)
-    training = _open(recipe, folder, data)
-    if _unfinished(training):
-        bf16 = args.precision == "bf16" or (args.precision == "auto" and has_bf16())
-        _train(training, pictures, root, folder, bf16)
-    names = [path.resolve().name for path in args.data]
-    named = dict(zip(names, folders, strict=True))
-    print(finish(training, named, folder, args.out, _bar("test")))
+    data = fingerprint([picture for pictures in folders for picture in pictures])
+    begun = start(recipe, data)  # what is missing for it raises before anything is removed
+    place = free_place(name, args.replace or _made_by(begun, args.out, name), args.out)
+    folder = root / name
+    with _alone(folder):
+        clear_half_written(args.out, f"{name}.*")
+        if args.fresh:
+            _forget(recipe, root, folder)
+        training = _open(recipe, folder, data)
+        names = [path.resolve().name for path in args.data]
+        named = dict(zip(names, folders, strict=True))
+        if _unfinished(training):
+            _train(training, named, root, folder, _wants_bf16(args.precision))
+        print(finish(training, named, folder, place.parent, _bar("test"), name))
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    if args.epochs is not None and args.epochs < 1:
+        raise UserError("--epochs must be 1 or more.")
+    if args.threads is not None and args.threads < 1:
+        raise UserError("--threads must be 1 or more.")
+    if args.seed is not None and not 0 <= args.seed < 2**32:
+        raise UserError("--seed must be a whole number from 0 to 4294967295.")
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # set by torchrun
+        raise UserError("Training is one process: start it without torchrun.")
+    if torch.accelerator.is_available():
+        print("The GPU of this machine is not used: training runs on the CPU.")
+
+
+def _wants_bf16(precision: str) -> bool:
+    return precision == "bf16" or (precision == "auto" and has_bf16())
+
+
+def _own_name(recipe: Recipe, version: str) -> str:
+    usual = recipe.seed == RECIPES[version].seed
+    return f"my_{version}" if usual else f"my_{version}_seed{recipe.seed}"
+
+
+def _made_by(training: Training, out: Path, name: str) -> bool:
+    """Whether the version of this name is what this very training made before."""
+    try:
+        return training_of(out / f"{name}.safetensors").startswith(f"{training.digest}-")
+    except CheckpointError:
+        return False
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    busy = f"Another training works in {folder}: wait for it, or give this one its own --name."
+    return alone_in(folder, busy)
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
@@ -101,22 +133,16 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     return replace(recipe, epochs=args.epochs, teachers=teachers)
 
 
-def _forget(root: Path, folder: Path) -> None:
-    """Remove what would be gone on with.
-
-    For a seed of its own that is its state; else all states, since all learned from the same
-    teachers, and the paintings.
-    """
-    files = [*folder.glob("last.pt")]
-    if folder == root:
-        files = [*root.glob("**/last.pt"), root / PAINTED]
-    for file in files:
+def _forget(recipe: Recipe, root: Path, folder: Path) -> None:
+    """Remove what would be gone on with: the training's state, its teachers' and the paintings."""
+    places = [folder, *(root / teacher.name for teacher in recipe.teachers)]
+    for file in [*(place / LAST for place in places), root / PAINTED]:
         file.unlink(missing_ok=True)
 
 
 def _open(recipe: Recipe, folder: Path, data: str, exact: bool = False) -> Training:
     """The training in the folder as far as it went, or a new one."""
-    last = folder / "last.pt"
+    last = folder / LAST
     return resume(recipe, last, data, exact) if last.is_file() else start(recipe, data)
 
 
@@ -125,20 +151,29 @@ def _unfinished(training: Training) -> bool:
 
 
 def _train(
-    training: Training, pictures: list[Picture], root: Path, folder: Path, bf16: bool
+    training: Training,
+    folders: Mapping[str, Sequence[Picture]],
+    root: Path,
+    folder: Path,
+    bf16: bool,
 ) -> None:
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
     recipe, size, decode = training.recipe, training.network.transform.size, _bar("decode")
-    # What cannot be resumed is an error before anything is trained, as is an unreadable picture.
-    teachers = [_open(t, root / t.name, training.data, exact=True) for t in recipe.teachers]
-    splits = [select(pictures, split) for split in ("train", "val", "test")]
-    train = _load(recipe, splits[0], root)
-    val, _ = (load_pixels(split, size, decode) for split in splits[1:])
-    for teacher in teachers:
-        place = root / teacher.recipe.name
-        if _unfinished(teacher):
-            _fit(teacher, train, val, place, bf16)
-        training.teachers.append(open_model(place / "best.safetensors").network)
+    pictures = [picture for listed in folders.values() for picture in listed]
+    with ExitStack() as held:
+        places = [root / teacher.name for teacher in recipe.teachers]
+        for place in places:
+            held.enter_context(_alone(place))
+        # What cannot be resumed is an error before anything is trained, as is a bad picture.
+        pairs = zip(recipe.teachers, places, strict=True)
+        teachers = [_open(t, place, training.data, exact=True) for t, place in pairs]
+        splits = [select(pictures, split) for split in ("train", "val", "test")]
+        train = _load(recipe, splits[0], root)
+        val, _ = (load_pixels(split, size, decode) for split in splits[1:])
+        for teacher, place in zip(teachers, places, strict=True):
+            if _unfinished(teacher):
+                _fit(teacher, train, val, place, bf16)
+            training.teachers.append(open_model(place / "best.safetensors").network)
     _fit(training, train, val, folder, bf16)
 
 
@@ -148,7 +183,10 @@ def _load(recipe: Recipe, pictures: list[Picture], root: Path) -> Pixels:
         return load_pixels(pictures, TRAIN_SIZE, _bar("decode"))
     # Other seeds train on the same paintings: their spread is the training's.
     paint, seed = recipe.paint or {}, RECIPES[recipe.name].seed
-    return load_mixed(pictures, TRAIN_SIZE, paint, seed, root / PAINTED, _bar("decode and paint"))
+    bar = _bar("decode and paint")
+    busy = f"Another training paints in {root}: start this one a little later."
+    with alone_in((root / PAINTED).parent, busy):
+        return load_mixed(pictures, TRAIN_SIZE, paint, seed, root / PAINTED, bar)
 
 
 def _fit(training: Training, train: Pixels, val: Pixels, folder: Path, bf16: bool) -> None:

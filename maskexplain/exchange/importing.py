@@ -10,7 +10,7 @@ from torch import nn
 
 from ..data.folder import Picture
 from ..errors import UserError
-from ..models.checkpoints import FOLDER, list_versions, write_weights
+from ..models.checkpoints import FOLDER, free_place, write_weights
 from ..models.network import NETWORKS, build_network, check_network, last_linear
 from ..task import KNOWN, Task, task_of_names
 from ..words import listed
@@ -25,7 +25,6 @@ from .class_order import (
 )
 from .torch_files import Stored, read_tensor_file
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 # What training programs put between a network's names: DataParallel, torch.compile, FSDP.
 WRAPPERS = frozenset(("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"))
 # What they leave beside the weights: AveragedModel's counter, batch norm's, thop's.
@@ -101,7 +100,7 @@ def import_version(
     Raises UserError (and FileError) where the file does not fit, nothing tells the order, or the
     name is taken and `replace` is not given.
     """
-    path = _free_place(name, replace, folder)
+    path = free_place(name, replace, folder)
     content = read_tensor_file(file)
     found, others = find_weights(file, content.tensors)
     network = build_network(found.network, found.outputs).eval().requires_grad_(False)
@@ -140,18 +139,6 @@ def _settled(
         return order, task, check_order(file, network, task, order.classes, pictures)
     fit = find_order(file, network, task, pictures)
     return ClassOrder(fit.classes, "the labelled pictures"), task, fit
-
-
-def _free_place(name: str, replace: bool, folder: Path) -> Path:
-    if not NAME.fullmatch(name):
-        raise UserError(
-            "A version's name begins with a letter and has up to 40 letters, digits, - and _."
-        )
-    # As on disks that take V3 and v3 for one file.
-    taken = {version.casefold(): version for version in list_versions(folder)}.get(name.casefold())
-    if taken is not None and (taken != name or not replace):
-        raise UserError(f"There is a version {taken} already: take another name, or --replace.")
-    return folder / f"{name}.safetensors"
 
 
 def task_of_classes(names: Sequence[str]) -> Task:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from ..errors import UserError
@@ -25,6 +25,7 @@ SHIPPED = (_PACKAGE.parent if _IN_SOURCE else _PACKAGE) / "checkpoints"
 FOLDER = SHIPPED if _IN_SOURCE else Path("checkpoints")
 # Written to the header, so that a weights file says what it is without its JSON.
 KIND = "maskexplain"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")  # of a new version
 
 
 class CheckpointError(UserError):
@@ -75,10 +76,12 @@ def write_weights(
     task: Task,
     half: bool,
     temperature: float = 1.0,
+    training: str = "",
 ) -> None:
     """Write a network's weights as safetensors, in half precision where asked.
 
-    `temperature` is what whoever reads the file divides the logits by.
+    `temperature` is what whoever reads the file divides the logits by; `training` which training
+    they are of, as NAME.json says, too.
     """
     tensors = {
         name: (t.half() if half and t.is_floating_point() else t).contiguous().cpu()
@@ -92,7 +95,11 @@ def write_weights(
     }
     if temperature != 1:
         header["temperature"] = repr(temperature)
-    write_file(path, lambda beside: save_file(tensors, beside, metadata=header))
+    if training:
+        header["training"] = training
+    # By bytes: safetensors' own writer tells of a full disk in an error of its own.
+    content = save(tensors, metadata=header)
+    write_file(path, lambda beside: beside.write_bytes(content))
 
 
 def write_results(path: Path, results: Results) -> None:
@@ -108,6 +115,29 @@ def add_results(name_or_path: str | Path, part: Results, folder: Path = FOLDER) 
     """
     path = find_version(name_or_path, folder)
     write_results(path, _read_results(path).including(part))
+
+
+def free_place(name: str, replace: bool, folder: Path = FOLDER) -> Path:
+    """The weights file of a new version's name.
+
+    Raises CheckpointError for a name that suits no file, or is taken and `replace` is not given.
+    """
+    if not NAME.fullmatch(name):
+        raise CheckpointError(
+            "A version's name begins with a letter and has up to 40 letters, digits, - and _."
+        )
+    # As on disks that take V3 and v3 for one file.
+    taken = {version.casefold(): version for version in list_versions(folder)}.get(name.casefold())
+    if taken is not None and (taken != name or not replace):
+        raise CheckpointError(
+            f"There is a version {taken} already: take another name, or --replace."
+        )
+    return folder / f"{name}.safetensors"
+
+
+def training_of(path: Path) -> str:
+    """Which training a version's weights file is of; empty where it does not say."""
+    return _read_tensors(path)[0].get("training", "")
 
 
 def find_version(name_or_path: str | Path, folder: Path = FOLDER) -> Path:
@@ -137,7 +167,13 @@ def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoi
     check_network(network, name, len(task))
     temperature = _temperature(path, header)
     divide_by_temperature(network, temperature)
-    return Checkpoint(path.stem, network.eval(), task, _read_results(path), temperature)
+    results = _read_results(path)
+    if "training" in header and results.training not in (None, header["training"]):
+        raise CheckpointError(
+            f"{path.with_suffix('.json')} holds the results of another training than the weights "
+            "beside it: train it anew, or fetch both files again."
+        )
+    return Checkpoint(path.stem, network.eval(), task, results, temperature)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -268,6 +268,7 @@ class Results(BaseModel):
 
     name: str | None = None
     recipe: dict[str, Any] | None = None
+    training: str | None = None  # digests of recipe and data, and of the weights it ended with
     epochs: int | None = None
     best_epoch: int | None = None
     data: DataUsed | None = None

@@ -22,7 +22,7 @@ from ..results.statistics import (
     fit_temperature,
 )
 from ..task import Task
-from .loop import Training
+from .loop import Training, TrainingError, weights_digest
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,24 @@ def finish(
     folder: Path,
     out: Path,
     progress: Progress = quietly,
+    name: str = "",
 ) -> str:
     """Write `out`/NAME.safetensors and NAME.json of the best epoch; returns a summary to print.
 
     Measured on the test split, with the half-precision weights as they are shipped. `folders`: the
     data folders' pictures by their names; the first one is measured in full, the others in short.
+    `name`: the version's, by default the recipe's.
+    Raises TrainingError where best.safetensors is not what this training wrote.
     """
-    recipe = training.recipe
+    recipe, name = training.recipe, name or training.recipe.name
     pictures = [picture for listed in folders.values() for picture in listed]
-    full = read_checkpoint(folder / "best.safetensors").network
+    full = _best(training, folder / "best.safetensors")
+    origin = f"{training.digest}-{training.kept}"
     fitted = Fitted()
     if recipe.calibrate:
         fitted = fit_confidence(full, pictures, recipe.sure, progress)
     half_file = folder / "half.safetensors"
-    write_weights(half_file, full, recipe.network, recipe.task, True, fitted.temperature)
+    write_weights(half_file, full, recipe.network, recipe.task, True, fitted.temperature, origin)
     shipped = read_checkpoint(half_file).network
     tests = {name: select(listed, "test") for name, listed in folders.items()}
     first, *others = tests
@@ -75,8 +79,9 @@ def finish(
     divide_by_temperature(full, fitted.temperature)
     half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
     results = Results(
-        name=recipe.name,
+        name=name,
         recipe=recipe.to_dict(),
+        training=origin,
         epochs=len(training.history),
         best_epoch=training.best.epoch,
         data=DataUsed(" and ".join(folders), _counts(pictures)),
@@ -88,11 +93,21 @@ def finish(
     )
     results = results.including(evaluation).including(fitted.results(evaluation.sure))
     # Only now: weights and the figures that belong to them change together.
-    path = out / f"{recipe.name}.safetensors"
+    path = out / f"{name}.safetensors"
     write_file(path, lambda beside: copyfile(half_file, beside))
     write_results(path, results)
     _draw(results, recipe.task, folder)
     return _summary(path, results)
+
+
+def _best(training: Training, file: Path) -> nn.Module:
+    """The best epoch's network. Raises TrainingError where its file is another training's."""
+    if weights_digest(file) != training.kept:
+        raise TrainingError(
+            f"{file} is not what this training wrote: start over with --fresh, in a folder that no "
+            "other training writes."
+        )
+    return read_checkpoint(file).network
 
 
 def fit_confidence(

@@ -1,9 +1,12 @@
 """The training loop of every version: resumable, stops on a loss that is not finite."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import cos, pi
+from hashlib import sha256
+from io import BytesIO
+from math import cos, isfinite, pi
 from pathlib import Path
 
 import torch
@@ -38,8 +41,9 @@ class Training:
     """What an interrupted training resumes from.
 
     `data` is the fingerprint of the pictures; `history` its epochs; `average` is the
-    running mean of the weights, where the recipe wants one. `teachers` are not kept with it: who
-    resumes gives those of the recipe anew.
+    running mean of the weights, where the recipe wants one. `kept` is the digest of
+    best.safetensors as this training wrote it. `teachers` are not kept with it: who resumes gives
+    those of the recipe anew.
     """
 
     recipe: Recipe
@@ -50,6 +54,13 @@ class Training:
     history: list[Epoch] = field(default_factory=list)
     average: AveragedModel | None = None
     teachers: list[nn.Module] = field(default_factory=list)
+    kept: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Which training it is: of recipe and data, however many epochs are asked for."""
+        content = {**self.recipe.to_dict(), "epochs": None, "data": self.data}
+        return sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     @property
     def answering(self) -> nn.Module:
@@ -110,8 +121,17 @@ def save(training: Training, path: Path) -> None:
         "scheduler": training.scheduler.state_dict() if training.scheduler else None,
         "average": training.average.state_dict() if training.average else None,
         "history": [asdict(epoch) for epoch in training.history],
+        "kept": training.kept,
     }
-    write_file(path, lambda beside: torch.save(state, beside))
+    # By bytes: torch's own writer tells of a full disk in an error of its own.
+    content = BytesIO()
+    torch.save(state, content)
+    write_file(path, lambda beside: beside.write_bytes(content.getbuffer()))
+
+
+def weights_digest(file: Path) -> str:
+    """The digest of a weights file; empty where there is none."""
+    return sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 
 def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> Training:
@@ -132,6 +152,7 @@ def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> T
         if training.average:
             training.average.load_state_dict(state["average"])
         training.history = [Epoch(**epoch) for epoch in state["history"]]
+        training.kept = state["kept"]
     # A damaged file fails in many ways, and each has the same remedy.
     except Exception as error:
         raise TrainingError(
@@ -167,6 +188,7 @@ def fit(
         if training.best is line:
             recipe, best = training.recipe, folder / "best.safetensors"
             write_weights(best, training.answering, recipe.network, recipe.task, half=False)
+            training.kept = weights_digest(best)
         lines = [asdict(epoch) for epoch in training.history]
         write_json(folder / "history.json", {"history": lines})
         save(training, folder / "last.pt")
@@ -196,7 +218,7 @@ def train_epoch(
         if middles is not None:
             maps = class_maps(network.head, activations.float())
             loss = loss + recipe.focus * share_outside(maps, middles)
-        losses.append(_check(loss.item(), recipe.name, epoch, step))
+        losses.append(_check(loss.item(), f"{recipe.name} is", epoch, f", step {step + 1}"))
         training.optimizer.zero_grad()
         loss.backward()
         training.optimizer.step()
@@ -241,20 +263,24 @@ def _order(recipe: Recipe, data: Pixels) -> torch.Tensor:
     return draw_epoch(data, recipe.mix) if recipe.mix else torch.randperm(len(data.labels))
 
 
-def _check(loss: float, name: str, epoch: int, step: int) -> float:
-    if loss != loss or loss in (float("inf"), float("-inf")):
+def _check(loss: float, whose: str, epoch: int, step: str = "") -> float:
+    if not isfinite(loss):
         raise TrainingError(
-            f"The loss of {name} is {loss} in epoch {epoch + 1}, step {step + 1}: lower the "
+            f"The loss of {whose} {loss} in epoch {epoch + 1}{step}: lower the "
             "learning rate or check the data; the best epoch so far is kept."
         )
     return loss
 
 
 def validate(training: Training, val: Pixels, epoch: int, train_loss: float) -> Epoch:
-    """The line of an epoch (from 1): loss and scores on val; steps the scheduler by the loss."""
+    """The line of an epoch (from 1): loss and scores on val; steps the scheduler by the loss.
+
+    Raises TrainingError where the loss is not finite.
+    """
     logits = logits_of(training.answering, val.pixels)
     weight = torch.tensor(training.recipe.class_weights)
     loss = nn.functional.cross_entropy(logits, val.labels, weight=weight).item()
+    _check(loss, f"{training.recipe.name} on val is", epoch - 1)
     rate = training.optimizer.param_groups[0]["lr"]
     if training.scheduler:
         training.scheduler.step(loss)

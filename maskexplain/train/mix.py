@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..data.folder import Picture, Pixels, Progress, fingerprint, load_pixels, quietly
 from ..data.painted import SIDE, PaintedFaces, find_middles, paint_faces
@@ -123,7 +123,8 @@ def _write(cache: Path, key: str, painted: PaintedFaces) -> None:
     tensors = {name: getattr(painted, name) for name in TENSORS}
     lists = {"positions": painted.positions, "groups": painted.groups}
     header = {"key": key, **{name: json.dumps(items) for name, items in lists.items()}}
-    write_file(cache, lambda beside: save_file(tensors, beside, metadata=header))
+    content = save(tensors, metadata=header)
+    write_file(cache, lambda beside: beside.write_bytes(content))
 
 
 def _read(cache: Path, key: str) -> PaintedFaces | None:
