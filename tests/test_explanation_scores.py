@@ -60,7 +60,7 @@ def test_every_way_is_scored(tiny, faces):
         taken, dark = (scores.lights[light][key] for light in ("as_taken", "dark_35"))
         assert (taken.faces, dark.faces) == (5, 3)
         assert taken.interval[0] <= taken.share == taken.beats_random / 5 <= taken.interval[1]
-        assert len(taken.cascade) == 1 and dark.cascade is None, "tiny's head has one layer"
+        assert len(taken.cascade) == 3 and dark.cascade is None, "a linear layer, two convs"
         assert 0 <= taken.cascade[0] <= 1
         assert (taken.largest_gap is None) == (all_ways()[key].method != "integrated_gradients")
         assert taken.nose_mouth is None or taken.nose_mouth >= 0

@@ -12,17 +12,17 @@ from PIL import Image
 
 from maskexplain.explain.explain import Explanation, ForwardPass, explain, forward_pass
 from maskexplain.explain.faithfulness import (
+    ALL_COPIES,
+    FIRST_COPIES,
     LEVELS,
-    RANDOM_FIFTHS,
     RANDOM_ORDERS,
     BlurTest,
     blur_test,
     curves,
-    lower_half,
     margin,
 )
 from maskexplain.explain.places import blur_inputs, blur_places, heat_at, hottest, random_heat
-from maskexplain.explain.verdicts import measure_trust, verdict_of
+from maskexplain.explain.verdicts import TITLES, measure_trust, verdict_of
 from maskexplain.masks.task import MASK
 from maskexplain.models.version import Model
 
@@ -54,10 +54,9 @@ def test_heat_on_what_is_used_beats_heat_on_what_is_not(corner_model):
     used = explanation_at(slice(0, 29), slice(0, 29))
     unused = explanation_at(slice(35, 64), slice(35, 64))
     good, bad = blur_test(passed(corner_model, dots()), [used, unused])
-    assert good.fifths == RANDOM_FIFTHS
-    assert good.beaten >= 18 > bad.beaten
+    assert good.matters and good.beyond and not bad.matters and bad.lead <= 0
     assert good.hottest < good.before and bad.hottest == pytest.approx(bad.before, abs=0.02)
-    assert good.random == bad.random
+    assert {good.fifths, bad.fifths} <= {FIRST_COPIES, ALL_COPIES}
 
 
 def test_blur_test_is_seeded(corner_model):
@@ -78,9 +77,9 @@ def test_curves_fall_and_rise_early_where_the_heat_is_used(corner_model):
     used = Explanation(slope, "with_mask", "grad_cam")
     unused = replace(used, heatmap=-slope)
     good, bad = curves(passed(corner_model, dots()), [used, unused])
-    assert good.beats_random and good.beaten == RANDOM_ORDERS == len(good.random)
+    assert good.beats_random and good.beats_usual and len(good.random) == RANDOM_ORDERS
     assert good.deletion.area < good.random_area < good.insertion.area
-    assert not bad.beats_random and bad.beaten <= 1
+    assert not bad.beats_random and not bad.beats_usual
     assert bad.insertion.area < bad.random_area < bad.deletion.area
     assert bad.random == good.random
 
@@ -123,7 +122,7 @@ def test_curves_are_seeded_and_told_as_json(corner_model):
     [one], [again] = (curves(passed(corner_model, crop), [heat]) for _ in range(2))
     assert one == again and one != curves(passed(corner_model, crop), [heat], seed=1)[0]
     content = json.loads(json.dumps(one.to_dict()))
-    assert content["random_orders_beaten"] == one.beaten
+    assert content["beats_usual"] == one.beats_usual
     assert len(content["random_deletion"]) == RANDOM_ORDERS
 
 
@@ -131,7 +130,7 @@ def test_trust_in_words(corner_model):
     used = explanation_at(slice(0, 29), slice(0, 29))
     [trust] = measure_trust(passed(corner_model, dots()), [used], None)
     words = " ".join(trust.sentences())
-    assert f"falls faster than in {RANDOM_ORDERS} of {RANDOM_ORDERS} random orders" in words
+    assert "its lead falls faster than there" in words
     assert "No eyes, nose and mouth were found" in words and "everything blurred" not in words
     assert trust.to_dict()["regions"] is None
 
@@ -151,12 +150,6 @@ def test_hottest_takes_the_share_also_among_ties():
     assert not hottest(torch.zeros(1, 4, 4), 0).any() and hottest(torch.zeros(1, 4, 4), 1).all()
 
 
-def test_lower_half():
-    assert lower_half(explanation_at(slice(32, 64), slice(0, 64))) == 1.0
-    assert lower_half(explanation_at(slice(16, 48), slice(0, 64))) == pytest.approx(0.5)
-    assert lower_half(explanation_at(slice(0, 0), slice(0, 0))) == 0.0
-
-
 def test_margin_is_against_the_best_other_class_or_the_given_one():
     logits = torch.tensor([[1.0, 4.0, 2.0], [5.0, 1.0, 0.0]])
     worn, bare = CLASSES.index("with_mask"), CLASSES.index("without_mask")
@@ -164,15 +157,38 @@ def test_margin_is_against_the_best_other_class_or_the_given_one():
     assert margin(logits, worn, bare).tolist() == [2.0, 1.0]
 
 
+SURE = BlurTest(0.9, 0.2, 0.88, beaten=20, fifths=20, usual=0.7, lead=0.6)
+
+
 @pytest.mark.parametrize(
-    ("beaten", "hottest", "verdict"),
-    [(19, 0.2, "holds"), (18, 0.2, "holds"), (19, 0.85, "leads"), (17, 0.2, "doubtful")],
+    ("changes", "key", "close"),
+    [
+        ({}, "holds", False),
+        ({"hottest": 0.85}, "leads", False),
+        ({"hottest": 0.79}, "holds", True),
+        ({"lead": 0.02}, "usual", False),
+        ({"lead": 0.12}, "holds", True),
+        ({"beaten": 12}, "doubtful", False),
+        ({"beaten": 56, "fifths": 60}, "doubtful", True),
+        ({"beaten": 58, "fifths": 60}, "holds", True),
+        ({"hottest": 0.89}, "small", False),
+        ({"before": 0.003, "hottest": 0.0, "random": 0.002}, "small", False),
+        ({"before": 0.84, "hottest": 0.89, "random": 0.84, "beaten": 3}, "small", False),
+        ({"hottest": 0.89, "random": 0.5, "beaten": 3}, "doubtful", False),
+        ({"hottest": 0.877}, "leads", True),
+    ],
 )
-def test_verdicts(beaten, hottest, verdict):
-    test = BlurTest(before=0.9, hottest=hottest, random=0.88, beaten=beaten, fifths=19)
+def test_verdicts(changes, key, close):
     heat = explanation_at(slice(0, 32), slice(0, 64))
-    found = verdict_of(heat, test)
-    assert found.key == verdict and f"from 90% to {hottest:.0%}" in found.sentence
-    nothing = explanation_at(slice(0, 0), slice(0, 0))
-    assert verdict_of(nothing, test).key == "empty"
-    assert set(found.to_dict()) == {"key", "title", "sentence"}
+    found = verdict_of(heat, replace(SURE, **changes))
+    assert (found.key, found.close, found.too_small) == (key, close, key == "small")
+    assert found.title.startswith(TITLES[key]) and found.title.endswith("close call)") == close
+    assert f"Blur the brightest fifth: {found.test.before:.0%} → {found.test.hottest:.0%}." in (
+        found.sentence
+    )
+    assert set(found.to_dict()) == {"key", "title", "sentence", "close", "too_small"}
+
+
+def test_without_heat_nothing_supports_the_answer():
+    nothing = verdict_of(explanation_at(slice(0, 0), slice(0, 0)), SURE)
+    assert nothing.key == "empty" and not nothing.close and not nothing.confirmed

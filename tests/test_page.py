@@ -144,7 +144,7 @@ def test_an_empty_map_gets_no_sentences_about_its_heat(tiny, portrait):
     with torch.no_grad():
         tiny.network.network[6].weight[1] = -1.0  # every activation speaks against with_mask
     view = answer_photo([tiny], portrait, question=Question("with_mask", ways=("grad_cam",)))
-    assert "Empty: nothing here speaks for this class" in view.cards
+    assert "Nothing here supports this answer" in view.cards
     assert "curves" not in view.cards and "on their way" not in view.cards
 
 

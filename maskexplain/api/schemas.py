@@ -30,11 +30,16 @@ EXAMPLE_EXPLANATION = {
     "baseline": "gray",
     "steps": 50,
     "completeness_gap": 0.0004,
-    "blur_test": {"before": 0.97, "hottest": 0.12, "random": 0.91, "beaten": 19, "fifths": 19},
+    "blur_test": {
+        **{"before": 0.97, "hottest": 0.12, "random": 0.91, "beaten": 20, "fifths": 20},
+        **{"usual": 0.55, "lead": 0.3},
+    },
     "verdict": {
         "key": "holds",
-        "title": "Holds: this class hangs on the heat",
-        "sentence": "Blurring the hottest fifth takes this class from 97% to 12%; ...",
+        "title": TITLES["holds"],
+        "sentence": "Blur the brightest fifth: 97% → 12%. Blur the same shape elsewhere: ...",
+        "close": False,
+        "too_small": False,
     },
 }
 
@@ -85,18 +90,33 @@ class PredictReply(AnswerReply):
 class BlurTestReply(BaseModel):
     before: float = Field(description="The class's probability, 0 to 1.")
     hottest: float = Field(description="The same with the hottest fifth of the crop blurred.")
-    random: float = Field(description="The same with a random fifth blurred: the mean of many.")
-    beaten: int = Field(
-        description="How many random fifths take less from the class's lead (logit margin) than "
-        "the hottest one."
+    random: float = Field(
+        description="The same with copies of the hottest fifth blurred, mirrored, turned and "
+        "shifted: their mean."
     )
-    fifths: int = Field(description="How many random fifths there were.")
+    beaten: int = Field(
+        description="How many of the copies take less from the class's lead (logit margin) than "
+        "the hottest fifth."
+    )
+    fifths: int = Field(description="How many copies there were; more where it is close.")
+    usual: float = Field(
+        description="The same with the fifth blurred that is hottest on a map made without this "
+        "picture: the mean map of other faces, or a blob on the nose."
+    )
+    lead: float = Field(
+        description="What the hottest fifth takes from the class's lead less what maps made "
+        "without this picture take, as a part of the first, -1 to 1."
+    )
 
 
 class VerdictReply(BaseModel):
-    key: Literal[tuple(TITLES)] = Field(description="How far to believe the heatmap.")
+    key: Literal[tuple(TITLES)] = Field(description="What the tests say of the heatmap.")
     title: str = Field(description="The same in words.")
     sentence: str = Field(description="The figures behind it.")
+    close: bool = Field(description="Whether a bound is so near that it is a close call.")
+    too_small: bool = Field(
+        description="Whether nothing that was blurred changed the answer enough to judge the map."
+    )
 
 
 class ExplanationReply(BaseModel):

@@ -6,7 +6,7 @@ start from that `ForwardPass`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -187,14 +187,21 @@ def _case(forward: ForwardPass, weights: torch.Tensor, baseline: str) -> Case:
     return Case(network, forward.inputs, forward.activations, forward.logits, *start, weights)
 
 
-@lru_cache(maxsize=32)
+# Kept as long as the version itself: a version with random weights is gone after one question.
+_CONSTANT: WeakKeyDictionary[Model, dict[str, tuple[torch.Tensor, torch.Tensor]]]
+_CONSTANT = WeakKeyDictionary()
+
+
 def _constant_baseline(model: Model, name: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Activations 1 x C x h x w and logits 1 x classes of the gray or the black input."""
-    size = model.network.transform.size
-    inputs = torch.zeros(1, 3, size, size)
-    if name != "gray":
-        inputs = model.network.transform.normalise(inputs)
-    return _through(model, inputs.to(model.device, memory_format=torch.channels_last))
+    known = _CONSTANT.setdefault(model, {})
+    if name not in known:
+        size = model.network.transform.size
+        inputs = torch.zeros(1, 3, size, size)
+        if name != "gray":
+            inputs = model.network.transform.normalise(inputs)
+        known[name] = _through(model, inputs.to(model.device, memory_format=torch.channels_last))
+    return known[name]
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Everything about one crop, version by version, in the order in which it is ready."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from PIL import Image
@@ -100,21 +100,26 @@ def reports(
 ) -> Iterator[list[Report]]:
     """A report a version, yielded anew whenever one of them knows more.
 
-    First the answers, then version by version the heatmaps with their verdicts, then the slower
-    measurements. `known`: of this very subject, target and against; it grows. Raises ExplainError
-    for unknown ways, or classes that no version has.
+    First the answers, then version by version the first heatmap with its verdict, then the other
+    heatmaps with theirs where more were asked for, then the slower measurements. `known`: of this
+    very subject, target and against; it grows. Raises ExplainError for unknown ways, or classes
+    that no version has.
     """
     known = Known() if known is None else known
     check_classes(models, question)
     ready = list(at_once(lambda model: _answered(model, subject, known), models))
-    yield ready
-    explained = at_once(lambda report: _explained(report, question, known), ready)
-    for index, report in enumerate(explained):
-        ready = _with(ready, index, report)
-        yield ready
-    for index, report in enumerate(ready):
-        ready = _with(ready, index, _tested(report, subject, known))
-        yield ready
+    yield list(ready)
+    yield from _each(ready, lambda report: _explained(report, question, known, 1))
+    if any(len(find_ways(model, question.ways)) > 1 for model in models):
+        yield from _each(ready, lambda report: _explained(report, question, known))
+    yield from _each(ready, lambda report: _tested(report, subject, known))
+
+
+def _each(ready: list[Report], work: Callable[[Report], Report]) -> Iterator[list[Report]]:
+    """Work on every report, versions at once; `ready` anew whenever one of them is done."""
+    for index, report in enumerate(at_once(work, list(ready))):
+        ready[index] = report
+        yield list(ready)
 
 
 def check_classes(models: Sequence[Model], question: Question) -> None:
@@ -130,13 +135,12 @@ def _answered(model: Model, subject: Subject, known: Known) -> Report:
     return Report(forward, Answer(forward.predictions()[0], ()))
 
 
-def _with(ready: list[Report], index: int, report: Report) -> list[Report]:
-    return [*ready[:index], report, *ready[index + 1 :]]
-
-
-def _explained(report: Report, question: Question, known: Known) -> Report:
+def _explained(
+    report: Report, question: Question, known: Known, count: int | None = None
+) -> Report:
+    """The report with its heatmaps and verdicts, of the first `count` ways or of all."""
     model, forward = report.model, report.forward
-    ways = find_ways(model, question.ways)
+    ways = find_ways(model, question.ways)[:count]
     fresh = [way for way in ways if (model.name, way.key) not in known.found]
     if fresh:
         explanations = explain_pass(forward, fresh, known_to(model.task, question))[0]

@@ -8,57 +8,112 @@ import numpy as np
 from ..images.faces import Landmarks
 from ..models.version import Model
 from .explain import Explanation, ForwardPass
-from .faithfulness import BlurTest, Curves, blur_test, curves, lower_half
-from .randomise import similarity
+from .faithfulness import (
+    FIRST_COPIES,
+    LEAD,
+    NEAR,
+    NEEDED,
+    BlurTest,
+    Curves,
+    blur_test,
+    curves,
+)
 from .regions import OUTSIDE, RegionHeat, face_regions, heat_by_region
 from .ways import Way
 
-# What the probability must fall by for the class to hang on the heat.
-MATERIAL = 0.1
+# What the probability must fall by: for the class to hang on the heat, and to be judged at all.
+MATERIAL, JUDGED = 0.1, 0.02
+# Nearer to a bound than this the verdict is a close call.
+NEAR_MATERIAL, NEAR_JUDGED, NEAR_LEAD = 0.02, 0.005, 0.05
 LIGHTS = ("as_taken", "dark_35")  # in which explanations are measured
-# Rank correlation with the heatmap of random weights from which on a heatmap is called blind.
-BLIND = 0.5
 # Probability of the class on the wholly blurred picture from which on no place carries it.
 KEPT = 0.8
 
 TITLES = {
-    "empty": "Empty: nothing here speaks for this class",
-    "holds": "Holds: this class hangs on the heat",
-    "leads": "Leads: matters more than chance, but little",
-    "doubtful": "Doubtful: not clearly better than chance",
+    "empty": "Nothing here supports this answer",
+    "small": "Too small a change to judge",
+    "holds": "Map confirmed: hiding the bright area changes this answer",
+    "leads": "Weak: hiding the bright area changes little",
+    "usual": "Usual place: other faces’ maps do as well here",
+    "doubtful": "Not confirmed: no better than hiding random areas",
 }
+CONFIRMED = ("holds", "leads")  # the verdicts that a heatmap without meaning hardly gets
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`key` is one of TITLES; `sentence` gives the figures behind it."""
+    """What the tests say of a heatmap: `key` is one of TITLES, `sentence` the figures behind it.
+
+    `close`: the figures lie so near to a bound that another picture of the same face may get
+    another verdict. `test`: those figures.
+    """
 
     key: str
     sentence: str
+    close: bool = False
     test: BlurTest | None = None
 
     @property
     def title(self) -> str:
-        return TITLES[self.key]
+        return TITLES[self.key] + (" (a close call)" if self.close else "")
+
+    @property
+    def too_small(self) -> bool:
+        """Whether nothing that was hidden changed the answer enough to judge the map."""
+        return self.key == "small"
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the heatmap says more than maps do that know nothing of the picture."""
+        return self.key in CONFIRMED
 
     def to_dict(self) -> dict:
-        return {"key": self.key, "sentence": self.sentence, "title": self.title}
+        return {
+            "key": self.key,
+            "title": self.title,
+            "sentence": self.sentence,
+            "close": self.close,
+            "too_small": self.too_small,
+        }
 
 
 def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
     """The verdict on one heatmap, from the blur test."""
     if explanation.empty:
-        return Verdict("empty", "Every place speaks against this class: there is no heat to show.")
-    key = "doubtful"
-    if test.matters:
-        key = "holds" if test.before - test.hottest >= MATERIAL else "leads"
-    return Verdict(
-        key,
-        f"Blurring the hottest fifth takes this class from {test.before:.0%} to "
-        f"{test.hottest:.0%}; random fifths, to {test.random:.0%} (it hurts more than "
-        f"{test.beaten} of {test.fifths}). {lower_half(explanation):.0%} of the heat is on the "
-        "lower half.",
-        test,
+        return Verdict("empty", "Every place speaks against this class: nothing is bright.")
+    key = _key(test)
+    return Verdict(key, _figures(test), _is_close(key, test), test)
+
+
+def _key(test: BlurTest) -> str:
+    moved = [test.drop] if test.matters else [test.drop, test.before - test.random]
+    if max(moved) < JUDGED:
+        return "small"
+    if not test.matters:
+        return "doubtful"
+    if not test.beyond:
+        return "usual"
+    return "holds" if test.drop >= MATERIAL else "leads"
+
+
+def _is_close(key: str, test: BlurTest) -> bool:
+    """Whether a bound on the way to this verdict is near."""
+    if abs(test.drop - JUDGED) < NEAR_JUDGED:
+        return True
+    near = test.fifths > FIRST_COPIES and abs(test.ahead - NEEDED) < NEAR
+    if key in ("small", "doubtful"):
+        return near and key == "doubtful"
+    near_lead = abs(test.lead - LEAD) < NEAR_LEAD
+    near_material = test.beyond and abs(test.drop - MATERIAL) < NEAR_MATERIAL
+    return near or near_lead or near_material
+
+
+def _figures(test: BlurTest) -> str:
+    before = f"{test.before:.0%}"
+    return (
+        f"Blur the brightest fifth: {before} → {test.hottest:.0%}. Blur the same shape elsewhere: "
+        f"→ {test.random:.0%}, and {test.beaten} of {test.fifths} such places matter less. Blur "
+        f"where a map made without this photo is bright: → {test.usual:.0%}."
     )
 
 
@@ -67,21 +122,18 @@ class Trust:
     """The slower measurements of one heatmap.
 
     `regions`: heat by region of the face, None where no face was found, empty for a picture that
-    is none; `similarity`: absolute rank
-    correlation (0..1) with the heatmap of the same network whose head has random weights.
+    is none.
     """
 
     explanation: Explanation
     curves: Curves
     regions: dict[str, RegionHeat] | None
-    similarity: float
 
     def to_dict(self) -> dict:
         regions = {name: heat.to_dict() for name, heat in (self.regions or {}).items()}
         return {
             "curves": self.curves.to_dict(),
             "regions": regions or None,
-            "similarity_with_random_head": self.similarity,
         }
 
     def sentences(self) -> list[str]:
@@ -93,7 +145,6 @@ class Trust:
             self._deletion(),
             self._insertion(),
             *self._places(),
-            self._randomised(),
             *self._adds_up(),
         ]
 
@@ -108,10 +159,11 @@ class Trust:
 
     def _deletion(self) -> str:
         c = self.curves
+        better = "faster" if c.beats_usual else "not faster"
         return (
             f"Blurred from the hottest place on, the class keeps {c.deletion.area:.0%} on average; "
-            f"in random orders {c.random_area:.0%}. Less is better. Its lead over the other "
-            f"classes falls faster than in {c.beaten} of {len(c.random)} random orders."
+            f"in random orders {c.random_area:.0%}. Less is better. In the order of a map made "
+            f"without this photo it keeps {c.usual.area:.0%}: its lead falls {better} than there."
         )
 
     def _insertion(self) -> str:
@@ -142,15 +194,6 @@ class Trust:
             f"{most.area:.0%} of the picture."
         ]
 
-    def _randomised(self) -> str:
-        rank = f"they are {self.similarity:.2f} alike, 1 being the same"
-        if self.similarity < BLIND:
-            return f"With random weights in the head the heatmap changes, as it should ({rank})."
-        return (
-            f"With random weights in the head the heatmap stays much the same ({rank}): it shows "
-            "the picture more than what was learned."
-        )
-
 
 def blur_verdicts(forward: ForwardPass, explanations: Sequence[Explanation]) -> list[Verdict]:
     """The verdict on each heatmap of one crop."""
@@ -164,12 +207,7 @@ def measure_trust(
     """The slower measurements of each heatmap of one crop; `landmarks` in the crop's pixels."""
     regions = _regions(forward, landmarks)
     heats = [None if regions is None else heat_by_region(e.heatmap, regions) for e in explanations]
-    columns = (
-        explanations,
-        curves(forward, explanations),
-        heats,
-        similarity(forward, explanations),
-    )
+    columns = (explanations, curves(forward, explanations), heats)
     return [Trust(*row) for row in zip(*columns, strict=True)]
 
 

@@ -4,9 +4,11 @@ Every part may be missing: a version that was never measured has none. Files of 
 read, with what they lack left out. Wrong types are refused with a sentence.
 """
 
-from dataclasses import dataclass
+import base64
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import UserError
@@ -211,6 +213,75 @@ class PaintedHeat:
     place_area: float | None = None
 
 
+MAP_SIDE = 16  # cells of a stored map's side
+
+
+def pack_map(values: np.ndarray) -> str:
+    """A small map (-1..1) as base64 of its int8 values, row by row."""
+    return base64.b64encode((127 * values).round().clip(-127, 127).astype(np.int8)).decode()
+
+
+def _unpacked(text: str) -> np.ndarray:
+    try:
+        values = np.frombuffer(base64.b64decode(text, validate=True), dtype=np.int8)
+        return values.reshape(MAP_SIDE, MAP_SIDE).astype(np.float32) / 127
+    except ValueError as error:
+        raise ResultsError(
+            "A stored map is broken: fetch the file again or measure anew."
+        ) from error
+
+
+@dataclass(frozen=True)
+class MeanMap:
+    """The mean over `faces` of their heatmaps, each divided by its largest absolute value.
+
+    The crops are upright and cut alike. `values`: see `pack_map`.
+    """
+
+    faces: int
+    values: str
+
+    def __post_init__(self) -> None:
+        _unpacked(self.values)
+
+    @property
+    def array(self) -> np.ndarray:
+        """float32 MAP_SIDE x MAP_SIDE, -1..1: what speaks for the class is positive."""
+        return _unpacked(self.values)
+
+
+@dataclass(frozen=True)
+class ClassMaps:
+    """Where one version looks on the whole: one way to explain, one class that it answered, on val.
+
+    `right` and `wrong`: the mean maps of right and wrong answers, None where there is none.
+    `others`: single faces' maps, as of `pack_map`, which stand for "another face's map".
+    """
+
+    right: MeanMap | None
+    wrong: MeanMap | None
+    others: tuple[str, ...] = ()
+
+    @property
+    def faces(self) -> int:
+        return sum(part.faces for part in (self.right, self.wrong) if part)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean map of all answers, float32 MAP_SIDE x MAP_SIDE; 0 where there is none."""
+        total = np.zeros((MAP_SIDE, MAP_SIDE), dtype=np.float32)
+        for part in (self.right, self.wrong):
+            if part:
+                total += part.faces / self.faces * part.array
+        return total
+
+    @property
+    def others_array(self) -> np.ndarray:
+        """The single faces' maps, float32 K x MAP_SIDE x MAP_SIDE."""
+        found = [_unpacked(text) for text in self.others]
+        return np.array(found, dtype=np.float32).reshape(-1, MAP_SIDE, MAP_SIDE)
+
+
 @dataclass(frozen=True)
 class ExplanationScores:
     """All measured ways to explain a version: by light, and on painted masks by position.
@@ -225,6 +296,12 @@ class ExplanationScores:
     default: str
     lights: dict[str, dict[str, WayScores]]
     painted: dict[str, dict[str, PaintedHeat]]
+    maps: dict[str, dict[str, ClassMaps]] = field(default_factory=dict)
+
+    def maps_of(self, key: str, label: str) -> ClassMaps | None:
+        """The mean maps of one way, where this class was answered; None where none were made."""
+        found = self.maps.get(key, {}).get(label)
+        return found if found and found.faces else None
 
     def of(self, key: str, light: str = "as_taken") -> WayScores | None:
         """One way's scores; None where it was not measured."""
