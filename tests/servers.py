@@ -40,8 +40,9 @@ def program(weights: Path, temporary: Path, port: int, *arguments: str) -> Itera
     given = ["--models", str(weights), "--port", str(port), *arguments]
     # The tiny network is registered by conftest, so the program is started behind it.
     start = (
-        "import sys; sys.path[:0] = ['tests', '.']; import conftest, app; "
-        f"app.main(app.parse({given!r}))"
+        "import sys; sys.path[:0] = ['tests', '.']; import conftest; "
+        f"sys.argv[1:] = {given!r}; from maskexplain.cli import run_command; "
+        "sys.exit(run_command('serve', 'app.py'))"
     )
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, env=environment) as process:

@@ -336,7 +336,7 @@ def test_a_large_body_of_unknown_length_is_refused_before_its_end(client):
 
 def test_the_413_reaches_a_client_that_sends_on(client):
     reply = send(client, "/predict", bytes(MAX_BODY + 1))
-    assert (reply.status_code, reply.json()["detail"]) == (413, guard.TOO_LARGE)
+    assert (reply.status_code, reply.json()["detail"]) == (413, guard.too_large(MAX_BODY))
 
 
 def test_a_slow_upload_ends(models, monkeypatch):

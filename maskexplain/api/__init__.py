@@ -9,13 +9,12 @@ and a client that leaves ends its explanation. Pictures are neither logged nor k
 /docs is a page of our own, because FastAPI's loads its script from another server.
 """
 
-from .guard import MAX_BODY, BoundedRequests
+from .guard import MAX_BODY
 from .routes import make_router
 from .work import explain_image, explain_picture, list_models, predict_image, predict_picture
 
 __all__ = [
     "MAX_BODY",
-    "BoundedRequests",
     "explain_image",
     "explain_picture",
     "list_models",

@@ -2,10 +2,11 @@
 
 import asyncio
 import base64
+import errno
 import secrets
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive
 
 from ..explain.question import ExplainError
 from ..images.crops import NoFaceError
@@ -21,7 +22,9 @@ from ..images.read import ImageError
 from ..models.threads import Abandoned, unless
 
 MAX_BODY = 20 * 2**20  # bytes, the whole request; the page takes files of the same size
-UPLOAD_SECONDS = 30.0
+UPLOAD_SECONDS = 60.0
+FIRST_SECONDS = 10.0  # what comes slower than SLOWEST may do so for this long
+SLOWEST = 64 * 2**10  # bytes a second: a slow telephone line
 WORKERS = 2  # requests worked on at once, as in the page's queue
 LIMIT = 64  # requests in the house: the last one waits a second or two
 RETRY_SECONDS = 2
@@ -30,8 +33,8 @@ LOOK_SECONDS = 0.2  # how often to see whether the client of some longer work is
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 CREDENTIALS = "This server asks for a user and a password: send them as HTTP basic authentication."
-TOO_LARGE = f"The request is over {MAX_BODY // 2**20} MB: send a smaller picture."
-TOO_SLOW = f"The upload took over {UPLOAD_SECONDS:.0f} seconds: send a smaller picture."
+TOO_SLOW = "The upload comes too slowly: send a smaller picture."
+DISK_FULL = "The server's disk is full: tell who runs it, or send a smaller picture."
 FULL = "The server is busy: try again in a few seconds."
 IN_ADDRESS = "Options stand in the address: send them as fields of the form, such as -F model=v2."
 GONE = "The client is gone."
@@ -71,11 +74,19 @@ class Guard:
         if request.query_params:
             raise HTTPException(422, IN_ADDRESS)
         _check_length(request.headers.get("content-length", ""))
-        with self._place():
+        with ExitStack() as place:
+            # One that only arrives takes no place: slow senders must not fill the house.
+            arrived = partial(place.enter_context, self._place())
+            body = BoundedBody(request.receive, arrived=arrived)
             try:
-                return await handler(Request(request.scope, BoundedBody(request.receive)))
+                return await handler(Request(request.scope, body))
             except (ImageError, NoFaceError, ExplainError, RequestValidationError) as error:
                 raise http_error(error) from error
+            except HTTPException as error:
+                # FastAPI calls whatever stops its reading of a form a parsing error.
+                if is_disk_full(error.__cause__):
+                    raise HTTPException(507, DISK_FULL) from error
+                raise
 
     async def work(self, request: Request, function: Callable, *args: Any) -> Any:
         """Run a function in a thread, WORKERS at once; not at all for a client that has left.
@@ -112,50 +123,49 @@ class Guard:
 
 
 class BoundedBody:
-    """An ASGI `receive` that ends an upload with HTTPException once it is too large or slow."""
+    """An ASGI `receive` that ends an upload with HTTPException once it is too large or slow.
 
-    def __init__(self, receive: Receive) -> None:
+    `arrived` is called once, when the last part is there.
+    """
+
+    def __init__(
+        self, receive: Receive, limit: int = MAX_BODY, arrived: Callable[[], object] | None = None
+    ) -> None:
         self._receive = receive
-        self._left = MAX_BODY
-        self._deadline = asyncio.get_running_loop().time() + UPLOAD_SECONDS
+        self._limit = limit
+        self._arrived = arrived
+        self._begun = asyncio.get_running_loop().time()
+        self._size = 0
         self._complete = False
 
     async def __call__(self) -> Message:
         if self._complete:  # from here on it only tells that the client has left
             return await self._receive()
+        allowed = min(UPLOAD_SECONDS, FIRST_SECONDS + self._size / SLOWEST)
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(self._begun + allowed):
                 message = await self._receive()
         except TimeoutError as error:
             raise HTTPException(408, TOO_SLOW) from error
-        self._left -= len(message.get("body", b""))
-        self._complete = not message.get("more_body", False)
-        if self._left < 0:
-            raise HTTPException(413, TOO_LARGE)
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            raise HTTPException(413, too_large(self._limit))
+        if not message.get("more_body", False):
+            self._complete = True
+            if self._arrived:
+                self._arrived()
         return message
 
 
-class BoundedRequests:
-    """ASGI middleware: no request of the page's either may send more than a file as a data URL."""
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error says that there is no room for a file."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
-    limit = MAX_BODY * 3 // 2  # base64 adds a third
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, its body counted while it arrives."""
-        left = self.limit
-
-        async def counted() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise HTTPException(413, TOO_LARGE)
-            return message
-
-        await self._app(scope, counted if scope["type"] == "http" else receive, send)
+def too_large(limit: int) -> str:
+    """The sentence for a body of more than `limit` bytes."""
+    size = f"{limit // 2**20} MB" if limit >= 2**20 else f"{limit // 2**10} kB"
+    return f"The request is over {size}: send a smaller picture."
 
 
 def http_error(
@@ -187,4 +197,4 @@ def _has(expected: bytes, header: str | None) -> bool:
 
 def _check_length(declared: str) -> None:
     if declared.isdecimal() and int(declared[:15]) > MAX_BODY:
-        raise HTTPException(413, TOO_LARGE)
+        raise HTTPException(413, too_large(MAX_BODY))

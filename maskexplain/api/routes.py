@@ -12,7 +12,7 @@ from ..explain.methods import BASELINES, METHODS
 from ..models.version import Model
 from .batches import Batches
 from .docs import add_docs
-from .guard import LIMIT, MAX_BODY, UPLOAD_SECONDS, Guard
+from .guard import LIMIT, MAX_BODY, Guard
 from .schemas import ExplainReply, Health, ModelsReply, PredictReply, Problem
 from .work import explain_picture, list_models, prepare_picture, to_reply
 
@@ -20,10 +20,11 @@ SEVERAL_FILES = "The form holds several files: send one picture a request."
 PROBLEMS = {
     400: "Not a picture that can be read.",
     401: "Credentials are missing or wrong, where the server asks for them (HTTP basic).",
-    408: f"The upload took over {UPLOAD_SECONDS:.0f} seconds.",
+    408: "The upload comes too slowly.",
     413: f"The request is over {MAX_BODY // 2**20} MB, or the picture over 40 megapixels.",
     422: "No face was found, a field is missing, or a version, method or class is unknown.",
     503: "Full: try again after the seconds in Retry-After.",
+    507: "The server's disk is full.",
 }
 
 Picture = Annotated[

@@ -35,7 +35,11 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=port)
     # Measured under one and under four callers: one thread an answer gives the most answers.
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch, for each answer")
-    parser.add_argument("--root-path", default="", help="the path that a proxy puts before ours")
+    root_path = os.environ.get("GRADIO_ROOT_PATH", "")
+    parser.add_argument("--root-path", default=root_path, help="what a proxy puts before our paths")
+    parser.add_argument(
+        "--cors", nargs="+", default=[], metavar="ORIGIN", help="sites whose pages may ask the API"
+    )
     parser.add_argument("--mcp", action="store_true", help="tools for assistants (gradio[mcp])")
     parser.set_defaults(run=main)
 
@@ -74,5 +78,5 @@ def main(args: argparse.Namespace) -> None:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
         page = build_page(models, write_examples(Path(folder) / "examples", whole=True), split)
         newest_last = sorted(models, key=lambda model: by_number(model.name))
-        more = {"root_path": args.root_path.rstrip("/"), "mcp": args.mcp}
+        more = {"root_path": args.root_path.rstrip("/"), "mcp": args.mcp, "origins": args.cors}
         launch(page, newest_last, args.host, args.port, args.share, auth, **more)

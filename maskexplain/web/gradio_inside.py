@@ -4,11 +4,17 @@ Gradio is pinned to its minor version because of this file; `tests/test_gradio_i
 one of these touches no longer fits. Nothing else in the project reaches inside.
 """
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
+from gradio.networking import setup_tunnel
 from gradio.processing_utils import save_bytes_to_cache
 from gradio_client.utils import is_http_url_like
+from starlette.routing import Mount
+from starlette.types import Scope
 
 MADE_FOR = "6.31"  # the minor version whose insides these are
 NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
@@ -30,9 +36,9 @@ class NoAddresses(gr.Image):
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
 
-def upload_folder(component: gr.Image) -> Path:
-    """Where Gradio puts what is uploaded to a component."""
-    return Path(component.GRADIO_CACHE).resolve()
+def upload_folder(block: gr.blocks.Block) -> Path:
+    """Where Gradio puts what is uploaded to a component or a page."""
+    return Path(block.GRADIO_CACHE).resolve()
 
 
 def as_upload(content: bytes, name: str, component: gr.Image) -> str:
@@ -43,6 +49,65 @@ def as_upload(content: bytes, name: str, component: gr.Image) -> str:
 def forget_visitor(page: gr.Blocks, request: gr.Request) -> None:
     """Drop what the page's states remember of a visitor."""
     page.state_holder.delete_state(request.session_hash)
+
+
+def mount_page(app: FastAPI, page: gr.Blocks, visitors: int, **look: Any) -> None:
+    """Put a page under "/" of an app, as `launch` would serve it; `look` is `mount_gradio_app`'s.
+
+    `visitors`: whose state is kept at once.
+    """
+    page.state_session_capacity = visitors
+    page.has_launched = True  # else Gradio opens any file that an event names
+    gr.mount_gradio_app(
+        app,
+        page,
+        "/",
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        **look,
+    )
+    [page.app] = [route.app for route in app.routes if isinstance(route, Mount)]
+
+
+def attach_server(page: gr.Blocks, server: Any, address: str, port: int) -> None:
+    """Tell a page which server serves it, so that its `close` ends that."""
+    page.server, page.local_url, page.server_port = server, address, port
+    if page.mcp_server_obj:
+        page.mcp_server_obj._local_url = address
+
+
+def end_streams(page: gr.Blocks) -> None:
+    """End the answers that never end by themselves. To be called in the server's loop."""
+    page._queue.close()
+    page.app.stop_event.set()
+
+
+def open_tunnel(page: gr.Blocks, host: str, port: int) -> str:
+    """Ask Gradio for a public address; gives a sentence with it, or why there is none."""
+    try:
+        address = setup_tunnel(host, port, page.share_token, None, None)
+    except Exception as error:  # whatever a stranger's program and server may do
+        return f"There is no public link ({type(error).__name__}): the page is served here alone."
+    return f"The public link, for a week at most: https://{address.partition('://')[2]}"
+
+
+def has_logged_in(page: gr.Blocks, cookies: Mapping[str, str]) -> bool:
+    """Whether cookies are those of somebody who has logged in, where that is asked for."""
+    app = page.app
+    if app.auth is None:
+        return True
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return any(cookies.get(name) in app.tokens for name in names)
+
+
+def waiting_events(page: gr.Blocks) -> Iterator[Scope]:
+    """The requests whose events wait in a page's queue."""
+    for queue in page._queue.event_queue_per_concurrency_id.values():
+        for event in queue.queue:
+            yield event.request.scope
 
 
 def hide_events(page: gr.Blocks) -> None:

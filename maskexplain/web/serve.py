@@ -1,18 +1,42 @@
-"""How the page and its HTTP API are served: limits, and what a stranger may not do."""
+"""How the page and its HTTP API are served: one port, behind the door."""
 
-from collections.abc import Sequence
+import errno
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import gradio as gr
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..api import MAX_BODY, BoundedRequests, make_router
+from ..api import MAX_BODY, make_router
+from ..api.guard import DISK_FULL, is_disk_full
 from ..errors import UserError
 from ..models.version import Model
 from .assets import STYLES, head
+from .door import MCP, PAGE, Door, House, address, openings
+from .gradio_inside import (
+    attach_server,
+    end_streams,
+    has_logged_in,
+    mount_page,
+    open_tunnel,
+    upload_folder,
+    waiting_events,
+)
 from .page import page_theme
 
 VISITORS = 200  # whose state is kept at once
+HEAD_SECONDS = 10.0  # for a request's head to come, from the connection or its first byte on
+CONNECTIONS_EACH, CONNECTIONS = 128, 900  # of one address; of all (1024 files may be open)
+GOODBYE_SECONDS = 5  # for answers under way when the server is ended
 
 
 def launch(
@@ -25,51 +49,191 @@ def launch(
     block: bool = True,
     root_path: str = "",
     mcp: bool = False,
+    origins: Sequence[str] = (),
+    room: Callable[[int], bool] = lambda size: True,
 ) -> None:
     """Serve the page and, on its port, the HTTP API of these versions (the newest last).
 
-    `auth` (user, password) covers both; `block` False returns at once. `root_path` ("/mask") is
-    what a proxy puts before every path and takes away again. `mcp` offers the page's named
-    endpoints as tools to assistants. Raises UserError where the port is taken, or MCP cannot be.
+    `auth` (user, password) covers both; `block` False returns at once, and `page.close()` ends it.
+    `root_path` ("/mask") is what a proxy puts before every path and takes away again. `mcp` offers
+    the page's named endpoints as tools to assistants. Pages of `origins` may ask the HTTP API.
+    `room` says whether an upload of so many bytes may come. Raises UserError where the port is
+    taken, or MCP cannot be.
 
     Visitors cannot pass the queue, read files, see errors' insides or send bodies without bound.
     """
     if mcp:
         _check_mcp(auth)
+    host = host.removeprefix("[").removesuffix("]")
+    listener = _listen(host, port)
+    server = Server(_door(page, models, auth, root_path, mcp, origins, room), page)
+    here = _own_address(host, port)
+    attach_server(page, server, here, port)
+    server.start(listener)  # which closes it in the end
+    print(f"The page: {here}", flush=True)
+    if share:
+        print(open_tunnel(page, _own_host(host), port), flush=True)
+    if block:
+        try:
+            server.thread.join()
+        finally:
+            page.close(verbose=False)
+
+
+def _door(
+    page: gr.Blocks,
+    models: Sequence[Model],
+    auth: tuple[str, str] | None,
+    root_path: str,
+    mcp: bool,
+    origins: Sequence[str],
+    room: Callable[[int], bool],
+) -> Door:
     # Two at once: a second visitor waits for no first, and two cores are busy.
     page.queue(default_concurrency_limit=2, max_size=32, api_open=False)
-    try:
-        page.launch(
-            server_name=host,
-            server_port=port,
-            share=share,
-            auth=auth,
-            theme=page_theme(),
-            css_paths=STYLES,
-            head=head(),
-            max_file_size=MAX_BODY,
-            footer_links=["gradio"],
-            run_history=False,
-            # Each visitor's What if may hold a face of some megabytes; the oldest make room.
-            state_session_capacity=VISITORS,
-            enable_monitoring=False,
-            show_error=False,
-            strict_cors=True,
-            ssr_mode=False,
-            prevent_thread_lock=not block,
-            root_path=root_path,
-            mcp_server=mcp,
-            # Gradio's openapi.json would list its own routes, and to everyone.
-            app_kwargs={
-                "routes": list(make_router(models, auth, root_path=root_path).routes),
-                "openapi_url": None,
-                "middleware": [Middleware(BoundedRequests)],
-            },
+    # Gradio's openapi.json would list its own routes. Its own leave for other sites gives way to
+    # this one, which gives none; the door gives it for our API.
+    app = FastAPI(
+        openapi_url=None,
+        exception_handlers={OSError: _disk_full},
+        middleware=[Middleware(CORSMiddleware)],
+    )
+    router = make_router(models, auth, root_path=root_path)
+    app.include_router(router)
+    mount_page(
+        app,
+        page,
+        auth=auth,
+        root_path=root_path,
+        mcp_server=mcp,
+        # Each visitor's What if may hold a face of some megabytes; the oldest make room.
+        visitors=VISITORS,
+        max_file_size=MAX_BODY,
+        theme=page_theme(),
+        css_paths=STYLES,
+        head=head(),
+        footer_links=["gradio"],
+        app_kwargs={"openapi_url": None, "exception_handlers": {OSError: _disk_full}},
+    )
+    house = House(
+        knows=partial(has_logged_in, page),
+        queued=lambda who: sum(address(scope) == who for scope in waiting_events(page)),
+        uploads=upload_folder(page),
+        room=room,
+    )
+    return Door(app, (*openings(router), *PAGE, *(MCP if mcp else ())), house, origins)
+
+
+class Server(uvicorn.Server):
+    """Serves in a thread of its own, until it is closed."""
+
+    def __init__(self, app: Door, page: gr.Blocks) -> None:
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=GOODBYE_SECONDS,
         )
+        super().__init__(config)
+        self._page = page
+        self._sockets: list[socket.socket] = []
+        work = partial(self.run, self._sockets)
+        self.thread = threading.Thread(target=work, name="server", daemon=True)
+
+    def start(self, listener: socket.socket) -> None:
+        """Serve on a listening socket; returns once requests are answered."""
+        self._sockets.append(listener)
+        self.thread.start()
+        while not self.started:
+            if not self.thread.is_alive():
+                raise UserError("The server could not start: see the messages above.")
+            self.thread.join(0.01)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the answers that never end by themselves, then all."""
+        end_streams(self._page)
+        await super().shutdown(sockets)
+
+    def close(self) -> None:
+        """End it and wait for that."""
+        self.should_exit = True
+        self.thread.join(2 * GOODBYE_SECONDS)
+
+
+class Connection(H11Protocol):
+    """A connection that must soon say what it is for, and of which an address may have some.
+
+    uvicorn alone waits for the head of a request for ever.
+    """
+
+    _head_due: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        peer = self.client[0] if self.client else ""
+        same = sum(bool(other.client) and other.client[0] == peer for other in self.connections)
+        known = bool(address({"client": self.client}))
+        if len(self.connections) > CONNECTIONS or (known and same > CONNECTIONS_EACH):
+            transport.abort()
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def _watch_head(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget_head()  # it has come
+        elif self._head_due is None:
+            self._head_due = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _forget_head(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+
+async def _disk_full(_: Request, error: Exception) -> JSONResponse:
+    """The answer where a file cannot be written; raises what has another reason."""
+    if not is_disk_full(error):
+        raise error
+    return JSONResponse({"detail": DISK_FULL}, 507)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; "::" takes IPv4, too. Raises UserError."""
+    try:
+        family, *_, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(place[:2], family=family, backlog=256, dualstack_ipv6=both)
+    except socket.gaierror as error:
+        raise UserError(f"{host} is no address of this machine: give --host another.") from error
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(
+                f"{host} is no address of this machine: give --host another."
+            ) from error
         raise UserError(
             f"Port {port} on {host} cannot be opened: it is taken, or not yours; try --port."
         ) from error
+
+
+def _own_host(host: str) -> str:
+    """Where this machine itself finds a server of that host."""
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _own_address(host: str, port: int) -> str:
+    host = _own_host(host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def _check_mcp(auth: tuple[str, str] | None) -> None:
