@@ -42,7 +42,7 @@ from maskexplain.web.compare.view import (
     given_of,
     on_opening,
 )
-from maskexplain.web.photo import photo_zip
+from maskexplain.web.photo.view import photo_zip
 from maskexplain.words import listed
 
 GRAD_CAM = Question(ways=("grad_cam",))

@@ -34,7 +34,7 @@ from maskexplain.results.evaluate import evaluate
 from maskexplain.task import Task, TaskError, task_of_names
 from maskexplain.web.compare.view import compare_views
 from maskexplain.web.page import build_page
-from maskexplain.web.photo import photo_views
+from maskexplain.web.photo.view import photo_views
 from maskexplain.web.what_if.changes import Changes, apply
 from maskexplain.web.what_if.sliders import SLIDERS, Slider, register
 from maskexplain.web.what_if.view import show, take
@@ -151,8 +151,9 @@ def test_a_report_holds_every_version_with_its_own_classes(models, portrait):
 
 def test_the_tabs_show_them_side_by_side(models, portrait):
     *_, photo = photo_views(models, portrait, question=Question(ways=("flat_light",)))
-    assert photo.cards.count("<b>Flat light</b>") == 3
-    assert all(title in photo.cards for title in ("Mask off", "Lamp", "Worn correctly"))
+    assert (photo.heat + photo.others).count("<b>Flat light</b>") == 3
+    shown = photo.lead + photo.others
+    assert all(title in shown for title in ("Mask off", "Lamp", "Worn correctly"))
     *_, compared = compare_views(models, portrait)
     assert "They answer different questions" in compared.said and "Cup" in compared.table
     taken = take(models, portrait)
@@ -164,7 +165,7 @@ def test_the_tabs_show_them_side_by_side(models, portrait):
 def test_without_faces_there_is_nothing_to_find(models):
     things = noise(5, (400, 300))  # no face in it
     *_, view = photo_views(models[2:], things)
-    assert "Cup" in view.cards and "No face" not in view.choice.notice
+    assert "Cup" in view.lead and "No face" not in view.choice.notice
     assert predict_picture(models[2], BytesIO(encoded(things))).faces == []
 
 

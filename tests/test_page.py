@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from html import unescape
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,18 +16,27 @@ import torch
 from conftest import CLASSES, noise
 from gradio.data_classes import ImageData
 from measured import explained, measured, scores, way_scores
-from PIL import Image
+from PIL import Image, ImageEnhance
+from servers import version
 
 from maskexplain.data.samples import example_pictures, write_examples
+from maskexplain.explain import report as report_module
 from maskexplain.explain.question import Question
-from maskexplain.explain.ways import all_ways
+from maskexplain.explain.report import reports
+from maskexplain.explain.verdicts import TITLES, record_sentence
+from maskexplain.explain.ways import Way, all_ways
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.read import ImageError
-from maskexplain.web.faces import FaceChoice, face_at
+from maskexplain.masks.task import MASK
+from maskexplain.web.answers import newest_first
+from maskexplain.web.faces import FaceChoice, face_clicked, look, subject_of
 from maskexplain.web.inputs import PhotoInput
 from maskexplain.web.page import build_page
-from maskexplain.web.parts import VISITORS, Newest
-from maskexplain.web.photo import PhotoView, photo_views, photo_zip
+from maskexplain.web.parts import VISITORS, Newest, changes_of
+from maskexplain.web.photo import html
+from maskexplain.web.photo.arrival import arrival_html
+from maskexplain.web.photo.brush import CELLS, hidden_html, hide, places_of
+from maskexplain.web.photo.view import PhotoView, photo_views, photo_zip
 
 GRAD_CAM = Question(ways=("grad_cam",))
 
@@ -50,27 +61,66 @@ def pair(portrait) -> Image.Image:
     return both
 
 
-def test_a_photo_is_answered_by_every_version(tiny, seed_model, portrait):
-    view = answer_photo([tiny, seed_model], portrait)
-    assert view.choice.notice == "One face found."
-    assert view.choice.numbered.size == portrait.size and view.choice.numbered != portrait
-    for version in ("tiny", "random"):
-        assert f'aria-label="Version {version}"' in view.cards
-    assert view.cards.count("<figure>") == view.cards.count("How far to believe it") == 4
-    assert "on their way" not in view.cards and "nan" not in view.cards
-    positions = [view.cards.index(name) for name in CLASSES]
-    assert positions == sorted(positions), "the bars keep the class order"
+def parts(view: PhotoView) -> str:
+    """All of the chosen face's HTML."""
+    return view.lead + view.heat + view.tested + view.more + view.others
 
 
-def test_every_face_gets_its_line_and_the_chosen_one_its_cards(tiny, pair):
+def test_the_newest_version_leads_and_the_others_follow(tiny, portrait):
+    old, new = version("v1"), version("v2", seed=1)
+    view = answer_photo([old, new, tiny], portrait)
+    assert view.choice.notice == "One face found." and 'data-face="0"' in view.choice.stage
+    assert 'aria-label="Version v2"' in view.lead and "v2 (current)" in view.lead
+    assert view.spoken.startswith("v2 answers: ")
+    assert [f'aria-label="Version {name}"' in view.others for name in ("v1", "tiny", "v2")] == [
+        True,
+        True,
+        False,
+    ]
+    assert "v1 (older)" in view.others and "agree" not in view.lead
+    assert view.heat.count("<figure>") == 1 and view.others.count("<figure>") == 4
+    assert "on its way" not in parts(view) and "nan" not in parts(view)
+    titles = [view.lead.index(f'<span class="name">{one.title}') for one in MASK.classes]
+    assert titles == sorted(titles), "the bars keep the class order"
+    assert not any(f">{name}<" in parts(view) for name in CLASSES), "raw names are for JSON"
+
+
+def test_a_verdict_is_about_the_map_and_has_no_classs_colour(tiny, portrait):
+    view = answer_photo([tiny], portrait, question=GRAD_CAM)
+    (verdict,) = re.findall(r'<p class="verdict">.*?</p>', view.heat)
+    assert verdict.startswith('<p class="verdict">Test of the map: <b>') and "style" not in verdict
+    assert "verdict" not in view.lead
+
+
+def test_the_answers_sentence_holds_what_was_measured_here(tiny, portrait):
+    *_, report = reports([tiny], subject_of(portrait, find_subjects(portrait), 0), GRAD_CAM)
+    test = report[0].verdicts[0].test
+    view = answer_photo([tiny], portrait, question=GRAD_CAM)
+    (because,) = re.findall(r'<p class="because">(.*?)</p>', view.lead)
+    assert f"takes this to {test.hottest:.0%}." in because
+    assert f"elsewhere takes it to {test.random:.0%}" in because
+    assert re.search("bright area, (over the [a-z ]+|outside the face), takes", because)
+
+
+def test_every_face_gets_its_line_and_the_chosen_one_its_parts(tiny, pair):
     first, second = (answer_photo([tiny], pair, False, index, GRAD_CAM) for index in (0, 1))
     assert len(first.choice.lines) == 2 and first.choice.lines[0].startswith("1 · tiny: ")
     assert first.choice.notice.startswith("2 faces found")
-    assert (first.choice.chosen, second.choice.chosen) == (0, 1) and first.cards != second.cards
+    assert (first.choice.chosen, second.choice.chosen) == (0, 1) and first.heat != second.heat
     assert answer_photo([tiny], pair, False, 9, GRAD_CAM).choice.chosen == 1
 
 
-def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
+def test_the_faces_are_counted_in_words_and_boxed_in_their_answers_colours(tiny, pair):
+    scene = look([tiny], pair)
+    stage = answer_photo([tiny], pair, question=GRAD_CAM).choice.stage
+    labels = [answer.label for answer in scene.answers["tiny"]]
+    for index, label in enumerate(labels):
+        (box,) = re.findall(rf'<button type="button" data-face="{index}".*?>', stage)
+        assert MASK.style(label) in box and f"Face {index + 1}: {MASK.title(label)}" in box
+    assert re.search(r'<p class="count">2 faces: \d [a-z]', stage)
+
+
+def test_forty_faces_are_found_and_answered_once(tiny, portrait, monkeypatch):
     sheet = Image.new("RGB", (8 * 200, 5 * 200))
     face = portrait.crop((140, 90, 400, 350)).resize((200, 200))
     for index in range(40):
@@ -78,23 +128,50 @@ def test_forty_faces_are_answered_in_one_batch(tiny, portrait, monkeypatch):
     batches, inputs = [], tiny.inputs
     monkeypatch.setattr(tiny, "inputs", lambda crops: batches.append(len(crops)) or inputs(crops))
     *_, view = photo_views([tiny], sheet)
-    assert len(view.choice.lines) == 40
+    assert len(view.choice.lines) == view.choice.stage.count("data-face") == 40
     assert batches == [40, 1], "one for the faces, one for all that is asked of the chosen one"
+    *_, other = photo_views([tiny], sheet, chosen=7, kept=view.kept)
+    assert batches == [40, 1, 1] and other.kept.scene is view.kept.scene
 
 
-def test_a_click_finds_the_face_under_it(pair):
-    subjects = find_subjects(pair)
-    for number, face in enumerate(subjects.faces):
-        x0, y0, x1, y1 = face.box
-        assert face_at(subjects, (x0 + x1) / 2, (y0 + y1) / 2) == number
-    assert face_at(subjects, 2, 2) is None
+def test_nothing_is_computed_or_drawn_twice(tiny, portrait, monkeypatch):
+    first = answer_photo([tiny], portrait, question=GRAD_CAM)
+    drawn, ran = [], []
+    draw, run = html.overlay, report_module.explain_pass
+    monkeypatch.setattr(html, "overlay", lambda *a, **k: drawn.append(1) or draw(*a, **k))
+    monkeypatch.setattr(
+        report_module, "explain_pass", lambda *a, **k: ran.append(a[1]) or run(*a, **k)
+    )
+    again = answer_photo([tiny], portrait, question=GRAD_CAM, kept=first.kept)
+    assert parts(again) == parts(first) and not drawn and not ran
+    two = Question(ways=("grad_cam", "occlusion"))
+    more = answer_photo([tiny], portrait, question=two, kept=first.kept)
+    assert [[way.key for way in ways] for ways in ran] == [["occlusion"]] and len(drawn) == 1
+    assert more.more.count("<figure>") == 1
+    assert photo_zip([tiny], portrait, question=two, kept=more.kept) and len(ran) == 1
+    other = answer_photo([tiny], portrait, question=Question("with_mask", ways=("grad_cam",)))
+    assert other.kept is not first.kept, "another class is another question"
+
+
+def test_only_changes_are_sent():
+    updates = [{"a": 1, "b": [1]}, {"a": 1, "b": [2]}, {"a": 1, "b": [2]}, {"a": 2, "b": [2]}]
+    assert list(changes_of(updates)) == [{"a": 1, "b": [1]}, {"b": [2]}, {}, {"a": 2}]
+
+
+def test_a_clicked_box_names_its_face():
+    def event(data):
+        return gr.EventData(None, data)
+
+    assert face_clicked(event({"face": 3}), 0) == 3
+    for odd in (None, {}, {"face": "2"}, {"face": -1}, {"face": [1]}, [2]):
+        assert face_clicked(event(odd), 1) == 1, "a stranger may send anything"
 
 
 def test_the_asked_class_is_explained(tiny, portrait):
     question = Question("with_mask", "without_mask", ("grad_cam", "occlusion"))
     view = answer_photo([tiny], portrait, question=question)
-    assert view.cards.count("Why “Worn correctly”, not “No mask”?</p>") == 1
-    assert view.cards.index("<b>Grad-CAM</b>") < view.cards.index("<b>Occlusion</b>")
+    assert "Why “Worn correctly”, not “No mask”?</p>" in view.heat
+    assert "<b>Grad-CAM</b>" in view.heat and "<b>Occlusion</b>" in view.more
 
 
 def test_a_class_held_against_itself_gets_a_sentence(tiny, portrait):
@@ -104,25 +181,25 @@ def test_a_class_held_against_itself_gets_a_sentence(tiny, portrait):
                 [tiny], portrait, question=Question("with_mask", name, ("grad_cam",))
             )
 
-    found = {view.choice.notice for view in views() if not view.cards}
+    found = {view.choice.notice for view in views() if not view.lead}
     assert found == {"A class cannot be held against itself: give two different ones."}
 
 
 def test_answers_are_shown_before_the_heavy_figures(tiny, seed_model, portrait):
     views = list(photo_views([tiny, seed_model], portrait, question=GRAD_CAM))
-    waiting = [view.cards.count("on their way") for view in views]
-    assert waiting == [2, 2, 2, 1, 0]
-    assert [view.cards.count("<figure>") for view in views] == [0, 1, 2, 2, 2]
-    assert all(view.cards.count('class="bar') >= 6 for view in views)
-    assert [view.cards.count("<svg") for view in views] == [0, 0, 0, 1, 2]
+    assert [view.heat.count("<figure>") for view in views] == [0, 1, 1, 1, 1]
+    assert [view.others.count("<figure>") for view in views] == [0, 0, 1, 1, 1]
+    assert all(view.lead.count('class="bar') >= 3 for view in views)
+    assert [view.tested.count("<svg") for view in views] == [0, 0, 0, 1, 1], "the leading one first"
+    assert "More tests" in views[2].tested and "on their way" not in parts(views[-1])
 
 
 def test_what_speaks_against_can_be_shown_too(tiny, portrait):
     plain, signed = (
         answer_photo([tiny], portrait, question=GRAD_CAM, signed=signed) for signed in (False, True)
     )
-    assert "ramp signed" in signed.cards and "ramp signed" not in plain.cards
-    assert plain.cards != signed.cards
+    assert "ramp signed" in signed.heat and "ramp signed" not in plain.heat
+    assert plain.heat != signed.heat
 
 
 def test_a_measured_version_shows_its_best_way_and_its_record(tiny, portrait):
@@ -131,21 +208,55 @@ def test_a_measured_version_shows_its_best_way_and_its_record(tiny, portrait):
     shifts = {"dark_35": scores(balanced=0.5)}
     tiny.results = measured(shifts=shifts, explanations=explained("occlusion", record, dark))
     view = answer_photo([tiny], portrait, question=Question(ways=("best", "grad_cam")))
-    assert "at random on 190 of 200, in dim light on 40 of 100 (chance: half)." in view.cards
-    assert view.cards.index("<b>Occlusion</b>") < view.cards.index("best for tiny")
-    assert view.cards.count("best for") == 1
+    assert record_sentence(tiny, Way("occlusion")) in view.tested and "190 of 200" in view.tested
+    assert "<b>Occlusion</b>" in view.heat and "best for tiny" in view.heat
+    assert "best for" not in view.more
+    assert "90% right on test photos, 50% when the same photos are dark." in view.lead
     del record["grad_cam"]
     tiny.results = measured(shifts=shifts, explanations=explained("lime", record, dark))
     odd = answer_photo([tiny], portrait, question=GRAD_CAM)
-    assert "is not measured yet for this version." in odd.cards and "best for" not in odd.cards
+    assert "is not measured yet for this version." in odd.tested and "best for" not in odd.heat
 
 
 def test_an_empty_map_gets_no_sentences_about_its_heat(tiny, portrait):
     with torch.no_grad():
         tiny.network.network[6].weight[1] = -1.0  # every activation speaks against with_mask
     view = answer_photo([tiny], portrait, question=Question("with_mask", ways=("grad_cam",)))
-    assert "Nothing here supports this answer" in view.cards
-    assert "curves" not in view.cards and "on their way" not in view.cards
+    assert TITLES["empty"] in view.heat
+    assert "curves" not in view.tested and "on their way" not in view.tested
+
+
+# --- on arrival, and the brush
+
+
+def test_the_light_slider_of_the_arrival_has_every_versions_real_answers(tiny):
+    page = arrival_html([tiny])
+    found = json.loads(unescape(re.search(r'data-answers="(.*?)"', page).group(1)))
+    assert list(map(int, found)) == list(range(10, 151, 5))
+    striped = next(e.image for e in example_pictures() if e.name == "striped")
+    dark = tiny.predict([ImageEnhance.Brightness(striped).enhance(0.35)])[0]
+    assert f"> {dark.confidence:.0%}<" in found["35"]["tiny"].replace("</span>", "</span>>")[:400]
+    assert MASK.title(dark.label) in found["35"]["tiny"]
+
+
+def test_hidden_places_change_the_answers_and_the_map_foretells_them(tiny, seed_model, portrait):
+    models = [tiny, seed_model]
+    kept = answer_photo(models, portrait, question=Question()).kept
+    everything = places_of("1" * CELLS**2)
+    for model, found in zip(newest_first(models), hide(models, kept, everything), strict=True):
+        assert found.model is model and found.area == 1 and found.heat == pytest.approx(1)
+        assert found.foretold.startswith("100% of its heat lies there")
+    nothing = hide(models, kept, torch.zeros(1, CELLS, CELLS, dtype=torch.bool))
+    assert all(found.now == pytest.approx(found.before.confidence) for found in nothing)
+    rows = hidden_html(models, kept, "1" * 60 + "0" * (CELLS**2 - 60))
+    assert rows.count("with places hidden") == 2 and "You hide 10% of the face." in rows
+
+
+def test_odd_strokes_and_forgotten_faces_get_a_sentence(tiny, portrait):
+    kept = answer_photo([tiny], portrait, question=GRAD_CAM).kept
+    for odd in ("", "0" * CELLS**2, "1", "x" * CELLS**2, "1" * (CELLS**2 + 1)):
+        assert "paint over the face" in hidden_html([tiny], kept, odd)
+    assert "no longer in memory" in hidden_html([tiny], None, "1" * CELLS**2)
 
 
 def test_only_a_visitors_newest_question_is_answered():
@@ -160,7 +271,7 @@ def test_only_a_visitors_newest_question_is_answered():
     assert len(newest._last) == VISITORS
 
 
-@pytest.mark.parametrize("shown", ["result", "compare-table"])
+@pytest.mark.parametrize("shown", ["heat", "compare-table"])
 def test_a_stale_question_skips_every_output_before_it_ends(tiny, portrait, tmp_path, shown):
     """Of the Photo and the Compare tab: Gradio sends a handler's last update twice."""
     page = build_page([tiny], write_examples(tmp_path, whole=True)[:1])
@@ -170,7 +281,7 @@ def test_a_stale_question_skips_every_output_before_it_ends(tiny, portrait, tmp_
         if event.name == "show" and shown in {output.elem_id for output in event.outputs}
     )
     ada = SimpleNamespace(session_hash="ada")
-    values = [getattr(control, "value", None) for control in event.inputs[1:]]
+    values = [control.value for control in event.inputs[1:]]
     older, newer = (event.fn(ada, portrait, *values) for _ in range(2))
     next(older), next(newer)
     (last,) = older
@@ -195,21 +306,18 @@ def test_without_a_face_there_is_no_zip(tiny):
 def test_no_face_is_said_and_the_whole_picture_offered(tiny):
     empty = noise(3, (640, 480))
     view = answer_photo([tiny], empty)
-    assert (
-        view.choice.notice.startswith("No face was found") and "whole picture" in view.choice.notice
-    )
-    assert not view.cards and view.choice.numbered is None
+    assert view.choice.notice.startswith("No face was found")
+    assert "whole picture" in view.choice.notice
+    assert not view.lead and not view.choice.stage
     whole = answer_photo([tiny], empty, whole=True)
-    assert (
-        whole.choice.notice == "The whole picture is taken as the face."
-        and "<figure>" in whole.cards
-    )
+    assert whole.choice.notice == "The whole picture is taken as the face."
+    assert "<figure>" in whole.heat
 
 
 def test_a_tight_crop_is_taken_whole(tiny):
     view = answer_photo([tiny], noise(4, (100, 100)))
     assert view.choice.notice.startswith("The picture looks like a face crop")
-    assert view.cards and view.choice.numbered is None
+    assert view.lead and not view.choice.stage
 
 
 def test_a_tiny_face_is_said_to_be_too_small(tiny, portrait):

@@ -90,4 +90,4 @@ def hidden_html(models: Sequence[Model], kept: Kept | None, strokes: str) -> str
     if places is None or not places.any():
         return _MACROS.sentence("Hide a place: paint over the face.")
     found = hide(models, kept, places)
-    return _MACROS.table(found, f"{found[0].area:.0%}")
+    return _MACROS.table(found, f"{places.float().mean():.0%}")

@@ -160,9 +160,10 @@ def _because(report: Report, subject: Subject) -> str:
         return verdict.sentence
     test = verdict.test
     where = _where(report, subject, explanation)
+    end = ": too small a change to judge." if verdict.too_small else "."
     return (
         f"Hiding the bright area{where} takes this to {test.hottest:.0%}. "
-        f"Hiding as much elsewhere takes it to {test.random:.0%}."
+        f"Hiding as much elsewhere takes it to {test.random:.0%}{end}"
     )
 
 
@@ -224,7 +225,7 @@ def more_html(
 ) -> str:
     """The newest version's other ways, and the first one's heat on the photo."""
     found = figures(report, pictures, signed)
-    inner = _MACROS.figures(report, _question(report), found[1:])
+    inner = _MACROS.figures(report, _question(report), found[1:], not found)
     all_of_it = photo.size in (crop.image.size, report.crop.size)
     if not found or all_of_it or report.answer.explanations[0].empty:
         return inner
