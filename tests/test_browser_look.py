@@ -6,7 +6,8 @@ from browser import PATIENCE, close, needs_browser, open_page, screenshot, uploa
 from playwright.sync_api import Page, expect
 
 pytestmark = needs_browser
-LOOKS = [(1400, False), (1400, True), (390, False), (390, True)]  # width, dark
+# Width and dark; 768 is a tablet, and a desktop at 200%.
+LOOKS = [(1400, False), (1400, True), (390, False), (390, True), (768, False)]
 
 
 def violations(page: Page) -> list[str]:
@@ -26,7 +27,11 @@ def overflow(page: Page) -> int:
 def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark):
     page = open_page(browser, url, width, dark)
     upload(page, portraits["striped_dim"])
-    expect(page.locator(".curves").first).to_be_attached(timeout=PATIENCE)
+    expect(page.locator("#heat figure")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    for title in ("Check it", "How this map", "The other versions", "Other explanations"):
+        page.locator("#photo-answer").get_by_role("button", name=title).click()
+    expect(page.locator("#maps figure").first).to_be_visible(timeout=PATIENCE)
     expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
     for tab in page.get_by_role("tab").all():
         name = tab.inner_text()
@@ -40,11 +45,13 @@ def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark)
 
 
 def test_the_keyboard_reaches_what_matters(browser, url, portraits):
-    """With Tab alone: the photo's input, a heatmap's slider, its save link, the details."""
+    """With Tab alone: the box of a face, a heatmap's slider, its save link, brush and details."""
     page = open_page(browser, url)
     upload(page, portraits["bare"])
-    expect(page.locator(".curves").first).to_be_attached(timeout=PATIENCE)
+    expect(page.locator("#heat figure")).to_be_visible(timeout=PATIENCE)
     expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    for title in ("Check it", "The other versions"):
+        page.locator("#photo-answer").get_by_role("button", name=title).click()
     page.locator("body").click(position={"x": 2, "y": 2})
     reached = set()
     for _ in range(80):
@@ -52,9 +59,10 @@ def test_the_keyboard_reaches_what_matters(browser, url, portraits):
         reached.add(
             page.evaluate(
                 "(e => e.closest('.reveal') ? 'slider' : e.closest('summary') ? 'details' : "
-                "e.matches('.card a[download]') ? 'save' : e.role || e.tagName)"
+                "e.matches('.card a[download]') ? 'save' : e.matches('canvas') ? 'brush' : "
+                "e.matches('.stage button') ? 'box' : e.role || e.tagName)"
                 "(document.activeElement)"
             )
         )
-    assert {"slider", "details", "save"} <= reached, reached
+    assert {"box", "slider", "details", "save", "brush"} <= reached, reached
     close(page)

@@ -9,9 +9,10 @@ from PIL import Image
 
 from ..explain.draw import data_url
 from ..explain.report import Subject, pictures_for, subjects_for
-from ..images.crops import Subjects
+from ..images.crops import Subjects, remarks
+from ..images.edit import turned
 from ..images.faces import Face
-from ..images.read import digest_of
+from ..images.read import ImageError, digest_of
 from ..models.version import Model, Prediction
 from ..task import Task
 from .answers import newest_first
@@ -61,13 +62,15 @@ def look(
 @dataclass(frozen=True)
 class FaceChoice:
     """A notice, the photo with a box on every face (HTML; empty where the whole picture is the
-    face), a line of answers a face where there are several, and the chosen one (from 0).
+    face), a line of answers a face where there are several, the chosen one (from 0), and whether
+    the photo does not lie upright.
     """
 
     notice: str = ""
     stage: str = ""
     lines: tuple[str, ...] = ()
     chosen: int = 0
+    sideways: bool = False
 
 
 def choose_face(
@@ -78,10 +81,11 @@ def choose_face(
     chosen = max(0, min(chosen, len(subjects.crops) - 1))
     several = len(subjects.faces) > 1
     return FaceChoice(
-        notice=_notice(subjects) + _too_small(subjects.images[chosen]),
+        notice=_notice(image, subjects) + _too_small(subjects.images[chosen]),
         stage=_stage(models, image, scene) if subjects.faces else "",
         lines=_lines(models, scene) if several else (),
         chosen=chosen,
+        sideways=bool(subjects.turn),
     )
 
 
@@ -145,7 +149,11 @@ def _said(model: Model, answer: Prediction) -> str:
     return model.task.title(answer.label) + (" (unsure)" if answer.unsure else "")
 
 
-def _notice(subjects: Subjects) -> str:
+def _notice(image: Image.Image, subjects: Subjects) -> str:
+    return f"{_found(subjects)} {remarks(image, subjects)}".strip()
+
+
+def _found(subjects: Subjects) -> str:
     count = len(subjects.faces)
     if subjects.tight:
         return "The picture looks like a face crop already: it is taken whole."
@@ -165,11 +173,19 @@ def _too_small(crop: Image.Image) -> str:
 
 @dataclass(frozen=True)
 class FaceControls:
-    """The box for the whole picture, the photo with its boxes, and the numbers to pick."""
+    """The box for the whole picture, the photo with its boxes, the numbers to pick, and the button
+    that turns a photo upright.
+    """
 
     whole: gr.Checkbox
     stage: gr.HTML
     face: gr.Radio
+    turn: gr.Button
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What `face_updates` changes."""
+        return [self.stage, self.face, self.turn]
 
 
 def stage_picture(prefix: str) -> gr.HTML:
@@ -193,6 +209,18 @@ def face_number(prefix: str) -> gr.Radio:
     return gr.Radio([], label="Which face?", visible=False, elem_id=f"{prefix}-face")
 
 
+def turn_button(prefix: str) -> gr.Button:
+    """Offered where a photo lies on its side."""
+    return gr.Button("Turn the photo", visible=False, elem_id=f"{prefix}-turn")
+
+
+def turn_photo(image: Image.Image | ImageError | None, scene: Scene | None):
+    """The photo set upright; no change where it is not the one that was answered."""
+    if scene is None or not isinstance(image, Image.Image) or digest_of(image) != scene.key[0]:
+        return gr.skip()
+    return turned(image, scene.subjects.turn)
+
+
 def whole_box(prefix: str) -> gr.Checkbox:
     """Takes the whole picture as the face."""
     return gr.Checkbox(label=WHOLE, elem_id=f"{prefix}-whole")
@@ -209,4 +237,5 @@ def face_updates(controls: FaceControls, choice: FaceChoice) -> dict:
         controls.face: gr.update(
             choices=numbers, value=choice.chosen if several else None, visible=several
         ),
+        controls.turn: gr.update(visible=choice.sideways),
     }

@@ -14,6 +14,8 @@ from ..faces import (
     face_number,
     face_updates,
     stage_picture,
+    turn_button,
+    turn_photo,
     whole_box,
 )
 from ..parts import (
@@ -76,7 +78,7 @@ class _CompareTab:
     def outputs(self) -> list[gr.components.Component]:
         """What an answer changes."""
         shown = [self.notice, self.said, self.table, self.zipped]
-        return [*shown, self.faces.stage, self.faces.face, self.kept]
+        return [*shown, *self.faces.outputs, self.kept]
 
     @property
     def asked(self) -> list[gr.components.Component]:
@@ -90,7 +92,10 @@ def _layout(models: Sequence[Model], examples: Examples) -> _CompareTab:
         with gr.Column():
             photo = photo_input("compare-photo", examples)
             faces = FaceControls(
-                whole_box("compare"), stage_picture("compare"), face_number("compare")
+                whole_box("compare"),
+                stage_picture("compare"),
+                face_number("compare"),
+                turn_button("compare"),
             )
             way, target = _questions(models)
         with gr.Column():
@@ -155,6 +160,11 @@ def _wire(models: Sequence[Model], tab: _CompareTab) -> None:
     asking = [control.input(show, inputs, tab.outputs, **progress) for control in controls]
     tab.photo.clear(None, cancels=asking)
     stage.click(click, inputs, tab.outputs, **progress)
+    tab.faces.turn.click(
+        lambda image, kept: turn_photo(image, kept.scene if kept else None),
+        [tab.photo, tab.kept],
+        tab.photo,
+    )
     saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
     tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
 

@@ -15,6 +15,8 @@ from ..faces import (
     face_number,
     face_updates,
     stage_picture,
+    turn_button,
+    turn_photo,
     whole_box,
 )
 from ..parts import (
@@ -75,14 +77,22 @@ class _PhotoTab:
     def outputs(self) -> list[gr.components.Component]:
         """What an answer changes."""
         parts = [self.lead, self.heat, self.tested, self.maps, self.others]
-        faces = [self.faces.stage, self.faces.face]
-        return [self.notice, *faces, *parts, self.brush, self.hidden, self.zipped, self.kept]
+        return [
+            self.notice,
+            *self.faces.outputs,
+            *parts,
+            self.brush,
+            self.hidden,
+            self.zipped,
+            self.kept,
+        ]
 
 
 def _layout(models: Sequence[Model], examples: Examples) -> _PhotoTab:
     arrival = arrival_html(models) if any(is_mask(m.task) for m in models) else asset("start.html")
     with gr.Row(elem_classes="asked-and-answered"):
         with gr.Column(elem_classes="scene"):
+            turn = turn_button("photo")
             stage = stage_picture("photo")
             face = face_number("photo")
         with gr.Column(elem_classes="give"):
@@ -97,7 +107,7 @@ def _layout(models: Sequence[Model], examples: Examples) -> _PhotoTab:
             folds = _folds(models)
     return _PhotoTab(
         photo=photo,
-        faces=FaceControls(whole, stage, face),
+        faces=FaceControls(whole, stage, face, turn),
         notice=notice,
         lead=lead,
         heat=heat,
@@ -174,6 +184,7 @@ class _Wiring:
         # A question that is still reading the photo when that is removed would begin after it.
         tab.photo.clear(None, cancels=asking)
         stage.click(self.click, inputs, tab.outputs, **progress)
+        tab.faces.turn.click(self.turn, [tab.photo, tab.kept], tab.photo)
         tab.more.expand(self.open_more, inputs, [tab.ways, *tab.outputs], **progress)
         tab.brush.input(
             self.hide,
@@ -210,6 +221,10 @@ class _Wiring:
         yield {self.tab.ways: ways}
         if kept is not None:
             yield from self.show(request, image, whole, chosen, kept, target, against, ways, signed)
+
+    def turn(self, image, kept: Kept | None):
+        """The photo is turned upright, which then is another photo."""
+        return turn_photo(image, kept.scene if kept else None)
 
     def hide(self, strokes: str | None, kept: Kept | None):
         """Places are painted over, or shown again."""
