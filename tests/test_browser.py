@@ -30,7 +30,7 @@ NEWEST = VERSIONS[-1]
 
 
 def expect_answers(page: Page) -> None:
-    """The newest version's answer with its bars, one loaded heatmap, its test, and no more to come."""
+    """The newest version's answer with its bars, one loaded heatmap and its test; all is there."""
     lead = page.locator("#lead").get_by_role("region", name=f"Version {NEWEST}")
     expect(lead).to_be_visible(timeout=PATIENCE)
     assert lead.locator(".bar .name").all_inner_texts() == [one.title for one in MASK.classes]
@@ -214,6 +214,7 @@ def test_a_hidden_place_is_answered_beside_what_the_map_foretold(browser, url, p
     expect_answers(page)
     open_fold(page, "Check it yourself")
     canvas = page.locator("#brush canvas")
+    canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -275,12 +276,9 @@ def test_a_sideways_photo_is_turned_at_a_click(browser, url, portraits, tmp_path
 
 def test_a_refused_camera_is_said(browser, url):
     page = open_page(browser, url)
-    page.evaluate(
-        "navigator.mediaDevices.__proto__.getUserMedia = async () => "
-        "{ throw new DOMException('no', 'NotAllowedError'); }"
-    )
+    refusing = "async () => { throw new DOMException('no', 'NotAllowedError'); }"
+    page.add_init_script(f"MediaDevices.prototype.getUserMedia = {refusing}")
     page.reload()
-    page.context.clear_permissions()
     page.locator("#photo").get_by_label("Capture from camera").first.click()
     page.get_by_text("Click to Access Webcam").locator("visible=true").click()
     expect(page.locator("#photo-trouble")).to_contain_text("The camera is blocked")

@@ -14,7 +14,7 @@ from maskexplain.masks.task import MASK
 from maskexplain.models.results import Results
 from maskexplain.results.sentences import lessons
 from maskexplain.web.what_if.changes import SLIDERS, Changes, apply, seat
-from maskexplain.web.what_if.curves import even_values, sweep, sweep_svg, words
+from maskexplain.web.what_if.curves import even_values, sweep_svg, sweeps, words
 from maskexplain.web.what_if.flip import FlipSearch, find_flips, flips_along, setting_of
 from maskexplain.web.what_if.view import (
     FORGOTTEN,
@@ -53,7 +53,7 @@ def label(model, sitter, changes) -> str:
 
 def test_a_sweep_says_what_each_value_alone_would(tiny):
     sitter, changes = sitter_of(1), Changes.of(gray=30)
-    found = sweep(tiny, sitter, changes, "light")
+    (found,) = sweeps([tiny], sitter, changes, "light")
     assert found.values == even_values("light", 100) and len(found.values) >= 24
     assert (found.values[0], found.values[-1]) == (10, 200)
     for value, row in zip(found.values, found.probabilities, strict=True):
@@ -68,10 +68,11 @@ def test_a_flip_is_real_and_the_nearest(wavering):
         sitter, start = sitter_of(seed), Changes()
         answer = label(wavering, sitter, start)
         for key, slider in SLIDERS.items():
-            every = sweep(wavering, sitter, start, key, tuple(range(slider.low, slider.high + 1)))
+            whole_way = tuple(range(slider.low, slider.high + 1))
+            (every,) = sweeps([wavering], sitter, start, key, whole_way)
             answers = dict(zip(every.values, every.labels, strict=True))
             coarse = even_values(key, slider.neutral)
-            flips = flips_along(wavering, sitter, start, key)
+            flips = flips_along([wavering], sitter, start, key)["tiny"]
             for flip in flips:
                 seen += 1
                 step = 1 if flip.value > flip.start else -1
@@ -108,14 +109,14 @@ def test_the_search_goes_on_from_the_present_setting(wavering):
 
 def test_the_search_is_said_in_words():
     waiting = FlipSearch(Changes(), waiting=(("v2", "light"), ("v2", "gray")))
-    assert "Searching v2 along light: 0 of 2 done" in flips_html(waiting)
+    assert "Searching along light: 0 of 2 done" in flips_html(waiting)
     kept = flips_html(FlipSearch(Changes(), kept=(("v3", "light"), ("v3", "turn"))))
     assert "v3 keeps its answer: light from 10% to 200%, turn from −45° to 45°" in kept
     assert "No slider alone changes any answer" in kept
 
 
 def test_the_chart_is_drawn_and_said(wavering):
-    found = sweep(wavering, sitter_of(2), Changes(), "light")
+    (found,) = sweeps([wavering], sitter_of(2), Changes(), "light")
     svg = sweep_svg(found)
     assert svg.count("<polyline") == len(CLASSES) and "nan" not in svg
     assert words(found).startswith("Answers of tiny along light: ") and words(found) in svg

@@ -1,8 +1,10 @@
 """A version's answers along one slider, as figures and as a chart."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from ...models.threads import at_once
 from ...models.version import Model
 from ...task import Task
 from ..charts import Frame
@@ -41,22 +43,26 @@ class Sweep:
         return found
 
 
-def sweep(
-    model: Model,
+def sweeps(
+    models: Sequence[Model],
     sitter: Sitter,
     changes: Changes,
     slider: str,
     values: tuple[int, ...] | None = None,
-) -> Sweep:
-    """Answer the face at these values of a slider (a key of SLIDERS), in batches.
+) -> Iterator[Sweep]:
+    """Every version's answers to the face at these values of a slider (a key of SLIDERS).
 
     `values` None: some 24 of them, evenly from end to end, the neutral one and the present one
     among them. Raises ChangeError for a mask on a face without landmarks.
     """
     values = values or even_values(slider, changes[slider])
-    crops = [apply(sitter, changes.at(slider, value)) for value in values]
-    rows = model.logits(crops).softmax(1).tolist()
-    return Sweep(model.name, model.task, slider, values, tuple(map(tuple, rows)))
+    crops = [apply(sitter, changes.at(slider, value)) for value in values]  # once for all versions
+
+    def answered(model: Model) -> Sweep:
+        rows = model.logits(crops).softmax(1).tolist()
+        return Sweep(model.name, model.task, slider, values, tuple(map(tuple, rows)))
+
+    return at_once(answered, models)
 
 
 def even_values(slider: str, *also: int) -> tuple[int, ...]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ...models.threads import at_once
 from ...models.version import Model
 from .changes import Changes, Sitter
-from .curves import Sweep, sweep
+from .curves import Sweep, sweeps
 from .sliders import SLIDERS
 
 
@@ -52,35 +53,50 @@ class FlipSearch:
 
 
 def find_flips(models: Sequence[Model], sitter: Sitter, changes: Changes) -> Iterator[FlipSearch]:
-    """Search every version along every slider, from `changes`; yields before each and at the end.
+    """Search every version along every slider, from `changes`; yields before each slider and at
+    the end.
 
     Raises ChangeError for a mask on a face without landmarks.
     """
-    pairs = [(model, key) for model in models for key in SLIDERS]
-    search = FlipSearch(changes, waiting=tuple((model.name, key) for model, key in pairs))
-    for model, key in pairs:
+    pairs = tuple((model.name, key) for key in SLIDERS for model in models)
+    search = FlipSearch(changes, waiting=pairs)
+    for key in SLIDERS:
         yield search
-        found = flips_along(model, sitter, changes, key)
-        kept = search.kept if found else (*search.kept, (model.name, key))
-        nearest_first = sorted((*search.flips, *found), key=lambda flip: flip.share)
-        search = FlipSearch(changes, tuple(nearest_first), kept, search.waiting[1:])
+        found = flips_along(models, sitter, changes, key)
+        kept = [(name, key) for name, flips in found.items() if not flips]
+        flips = [flip for those in found.values() for flip in those]
+        search = FlipSearch(
+            changes,
+            tuple(sorted((*search.flips, *flips), key=lambda flip: flip.share)),
+            (*search.kept, *kept),
+            search.waiting[len(models) :],
+        )
     yield search
 
 
-def flips_along(model: Model, sitter: Sitter, changes: Changes, slider: str) -> tuple[Flip, ...]:
-    """Going down and going up one slider, where a version's answer first differs from that at
-    `changes`; the nearer one first, none where it never does.
+def flips_along(
+    models: Sequence[Model], sitter: Sitter, changes: Changes, slider: str
+) -> dict[str, tuple[Flip, ...]]:
+    """Going down and going up one slider, where each version's answer first differs from that at
+    `changes`; by the version's name, the nearer one first, none where it never does.
 
     24 values from end to end are looked at; between the first that differs and the one before it
     the change is found to the step by halving. An answer that comes and goes between two of the 24
     is missed.
     """
-    start = changes[slider]
-    coarse = sweep(model, sitter, changes, slider)
+    coarse = list(sweeps(models, sitter, changes, slider))
+    pairs = list(zip(models, coarse, strict=True))
+    found = at_once(lambda pair: _flips(*pair, sitter, changes, slider), pairs)
+    return {model.name: flips for model, flips in zip(models, found, strict=True)}
+
+
+def _flips(
+    model: Model, coarse: Sweep, sitter: Sitter, changes: Changes, slider: str
+) -> tuple[Flip, ...]:
+    start, title = changes[slider], model.task.title
     before = coarse.labels[coarse.values.index(start)]
     brackets = [b for b in (_bracket(coarse, start, way) for way in (-1, 1)) if b is not None]
     found = [_halved(model, sitter, changes, slider, same, other) for same, other in brackets]
-    title = model.task.title
     flips = [
         Flip(model.name, slider, start, value, title(before), title(after))
         for value, after in found
@@ -112,7 +128,8 @@ def _halved(
     """The value next to one with the answer of `same` that has another; the answer there."""
     while abs(same[0] - other[0]) > 1:
         middle = (same[0] + other[0]) // 2
-        label = sweep(model, sitter, changes, slider, (middle,)).labels[0]
+        (at_middle,) = sweeps([model], sitter, changes, slider, (middle,))
+        label = at_middle.labels[0]
         if label == same[1]:
             same = (middle, label)
         else:

@@ -10,7 +10,7 @@ from ...explain.draw import data_url, enlarge, overlay
 from ...explain.explain import Answer, answer_and_explain
 from ...explain.report import subjects_for
 from ...explain.verdicts import record_sentence
-from ...explain.ways import Way
+from ...explain.ways import default_way
 from ...images.crops import NoFaceError, Subjects
 from ...images.read import ImageError, digest_of
 from ...masks.task import BARE, is_mask
@@ -20,11 +20,10 @@ from ...models.version import Model
 from ...task import Task
 from ..answers import bars, pill, unsure_badge
 from .changes import ChangeError, Changes, Sitter, apply, seat
-from .curves import POINTS, Sweep, present_style, sweep, sweep_svg
+from .curves import POINTS, Sweep, present_style, sweep_svg, sweeps
 from .flip import FlipSearch
 from .sliders import SLIDERS
 
-METHOD = Way("grad_cam")  # the fastest
 CHARTS = "whatif-charts"  # the id of what the charts are put into
 HEAT_SIDE, FACE_SIDE = 200, 320  # pixels
 
@@ -91,9 +90,10 @@ def cards_html(pairs: Answered, crop: Image.Image, changes: Changes) -> str:
 def _card(model: Model, answer: Answer, crop: Image.Image) -> str:
     name, explanation = escape(model.name), answer.explanations[0]
     title, prediction = escape(model.task.title(explanation.target)), answer.prediction
-    alt = f"{METHOD.title} of {name}, why “{title}”, over the changed face"
+    way = explanation.way
+    alt = f"{way.title} of {name}, why “{title}”, over the changed face"
     url = data_url(overlay(crop, explanation, HEAT_SIDE), "jpeg")
-    empty = "No place speaks for the answer: the map is empty." if explanation.empty else ""
+    empty = ": no place speaks for the answer, so it is empty" if explanation.empty else ""
     return f"""
 <section class="card" aria-label="Version {name}, what if">
   <h2>{name} {pill(model.task, prediction.label)}{unsure_badge(model, prediction)}</h2>
@@ -101,7 +101,7 @@ def _card(model: Model, answer: Answer, crop: Image.Image) -> str:
     {bars(model.task, prediction)}
     <img src="{url}" alt="{alt}">
   </div>
-  <p class="record">{empty} {record_sentence(model, METHOD)}</p>
+  <p class="record"><b>{way.title}</b>{empty}. {escape(record_sentence(model, way))}</p>
 </section>"""
 
 
@@ -139,10 +139,10 @@ def _line_sample() -> str:
 def flips_html(search: FlipSearch) -> str:
     """What the search found: the smallest change, and where answers stay."""
     if search.waiting:
-        version, key = search.waiting[0]
+        key = search.waiting[0][1]
         searched = {(flip.version, flip.slider) for flip in search.flips} | set(search.kept)
         done, total = len(searched), len(searched) + len(search.waiting)
-        progress = f"Searching {escape(version)} along {SLIDERS[key].title.lower()}"
+        progress = f"Searching along {SLIDERS[key].title.lower()}"
         return (
             f'<p role="status">{progress}: {done} of {total} done.</p>'
             f'<progress max="{total}" value="{done}" aria-label="Search"></progress>'
@@ -282,7 +282,8 @@ def show(models: Sequence[Model], taken: Taken | None, changes: Changes) -> Show
         crop = apply(taken.sitter, changes)
     except ChangeError as error:
         return Shown(f'<p role="status">{escape(str(error))}</p>')
-    answers = at_once(lambda model: answer_and_explain(model, crop, [METHOD]), models)
+    # Each version's best way: Grad-CAM would be the fastest, and misleads about some versions.
+    answers = at_once(lambda m: answer_and_explain(m, crop, [default_way(m)]), models)
     pairs = list(zip(models, answers, strict=True))
     face = face_html(crop, changes, taken.masked) + lines_html(pairs)
     return Shown(f'<div class="whole">{face}</div>', cards_html(pairs, crop, changes))
@@ -318,10 +319,11 @@ def chart(
         charted = known
     if len(charted.sweeps) == len(models):
         yield charted
-    for model in models[len(charted.sweeps) :]:
-        try:
-            found = sweep(model, taken.sitter, rest, slider)
-        except ChangeError:
-            return
-        charted = Charted(slider, rest, taken.mark, (*charted.sweeps, found))
+    missing = models[len(charted.sweeps) :]
+    try:
+        found = sweeps(missing, taken.sitter, rest, slider) if missing else ()
+    except ChangeError:
+        return
+    for one in found:
+        charted = Charted(slider, rest, taken.mark, (*charted.sweeps, one))
         yield charted
