@@ -34,7 +34,9 @@ def version(name: str, seed: int = 0, results: Results | None = None) -> Model:
 
 
 @contextmanager
-def program(weights: Path, temporary: Path, port: int, *arguments: str) -> Iterator:
+def program(
+    weights: Path, temporary: Path, port: int, *arguments: str, stderr=None, **environment: str
+) -> Iterator:
     """app.py with a tiny version, in a process of its own -> (address, process)."""
     temporary.mkdir(exist_ok=True)
     given = ["--models", str(weights), "--port", str(port), *arguments]
@@ -44,8 +46,9 @@ def program(weights: Path, temporary: Path, port: int, *arguments: str) -> Itera
         f"sys.argv[1:] = {given!r}; from maskexplain.cli import run_command; "
         "sys.exit(run_command('serve', 'app.py'))"
     )
-    environment = {**os.environ, "TMPDIR": str(temporary)}
-    with subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, env=environment) as process:
+    environment = {**os.environ, "TMPDIR": str(temporary), **environment}
+    command = [sys.executable, "-c", start]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=stderr) as process:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait(url, process)

@@ -99,7 +99,7 @@ def is_open(method: str, path: str) -> bool:
 
 def test_every_route_of_gradio_is_known(models, tmp_path):
     page = build_page(models, write_examples(tmp_path, whole=True)[:1])
-    serve._door(page, models, None, "", True, (), lambda size: True)
+    serve._door(page, models, None, "", True, (), None)
     found = set(walk(page.app.routes))
     assert len(found) > 80
     shut = {route for route in found if not is_open(route[0], sample(route[1]))}

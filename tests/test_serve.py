@@ -1,56 +1,179 @@
-"""The program as a server among strangers: nothing stays behind, nothing is without bound."""
+"""The program as a server among strangers: nothing stays behind, and nothing is told."""
 
-from io import BytesIO
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import noise
+from conftest import TinyCNN
+from filelock import FileLock
 from servers import CROP, files_in, free_port, program
+from test_mcp import call
 
+from maskexplain.errors import UserError
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
+from maskexplain.web import scratch as scratches
+from maskexplain.web.scratch import LOCK, PREFIX, Scratch, remove_stale, scratch
+from tools.served import ROOT
+
+MARK = "visitors-own-words"
 
 
-@pytest.fixture
-def weights(tmp_path, tiny) -> Path:
-    path = tmp_path / "tiny.safetensors"
-    write_weights(path, tiny.network, "tiny", MASK, half=True)
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    write_weights(path, TinyCNN(), "tiny", MASK, half=True)
     return path
 
 
-@pytest.fixture
-def server(tmp_path, weights):
-    """app.py with a tiny version; its temporary files lie in tmp_path/tmp."""
-    with program(weights, tmp_path / "tmp", free_port()) as (url, process):
-        yield url, process, tmp_path / "tmp"
+def leave_files(url: str) -> None:
+    """Uploads whole, broken off and malformed, a picture of an assistant's, and an odd event."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        assert client.post("/gradio_api/upload", files={"files": ("me.png", CROP)}).json()
+        form = {"content-type": "multipart/form-data; boundary=b"}
+        head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        malformed = head + CROP + b"\r\n--b-no"
+        client.post("/gradio_api/upload", content=malformed, headers=form)
+        told = call(client, "predict", picture=f"data:image/png;base64,{encoded()}")
+        assert "prediction" in told.content[0].text
+        few = {"data": [MARK, {"x": MARK}], "session_hash": MARK}
+        for fn_index in range(12):
+            client.post("/gradio_api/queue/join", json={**few, "fn_index": fn_index})
+        with client.stream("GET", f"/gradio_api/queue/data?session_hash={MARK}") as stream:
+            done = sum('"process_completed"' in line for line in stream.iter_lines())
+        assert done
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as link:
+        lead = "POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n"
+        link.sendall(f"{lead}Content-Type: {form['content-type']}\r\n\r\n".encode() + head + CROP)
+        time.sleep(0.5)
 
 
-def test_uploads_go_when_the_program_is_ended(server):
-    url, process, temporary = server
-    picture = BytesIO()
-    noise(0, (64, 64)).save(picture, "PNG")
-    reply = httpx.post(f"{url}/gradio_api/upload", files={"files": ("me.png", picture.getvalue())})
-    [path] = reply.json()
-    assert Path(path) in files_in(temporary)
-    process.terminate()
-    assert process.wait(timeout=60) == 0
-    assert not files_in(temporary)
+def encoded() -> str:
+    return base64.b64encode(CROP).decode()
 
 
-def test_a_body_without_bound_is_refused(server):
-    url, _, _ = server
-    body = b'{"data": ["' + b"a" * (32 * 2**20) + b'"], "fn_index": 0, "session_hash": "x"}'
-    headers = {"content-type": "application/json"}
-    reply = httpx.post(f"{url}/gradio_api/queue/join", content=body, headers=headers, timeout=60)
-    assert reply.status_code == 413
-
-
-def test_a_killed_program_serves_again_at_once(tmp_path, weights):
-    picture, port = {"file": ("a.png", CROP)}, free_port()
-    with program(weights, tmp_path / "tmp", port) as (url, process):
-        first = httpx.post(f"{url}/predict", files=picture, timeout=60).json()
-        process.kill()
-        process.wait()
-    with program(weights, tmp_path / "tmp", port) as (url, _):
+def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
+    # Proxies that are dead, or of a kind that is not supported: nobody asks them.
+    odd = {"http_proxy": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
+    temporary, port, picture = tmp_path / "tmp", free_port(), {"file": ("a.png", CROP)}
+    with (tmp_path / "stderr").open("wb") as stderr:
+        one = program(weights, temporary, port, "--mcp", stderr=stderr, **odd)
+        with one as (url, process):
+            leave_files(url)
+            first = httpx.post(f"{url}/predict", files=picture, timeout=60).json()
+            [folder] = temporary.iterdir()
+            left = files_in(temporary)
+            assert folder.name.startswith(PREFIX) and len(left) >= 3
+            assert all(path.is_relative_to(folder) for path in left)
+            process.kill()
+            process.wait()
+    told = (tmp_path / "stderr").read_text()
+    assert "ValueError" in told, "what went wrong is told, and where"
+    assert MARK not in told and encoded()[:40] not in told and "me.png" not in told
+    with program(weights, temporary, port) as (url, process):
+        assert not folder.exists(), "what the killed one left is gone"
         assert httpx.post(f"{url}/predict", files=picture, timeout=60).json() == first
+        httpx.post(f"{url}/gradio_api/upload", files={"files": ("me.png", CROP)})
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=60) == 0
+    assert list(temporary.iterdir()) == []
+
+
+# --- the folder of a run
+
+
+@pytest.fixture
+def folder(tmp_path) -> Scratch:
+    return Scratch(tmp_path, quota=1000)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A monotonic clock that a test sets."""
+    now = [100.0]
+    monkeypatch.setattr(scratches.time, "monotonic", lambda: now[0])
+    return now
+
+
+def put(folder: Scratch, name: str, size: int = 100) -> Path:
+    path = folder.uploads / name / "a.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(bytes(size))
+    return path
+
+
+def test_files_go_by_their_age_and_the_pages_own_stay(folder, clock):
+    own = put(folder, "own")
+    folder.keep()
+    old = put(folder, "old")
+    os.utime(old, (0, 0))  # what the file says of its age does not count
+    folder.sweep()
+    clock[0] += 299
+    young = put(folder, "young")
+    folder.sweep()
+    assert old.exists()
+    clock[0] += 2
+    folder.sweep()
+    assert not old.exists() and young.exists() and own.exists()
+    young.write_bytes(bytes(7))  # still in use
+    clock[0] += 299
+    folder.sweep()
+    clock[0] += 2
+    folder.sweep()
+    assert young.exists() and own.exists() and not old.parent.exists()
+
+
+def test_the_quota_makes_room_and_refuses(folder, clock):
+    assert folder.take(600) and not folder.take(600)
+    folder.give(600)
+    first = put(folder, "first", 800)
+    assert not folder.take(600), "a minute is everybody's"
+    clock[0] += 61
+    assert folder.take(600) and not first.exists()
+
+
+def test_what_killed_runs_left_goes_and_what_runs_stays(tmp_path):
+    for name in ("killed", "running", "not-locked-yet"):
+        (tmp_path / f"{PREFIX}{name}").mkdir()
+    for name in ("killed", "running"):
+        (tmp_path / f"{PREFIX}{name}" / LOCK).touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / LOCK).touch()
+    (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "elsewhere")
+    with FileLock(tmp_path / f"{PREFIX}running" / LOCK):
+        remove_stale(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"{PREFIX}{name}" for name in ("running", "not-locked-yet", "link")} | {
+        "elsewhere"
+    }
+
+
+def test_no_folder_to_write_to_is_one_sentence(monkeypatch):
+    def nowhere():
+        raise FileNotFoundError("No usable temporary directory")
+
+    monkeypatch.setattr(scratches.tempfile, "gettempdir", nowhere)
+    with pytest.raises(UserError, match="set TMPDIR"), scratch():
+        pass
+
+
+def test_gradio_is_imported_after_its_folder_is_set():
+    """Parts of Gradio read where files go when they are imported."""
+    code = (
+        "import sys; from maskexplain.cli import main; "
+        "main(['serve', '--port', '0']); print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import json; {code}"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert "between 1 and 65535" in done.stderr
+    assert not {"gradio", "torch"} & set(json.loads(done.stdout))

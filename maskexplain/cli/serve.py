@@ -1,24 +1,27 @@
-"""serve: the page and its HTTP API on one port."""
+"""serve: the page and its HTTP API on one port.
+
+PyTorch and Gradio are imported when all else is right: they take seconds, and parts of Gradio read
+where temporary files go, and which proxy there is, when they are imported.
+"""
+
+from __future__ import annotations
 
 import argparse
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from ..data.folder import csv_beside, list_pictures, select
-from ..data.samples import write_examples
 from ..errors import UserError
-from ..memory import keep_memory
-from ..models.checkpoints import by_number, list_versions
-from ..models.version import Model, open_models
-from ..web.compare.split import SplitAnswers
-from ..web.page import build_page
-from ..web.serve import launch
+from ..web.scratch import Scratch, scratch
+
+if TYPE_CHECKING:
+    from ..models.version import Model
+    from ..web.compare.split import SplitAnswers
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +59,25 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
 
 def test_split(folder: Path | None, models: Sequence[Model]) -> SplitAnswers | None:
     """The test split of a data folder, not answered yet. Raises DataError."""
+    from ..data.folder import csv_beside, list_pictures, select
+    from ..web.compare.split import SplitAnswers
+
     if folder is None:
         return None
     pictures = list_pictures(folder, csv_beside(folder), models[-1].task)
     return SplitAnswers(models, select(pictures, "test"))
+
+
+def use_proxies(share: bool) -> None:
+    """Leave proxies to --share alone: nothing else asks anybody but this program itself.
+
+    A proxy by SOCKS needs a package that httpx does not bring: without it Gradio cannot even be
+    imported.
+    """
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
+        if not share or os.environ[name].lower().startswith("socks"):
+            del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
 
 def main(args: argparse.Namespace) -> None:
@@ -68,15 +86,47 @@ def main(args: argparse.Namespace) -> None:
     if args.threads < 1:
         raise UserError("--threads must be 1 or more.")
     auth = credentials(args.auth)
+    use_proxies(args.share)
+    # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda *_: sys.exit(0))
+    with scratch() as folder:
+        folder.use()
+        _serve(args, auth, folder)
+
+
+def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scratch) -> None:
+    import torch
+
+    from ..data.samples import write_examples
+    from ..memory import keep_memory
+    from ..models.checkpoints import by_number, list_versions
+    from ..models.version import open_models
+    from ..web.page import build_page
+    from ..web.serve import launch
+
     torch.set_num_threads(args.threads)
     keep_memory()
     models = open_models(args.models or list_versions() or ["v1"])
     split = test_split(args.data, models)
-    # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix="maskexplain-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
-        page = build_page(models, write_examples(Path(folder) / "examples", whole=True), split)
-        newest_last = sorted(models, key=lambda model: by_number(model.name))
-        more = {"root_path": args.root_path.rstrip("/"), "mcp": args.mcp, "origins": args.cors}
-        launch(page, newest_last, args.host, args.port, args.share, auth, **more)
+    page = build_page(models, write_examples(folder.path / "examples", whole=True), split)
+    launch(
+        page,
+        sorted(models, key=lambda model: by_number(model.name)),  # the newest last
+        args.host,
+        args.port,
+        args.share,
+        auth,
+        root_path=_prefix(args.root_path),
+        mcp=args.mcp,
+        origins=[origin.rstrip("/") for origin in args.cors],
+        scratch=folder,
+    )
+
+
+def _prefix(root_path: str) -> str:
+    """A prefix as "/mask", or as a whole address."""
+    path = root_path.strip().rstrip("/")
+    return path if not path or path.startswith(("/", "http://", "https://")) else f"/{path}"

@@ -32,6 +32,7 @@ from ..api.guard import (
     BoundedBody,
     too_large,
 )
+from .scratch import Scratch
 
 KB, MB = 2**10, 2**20
 FORM = MAX_BODY + 64 * KB  # a file and the form around it
@@ -148,14 +149,14 @@ class House:
     """What the door asks of the house behind it.
 
     `knows` says whether a request's cookies are those of somebody who has logged in; `queued` how
-    many events of an address wait; `uploads` is the folder with the visitors' files, and `room`
-    says whether a file of so many bytes may come into it.
+    many events of an address wait; `uploads` is the folder with the visitors' files, and `scratch`
+    keeps its quota.
     """
 
     knows: Callable[[dict[str, str]], bool]
     queued: Callable[[str], int]
     uploads: Path
-    room: Callable[[int], bool] = lambda size: True
+    scratch: Scratch | None = None
 
 
 class Door:
@@ -265,8 +266,6 @@ class Door:
             raise HTTPException(413, too_large(route.limit))
         if route.queues and who and self._house.queued(who) >= QUEUED_EACH:
             raise HTTPException(503, TOO_MANY, RETRY)
-        if route.keeps and not await run_in_threadpool(self._house.room, size):
-            raise HTTPException(503, NO_ROOM, RETRY)
         if self._arriving.total() >= ARRIVING:
             raise HTTPException(503, FULL, RETRY)
         with ExitStack() as arriving:
@@ -276,6 +275,8 @@ class Door:
                 content = await _whole(body)
                 await run_in_threadpool(check_json, content, self._house.uploads)
                 body = _again(content, receive)
+            if route.keeps and self._house.scratch:
+                await _take(self._house.scratch, size, arriving)
             await app(scope, body, send)
 
 
@@ -349,6 +350,13 @@ def _counted(counter: Counter[str], who: str, limit: int) -> Iterator[None]:
         counter[who] -= 1
         if not counter[who]:
             del counter[who]
+
+
+async def _take(scratch: Scratch, size: int, arriving: ExitStack) -> None:
+    """Take room for an upload for as long as it arrives."""
+    if not await run_in_threadpool(scratch.take, size):
+        raise HTTPException(503, NO_ROOM, RETRY)
+    arriving.callback(scratch.give, size)
 
 
 async def _whole(receive: Receive) -> bytes:

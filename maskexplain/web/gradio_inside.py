@@ -4,12 +4,14 @@ Gradio is pinned to its minor version because of this file; `tests/test_gradio_i
 one of these touches no longer fits. Nothing else in the project reaches inside.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio import queueing, route_utils, routes
 from gradio.networking import setup_tunnel
 from gradio.processing_utils import save_bytes_to_cache
 from gradio_client.utils import is_http_url_like
@@ -49,6 +51,12 @@ def as_upload(content: bytes, name: str, component: gr.Image) -> str:
 def forget_visitor(page: gr.Blocks, request: gr.Request) -> None:
     """Drop what the page's states remember of a visitor."""
     page.state_holder.delete_state(request.session_hash)
+
+
+def print_errors_by(printing: Callable[[], None]) -> None:
+    """Let Gradio print the error that it handles by `printing`, and not with all that it quotes."""
+    for module in (queueing, route_utils, routes):
+        module.traceback = SimpleNamespace(print_exc=printing)
 
 
 def mount_page(app: FastAPI, page: gr.Blocks, visitors: int, **look: Any) -> None:

@@ -29,10 +29,7 @@ def build_page(
 
     `split`: the test pictures of a data folder, whose disagreements the page then shows.
     """
-    uploads = (60, 300)  # seconds: how often to look for old ones, and how old is old
-    with gr.Blocks(
-        title=TITLE, delete_cache=uploads, analytics_enabled=False, fill_width=True
-    ) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         gr.HTML(asset("header.html"))
         with gr.Tabs() as tabs:
             with gr.Tab("Photo", id="photo"):

@@ -3,7 +3,7 @@
 import errno
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -28,10 +28,13 @@ from .gradio_inside import (
     has_logged_in,
     mount_page,
     open_tunnel,
+    print_errors_by,
     upload_folder,
     waiting_events,
 )
+from .logs import log_discreetly, print_where
 from .page import page_theme
+from .scratch import Scratch
 
 VISITORS = 200  # whose state is kept at once
 HEAD_SECONDS = 10.0  # for a request's head to come, from the connection or its first byte on
@@ -50,15 +53,14 @@ def launch(
     root_path: str = "",
     mcp: bool = False,
     origins: Sequence[str] = (),
-    room: Callable[[int], bool] = lambda size: True,
+    scratch: Scratch | None = None,
 ) -> None:
     """Serve the page and, on its port, the HTTP API of these versions (the newest last).
 
     `auth` (user, password) covers both; `block` False returns at once, and `page.close()` ends it.
     `root_path` ("/mask") is what a proxy puts before every path and takes away again. `mcp` offers
     the page's named endpoints as tools to assistants. Pages of `origins` may ask the HTTP API.
-    `room` says whether an upload of so many bytes may come. Raises UserError where the port is
-    taken, or MCP cannot be.
+    `scratch` bounds what uploads take. Raises UserError where the port is taken, or MCP cannot be.
 
     Visitors cannot pass the queue, read files, see errors' insides or send bodies without bound.
     """
@@ -66,7 +68,11 @@ def launch(
         _check_mcp(auth)
     host = host.removeprefix("[").removesuffix("]")
     listener = _listen(host, port)
-    server = Server(_door(page, models, auth, root_path, mcp, origins, room), page)
+    log_discreetly()
+    print_errors_by(print_where)
+    if scratch:
+        scratch.keep()
+    server = Server(_door(page, models, auth, root_path, mcp, origins, scratch), page)
     here = _own_address(host, port)
     attach_server(page, server, here, port)
     server.start(listener)  # which closes it in the end
@@ -87,7 +93,7 @@ def _door(
     root_path: str,
     mcp: bool,
     origins: Sequence[str],
-    room: Callable[[int], bool],
+    scratch: Scratch | None,
 ) -> Door:
     # Two at once: a second visitor waits for no first, and two cores are busy.
     page.queue(default_concurrency_limit=2, max_size=32, api_open=False)
@@ -119,7 +125,7 @@ def _door(
         knows=partial(has_logged_in, page),
         queued=lambda who: sum(address(scope) == who for scope in waiting_events(page)),
         uploads=upload_folder(page),
-        room=room,
+        scratch=scratch,
     )
     return Door(app, (*openings(router), *PAGE, *(MCP if mcp else ())), house, origins)
 
@@ -132,6 +138,7 @@ class Server(uvicorn.Server):
             app,
             http=Connection,
             ws="none",
+            log_config=None,
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=GOODBYE_SECONDS,

@@ -1,0 +1,154 @@
+"""The one folder for all temporary files of a run: swept by age, with a quota, and never left over.
+
+Import it before Gradio, some of whose parts read where uploads go when they are imported.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISDIR
+
+from filelock import FileLock, Timeout
+
+from ..errors import UserError
+
+PREFIX, LOCK = "maskexplain-", ".lock"
+AGE = 300.0  # seconds that an upload stays: somebody looks at their photo in all tabs
+SHORT_AGE = 60.0  # where the room is used up
+LOOK = 20.0  # seconds between two sweeps
+QUOTA = 2**30  # bytes
+NO_FOLDER = "No folder for temporary files can be written (or the disk is full): set TMPDIR to one."
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A file or folder as last seen: what tells a change, and since when there was none."""
+
+    mark: tuple[int, int, int]
+    since: float  # of the monotonic clock, which nobody sets
+
+
+class Scratch:
+    """A run's folder, with `uploads` for Gradio and `nameless` for what is opened and unlinked."""
+
+    def __init__(self, path: Path, quota: int = QUOTA) -> None:
+        self.path = path
+        self.uploads, self._nameless = path / "uploads", path / "nameless"
+        for folder in (self.uploads, self._nameless):
+            folder.mkdir()
+        # A small disk, or one in memory, must not fill up.
+        self._quota = min(quota, shutil.disk_usage(path).free // 2)
+        self._seen: dict[Path, _Seen] = {}
+        self._kept: set[Path] = set()
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def use(self) -> None:
+        """Let this process, its libraries and children put their temporary files here."""
+        os.environ["GRADIO_TEMP_DIR"] = str(self.uploads)
+        os.environ["GRADIO_EXAMPLES_CACHE"] = str(self.path / "examples-cache")
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self._nameless)
+
+    def keep(self) -> None:
+        """What lies here now is the page's own, such as its examples: it stays."""
+        self._kept = {path for path, _ in self._entries()}
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for a file of so many bytes; `give` it back once it has come."""
+        with self._lock:
+            for age in (AGE, SHORT_AGE):
+                if self._swept(age) + self._taken + size <= self._quota:
+                    self._taken += size
+                    return True
+        return False
+
+    def give(self, size: int) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            self._taken -= size
+
+    def sweep(self, age: float = AGE) -> int:
+        """Remove what has not changed for `age` seconds; returns the bytes that stay."""
+        with self._lock:
+            return self._swept(age)
+
+    def _swept(self, age: float) -> int:
+        now, seen, size = time.monotonic(), {}, 0
+        for path, stat in self._entries():
+            mark = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            before = self._seen.get(path)
+            one = before if before and before.mark == mark else _Seen(mark, now)
+            if path not in self._kept and now - one.since >= age and _removed(path):
+                continue
+            seen[path] = one
+            size += 0 if S_ISDIR(stat.st_mode) else stat.st_size
+        self._seen = seen
+        return size
+
+    def _entries(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Files and folders, a folder after what lies in it."""
+        for top in (self.uploads, self._nameless):
+            for folder, folders, files in os.walk(top, topdown=False):
+                for name in (*files, *folders):
+                    with suppress(FileNotFoundError):  # gone since it was listed
+                        path = Path(folder, name)
+                        yield path, path.lstat()
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    except OSError:  # a folder with files, or gone already
+        return not path.exists()
+    return True
+
+
+@contextmanager
+def scratch() -> Iterator[Scratch]:
+    """The folder of this run, while it runs; what killed runs have left is removed first.
+
+    Raises UserError where no folder can be written.
+    """
+    try:
+        root = Path(tempfile.gettempdir())
+        remove_stale(root)
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root)).resolve()
+        lock = FileLock(path / LOCK)
+        lock.acquire()
+        folder = Scratch(path)
+    except OSError as error:
+        raise UserError(NO_FOLDER) from error
+    ended = threading.Event()
+    threading.Thread(target=_sweep_until, args=(folder, ended), daemon=True).start()
+    try:
+        yield folder
+    finally:
+        ended.set()
+        lock.release()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_stale(root: Path) -> None:
+    """Remove the folders of runs that were killed: those whose lock nobody holds."""
+    for path in root.glob(f"{PREFIX}*"):
+        lock = path / LOCK
+        # Whoever may write here may have put a link, or a folder of their own.
+        if path.is_symlink() or not lock.is_file() or not _is_ours(path):
+            continue
+        with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_ours(path: Path) -> bool:
+    return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+
+
+def _sweep_until(folder: Scratch, ended: threading.Event) -> None:
+    while not ended.wait(LOOK):
+        folder.sweep()
