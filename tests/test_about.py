@@ -1,17 +1,29 @@
 """What is said of the versions: failures in words, confusions, reliability; from real results."""
 
+import base64
 import re
+from dataclasses import replace
+from io import BytesIO
 
+import numpy as np
 import pytest
 from conftest import CLASSES
-from measured import explained, measured, scores
+from measured import explained, measured, scores, way_scores
+from PIL import Image
 from servers import version
 
 from maskexplain.models.checkpoints import list_versions
-from maskexplain.models.results import FoundAnswers, Results
+from maskexplain.models.results import (
+    MAP_SIDE,
+    ClassMaps,
+    FoundAnswers,
+    MeanMap,
+    Results,
+    pack_map,
+)
 from maskexplain.models.version import Model, open_model
-from maskexplain.results.sentences import known_failures
-from maskexplain.web.about import results_tables, version_details
+from maskexplain.results.sentences import good_and_bad, known_failures
+from maskexplain.web.about import mean_maps, results_tables, version_details, versions_html
 from maskexplain.web.charts import reliability_svg
 
 SHIPPED = [v for v in ("v1", "v2", "v3") if v in list_versions()]
@@ -93,3 +105,30 @@ def test_reliability_has_a_dot_a_bin_with_answers(shipped):
 def test_names_from_strangers_are_escaped(shipped):
     named = Model("<b>", shipped.network, shipped.task, shipped.results)
     assert "<b>" not in version_details([named])
+    assert "<b>" not in versions_html([named])
+
+
+def test_a_version_is_told_in_three_lines():
+    shifts = {"dark_35": scores(balanced=0.44), "turned_15": scores(balanced=0.99)}
+    first, good, bad = good_and_bad(version("v9", results=measured(shifts=shifts)))
+    assert first.startswith("Right on 90% of 30 test pictures")
+    assert good == "Good at: faces turned by 15°."
+    assert bad == "Bad at: dark photos (44%)."
+    assert good_and_bad(version("v9")) == []
+    assert "Never measured" in versions_html([version("v9")])
+
+
+def test_mean_maps_are_shown_right_beside_wrong(tiny):
+    grid = np.zeros((MAP_SIDE, MAP_SIDE), np.float32)
+    grid[12, 4] = 1.0
+    mean = MeanMap(40, pack_map(grid))
+    maps = {"grad_cam": {CLASSES[1]: ClassMaps(mean, mean), CLASSES[2]: ClassMaps(mean, None)}}
+    found = explained("grad_cam", {"grad_cam": way_scores(90)})
+    tiny.results = measured(explanations=replace(found, maps=maps))
+    titles = [one.title for one in mean_maps(tiny)]
+    assert titles == ["Worn correctly, right", "Worn correctly, wrong", "No mask, right"]
+    content = base64.b64decode(mean_maps(tiny)[0].url.partition(",")[2])
+    picture = np.asarray(Image.open(BytesIO(content)).convert("L"), float)
+    row, column = np.unravel_index(picture.argmax(), picture.shape)
+    assert abs(row / 96 - 12.5 / 16) < 0.05 and abs(column / 96 - 4.5 / 16) < 0.05
+    assert "the mean over 120 faces of val" in versions_html([tiny])

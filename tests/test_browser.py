@@ -397,6 +397,12 @@ def test_two_visitors_see_their_own_photos(browser, url, portraits):
 def test_the_models_figures_are_shown(browser, url):
     page = open_page(browser, url)
     page.get_by_role("tab", name="About").click()
+    newest = page.get_by_role("region", name=f"About {NEWEST}")
+    expect(newest.locator("li")).to_have_count(3)
+    expect(newest).to_contain_text("Good at: ")
+    for fold in ("All measured results", "How the heatmaps were tested", "The same answers"):
+        page.get_by_role("button", name=fold).click()
+    expect(page.locator("[data-address]").first).to_have_text(url.rstrip("/"))
     table = page.get_by_role("region", name="Measured results")
     expect(table).to_be_visible()
     assert table.locator("tbody tr").count() == 2

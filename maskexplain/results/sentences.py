@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ..masks.task import is_mask
-from ..models.results import Recall, Scores
+from ..models.results import Recall, Results, Scores
 from ..models.version import Model
 from ..task import Task
 from ..words import listed
@@ -19,6 +19,47 @@ POSITION_WORDS = {
     "forehead": "on the forehead",
 }
 LOST = 0.05  # of balanced accuracy: a shift that costs as much is named
+
+
+# What was measured, as people say it.
+SHIFT_WORDS = {
+    "unaugmented": "test photos as taken",
+    "dark_35": "dark photos",
+    "gray": "photos without colour",
+    "blurred": "blurred photos",
+    "jpeg_20": "strongly compressed photos",
+    "turned_15": "faces turned by 15°",
+}
+GOOD, BAD = 0.95, 0.9  # shares that are right: from here on good, below bad
+NAMED = 4  # of each, the best and the worst
+
+
+def good_and_bad(model: Model) -> list[str]:
+    """A version in three lines for people; none for a version that was never measured."""
+    scores = model.results.scores
+    if scores is None:
+        return []
+    shares = sorted(_shares(model.results).items(), key=lambda pair: pair[1])
+    good = [name for name, share in reversed(shares) if share >= GOOD][:NAMED]
+    bad = [f"{name} ({share:.0%})" for name, share in shares if share < BAD][:NAMED]
+    return [
+        f"Right on {scores.balanced_accuracy:.0%} of {scores.pictures} test pictures, each class "
+        "counting alike.",
+        f"Good at: {listed(good)}." if good else f"Nowhere right on {GOOD:.0%} and more.",
+        f"Bad at: {listed(bad)}." if bad else f"Nowhere measured under {BAD:.0%}.",
+    ]
+
+
+def _shares(results: Results) -> dict[str, float]:
+    """The share that is right in each situation that was measured."""
+    shifts = results.shifts or {}
+    found = {w: shifts[key].balanced_accuracy for key, w in SHIFT_WORDS.items() if key in shifts}
+    painted = results.painted.by_position if results.painted else {}
+    found |= {f"masks {POSITION_WORDS.get(key, key)}": r.recall for key, r in painted.items()}
+    if results.street:
+        found["faces on street photos"] = results.street.scores.balanced_accuracy
+    others = {name: s for name, s in (results.others or {}).items() if "/" not in name}
+    return found | {f"the folder “{n}”": s.balanced_accuracy for n, s in others.items()}
 
 
 def known_failures(model: Model) -> list[str]:

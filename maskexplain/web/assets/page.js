@@ -75,6 +75,13 @@
       document.getElementById("photo-answer").scrollIntoView();
   }
 
+  // --- examples of requests carry the page's own address
+  function address() {
+    const own = location.origin + location.pathname.replace(/\/$/, "");
+    for (const place of document.querySelectorAll("[data-address]"))
+      if (place.textContent !== own) place.textContent = own;
+  }
+
   let ready = false;
   setInterval(() => {
     if (!tabs().length) return;
@@ -85,6 +92,7 @@
     }
     if (ready) remember().catch(() => stored((store) => store.removeItem(KEY)));
     reveal();
+    address();
   }, 300);
 
   // --- the camera of the Photo tab: Gradio leaves a refusal to the browser's console
