@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ..data.folder import Picture, csv_beside, list_pictures, read_crop, select
 from ..data.samples import evenly, painted_faces
+from ..errors import UserError
 from ..exchange.exporting import FORMATS, export_version
-from ..exchange.importing import import_version, task_of_classes
+from ..exchange.importing import Built, import_version, task_of_classes
 from ..models.checkpoints import FOLDER, read_checkpoint
 from ..task import Task
 
@@ -18,6 +19,11 @@ COMPARE_HELP = "image folder to compare on; default: painted faces"
 def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="TorchScript, state dict or safetensors")
     parser.add_argument("--as", dest="name", required=True, metavar="NAME")
+    parser.add_argument("--network", help="such as torchvision:resnet18; default: found out")
+    parser.add_argument("--size", type=int, help="side of its pictures; default: as published")
+    parser.add_argument("--mean", type=float, nargs=3, help="of red, green, blue, 0..1")
+    parser.add_argument("--std", type=float, nargs=3)
+    parser.add_argument("--layer", help="what is explained; default: the last map")
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help="the order of its outputs")
     parser.add_argument(
         "--data", type=Path, help="image folder that tells whether the order is right"
@@ -37,7 +43,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def import_command(args: argparse.Namespace) -> None:
     """Make a version of somebody else's file, and say what could be checked."""
-    count = 0
+    count, built = 0, _built(args)
 
     def labelled(names: Sequence[str] | None) -> tuple[Task, list[Picture]]:
         nonlocal count
@@ -53,6 +59,7 @@ def import_command(args: argparse.Namespace) -> None:
         args.replace,
         labelled if args.data else None,
         args.folder,
+        built,
     )
     print(f"{done.path}: network {done.network}, classes {', '.join(done.classes)}")
     print(f"The order of the classes is from {done.source}.")
@@ -60,6 +67,16 @@ def import_command(args: argparse.Namespace) -> None:
         print(f"Weights of {done.place or 'the top'}; passed over: {', '.join(done.passed_over)}")
     if done.fit:
         print(f"{done.fit.balanced_accuracy:.1%} balanced accuracy on {count} pictures")
+
+
+def _built(args: argparse.Namespace) -> Built:
+    """What was said of the network. Raises UserError for what no picture can have."""
+    if args.size is not None and not 16 <= args.size <= 1024:
+        raise UserError("--size must be from 16 to 1024.")
+    if args.std and min(args.std) <= 0:
+        raise UserError("--std must be three numbers over 0.")
+    mean, std = (tuple(three) if three else None for three in (args.mean, args.std))
+    return Built(args.network, args.size, mean, std, args.layer)
 
 
 def class_folders(folder: Path) -> list[str]:

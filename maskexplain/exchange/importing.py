@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -10,8 +10,15 @@ from torch import nn
 
 from ..data.folder import Picture
 from ..errors import UserError
+from ..models.by_name import bare_network, torchvision_names, usual_transform
 from ..models.checkpoints import FOLDER, free_place, write_weights
-from ..models.network import NETWORKS, build_network, check_network, last_linear
+from ..models.network import (
+    NETWORKS,
+    EvaluationTransform,
+    build_network,
+    check_network,
+    last_layer,
+)
 from ..task import KNOWN, Task, task_of_names
 from ..words import listed
 from .class_order import (
@@ -63,6 +70,24 @@ class Imported:
 
 
 @dataclass(frozen=True)
+class Built:
+    """What a file does not say of its network: its name (None: found out, where that is possible),
+    how its pictures go in (None: as its library's), and the layer that is to be explained.
+    """
+
+    network: str | None = None
+    size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    layer: str | None = None
+
+    def transform(self, usual: EvaluationTransform) -> EvaluationTransform:
+        """The usual transform with what was given in its place."""
+        given = {name: getattr(self, name) for name in ("size", "mean", "std")}
+        return replace(usual, **{name: v for name, v in given.items() if v is not None})
+
+
+@dataclass(frozen=True)
 class Found:
     """Weights of a network in a file: by the network's names, all but those of the last layer,
     whose `weight` and `bias` stand apart. `place` is what came before the names in the file.
@@ -84,26 +109,27 @@ def import_version(
     file: Path,
     name: str,
     classes: Sequence[str] | None = None,
-    replace: bool = False,
+    overwrite: bool = False,
     labelled: Labelled | None = None,
     folder: Path = FOLDER,
+    built: Built = Built(),  # noqa: B008  (frozen)
 ) -> Imported:
     """Make a version of a TorchScript, state dict or safetensors file.
 
-    Every registered network is tried: the file must hold its tensors, in its shapes, under any
-    common prefix. In which order the outputs stand for the classes is taken from the file or a
-    JSON beside it where they say so, else from `classes`, else found by `labelled` pictures; an
-    order that fits these clearly worse than another one is refused. Nothing is assumed. Where the
-    classes are those of a known task, the weights of the last layer are put into its order; other
-    classes keep the file's. Pictures go in as the network's `transform` says.
+    Every registered network is tried, then torchvision's: the file must hold its tensors, in its
+    shapes, under any common prefix. In which order the outputs stand for the classes is taken from
+    the file or a JSON beside it where they say so, else from `classes`, else found by `labelled`
+    pictures; an order that fits these clearly worse than another one is refused. Nothing is
+    assumed. Where the classes are those of a known task, the weights of the last layer are put into
+    its order; other classes keep the file's. Pictures go in as `built` or the network says.
 
     Raises UserError (and FileError) where the file does not fit, nothing tells the order, or the
-    name is taken and `replace` is not given.
+    name is taken and `overwrite` is not given.
     """
-    path = free_place(name, replace, folder)
+    path = free_place(name, overwrite, folder)
     content = read_tensor_file(file)
-    found, others = find_weights(file, content.tensors)
-    network = build_network(found.network, found.outputs).eval().requires_grad_(False)
+    found, others = find_weights(file, content.tensors, built)
+    network = _network(found, built).eval().requires_grad_(False)
     _fill(file, network, found)
     check_network(network, found.network, found.outputs)
     order = told_order(file, content.notes, found.outputs, classes)
@@ -117,6 +143,15 @@ def import_version(
     return Imported(
         name, found.network, path, order.classes, order.source, found.place, others, fit
     )
+
+
+def _network(found: Found, built: Built) -> nn.Module:
+    if ":" in found.network:
+        transform = built.transform(usual_transform(found.network))
+        return build_network(found.network, found.outputs, transform, built.layer)
+    network = build_network(found.network, found.outputs, layer=built.layer)
+    network.transform = built.transform(network.transform)
+    return network
 
 
 def _settled(
@@ -153,22 +188,36 @@ def task_of_classes(names: Sequence[str]) -> Task:
 # --- which of the file's tensors are the network's
 
 
-def find_weights(file: Path, tensors: Mapping[str, Stored]) -> tuple[Found, tuple[str, ...]]:
-    """The weights of the network that fits, and the places of its other ones in the file.
+def find_weights(
+    file: Path, tensors: Mapping[str, Stored], built: Built
+) -> tuple[Found, tuple[str, ...]]:
+    """The weights of the network that fits, and what else in the file may count.
 
     Raises UserError where none fits, or where it is not plain which weights are in use.
     """
     plain = _unwrapped(tensors)
-    fits = [found for name in NETWORKS for found in _fitting(name, plain)]
+    fits = next((found for w in _candidates(plain, built) if (found := _fitting(w, plain))), None)
     if not fits:
-        raise UserError(_misfit(file, plain))
-    fits = [found for found in fits if found.network == fits[0].network]
+        raise UserError(_misfit(file, plain, built))
     first = [found for found in fits if not SECOND.search(found.place)] or fits
     if len(first) > 1:
         places = listed([found.place or "its top" for found in first])
         raise UserError(f"{file} holds several such networks, at {places}: save one of them alone.")
     others = [found.place or "its top" for found in fits if found is not first[0]]
     return first[0], (*others, *_beside(first[0], plain))
+
+
+def _candidates(plain: Mapping[str, Stored], built: Built) -> Iterator["_Wanted"]:
+    """The networks that the file may be of: the given one, or ours, then torchvision's."""
+    if built.network:
+        yield _wanted(built.network, built.size)
+        return
+    yield from (_wanted(name) for name in NETWORKS)
+    dotted = {name.rpartition("/")[2] for name in plain}
+    for name in torchvision_names():
+        # RegNets cannot be built without their numbers, which takes long: they must be given.
+        if not name.startswith("regnet") and dotted:
+            yield _wanted(f"torchvision:{name}", built.size)
 
 
 def _unwrapped(tensors: Mapping[str, Stored]) -> dict[str, Stored]:
@@ -190,37 +239,64 @@ class _Wanted:
     `stem` is what all its names begin with; a file may hold them without it.
     """
 
+    network: str
     stem: str
     last: str
     inputs: int
     body: dict[str, tuple[int, ...]]
 
-    @classmethod
-    def of(cls, network_name: str) -> "_Wanted":
-        with torch.device("meta"):  # shapes alone
-            network = build_network(network_name, 2)
-        shapes = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-        layer = last_linear(network)
-        last = next(name for name, module in network.named_modules() if module is layer)
-        tops = {name.partition(".")[0] for name in shapes}
-        stem = f"{tops.pop()}." if len(tops) == 1 else ""
-        body = {
-            name.removeprefix(stem): shape
-            for name, shape in shapes.items()
-            if not name.startswith(f"{last}.") and name.rpartition(".")[2] not in COUNTERS
-        }
-        return cls(stem, last.removeprefix(stem), layer.weight.shape[1], body)
+    def shown(self, name: str) -> str:
+        """A name as the network's own library writes it."""
+        return name if ":" in self.network else self.stem + name
 
 
-def _fitting(network_name: str, plain: Mapping[str, Stored]) -> Iterator[Found]:
+def _wanted(name: str, size: int | None = None) -> _Wanted:
+    network = _shapes_of(name, size)
+    shapes = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    layer = last_layer(network)
+    last = next(name for name, module in network.named_modules() if module is layer)
+    tops = {name.partition(".")[0] for name in shapes}
+    stem = f"{tops.pop()}." if len(tops) == 1 and ":" not in name else ""
+    body = {
+        name.removeprefix(stem): shape
+        for name, shape in shapes.items()
+        if not name.startswith(f"{last}.") and name.rpartition(".")[2] not in COUNTERS
+    }
+    stem = "network." if ":" in name else stem
+    return _Wanted(name, stem, last.removeprefix(stem), layer.weight.shape[1], body)
+
+
+def _shapes_of(name: str, size: int | None) -> nn.Module:
+    """The network without numbers, where it can be built so."""
+    with torch.device("cpu" if ":regnet" in name or name.startswith("timm:") else "meta"):
+        if ":" in name:
+            return bare_network(name, 2, size or usual_transform(name).size)
+        return build_network(name, 2)
+
+
+def _fitting(wanted: _Wanted, plain: Mapping[str, Stored]) -> list[Found]:
     """Every place where the file holds the whole network."""
-    wanted = _Wanted.of(network_name)
+    fits = []
     for place in _places(wanted, plain):
         if _odd_name(wanted, place, plain) is None:
             tensors = {wanted.stem + name: plain[place + name] for name in wanted.body}
-            weight, bias = (plain.get(f"{place}{wanted.last}.{p}") for p in ("weight", "bias"))
+            last = _last_names(wanted, place, plain)[0]
+            weight, bias = plain[f"{last}.weight"], plain.get(f"{last}.bias")
             place = place.removesuffix(wanted.stem).rstrip("./")
-            yield Found(network_name, place, tensors, weight, bias)
+            fits.append(Found(wanted.network, place, tensors, weight, bias))
+    return fits
+
+
+def _last_names(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> list[str]:
+    """The layers in the last one's place: most people put another one there, or several."""
+    top = wanted.last.partition(".")[0]
+    body = {place + name for name in wanted.body}
+    return [
+        name.removesuffix(".weight")
+        for name, tensor in plain.items()
+        if name.startswith(f"{place}{top}.") and name.endswith(".weight") and name not in body
+        if len(tensor.shape) > 1
+    ]
 
 
 def _places(wanted: _Wanted, plain: Mapping[str, Stored]) -> list[str]:
@@ -239,20 +315,21 @@ def _odd_name(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> str |
     """The first name that keeps a place from being the network; None where it is."""
     for name, shape in wanted.body.items():
         if place + name not in plain or plain[place + name].shape != shape:
-            return wanted.stem + name
-    weight = plain.get(f"{place}{wanted.last}.weight")
-    if weight is None or len(weight.shape) < 2 or weight.shape[1] != wanted.inputs:
-        return f"{wanted.stem}{wanted.last}.weight"
-    bias = plain.get(f"{place}{wanted.last}.bias")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        return f"{wanted.stem}{wanted.last}.bias"
-    return next(_strangers(wanted, place, plain), None)
+            return wanted.shown(name)
+    last = _last_names(wanted, place, plain)
+    if len(last) != 1 or plain[f"{last[0]}.weight"].shape[1] != wanted.inputs:
+        return wanted.shown(f"{wanted.last}.weight")
+    bias = plain.get(f"{last[0]}.bias")
+    if bias is not None and bias.shape != plain[f"{last[0]}.weight"].shape[:1]:
+        return wanted.shown(f"{wanted.last}.bias")
+    return next(_strangers(wanted, place, last[0], plain), None)
 
 
-def _strangers(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> Iterator[str]:
+def _strangers(
+    wanted: _Wanted, place: str, last: str, plain: Mapping[str, Stored]
+) -> Iterator[str]:
     """What lies with the network's tensors, is none of them, and may change its answers."""
-    known = {*wanted.body, f"{wanted.last}.weight", f"{wanted.last}.bias"}
-    known = {place + name for name in known}
+    known = {*(place + name for name in wanted.body), f"{last}.weight", f"{last}.bias"}
     root = place.removesuffix(wanted.stem)
     for name, tensor in plain.items():
         inner = name.removeprefix(root)
@@ -279,22 +356,40 @@ def _beside(found: Found, plain: Mapping[str, Stored]) -> list[str]:
     return list(tops)
 
 
-def _misfit(file: Path, plain: Mapping[str, Stored]) -> str:
+def _misfit(file: Path, plain: Mapping[str, Stored], built: Built) -> str:
     """Which network is nearest, and what keeps it from fitting."""
-    odd = []
-    for network_name in NETWORKS:
-        wanted = _Wanted.of(network_name)
-        for place in _places(wanted, plain) or [""]:
-            same = sum(
-                place + name in plain and plain[place + name].shape == shape
-                for name, shape in wanted.body.items()
-            )
-            odd.append((same / len(wanted.body), network_name, _odd_name(wanted, place, plain)))
-    _, network_name, name = max(odd, key=lambda one: one[0])
-    return (
-        f"{file} does not fit any network here; of the nearest one, {network_name}, {name} is "
-        f"missing, foreign or of another shape (networks: {', '.join(NETWORKS)})."
+    share, wanted, place = max(
+        (
+            _nearness(wanted, place, plain)
+            for wanted in _candidates(plain, built)
+            for place in _places(wanted, plain) or [""]
+        ),
+        key=lambda one: one[0],
     )
+    last = _last_names(wanted, place, plain)
+    if share == 1 and len(last) > 1:
+        return (
+            f"{file} is a {wanted.network} with {len(last)} layers in place of the last one, "
+            f"{', '.join(last)}: what lies between them is not in the file, so train it with one "
+            f"layer, {wanted.last}."
+        )
+    name = _odd_name(wanted, place, plain)
+    known = "" if built.network else f" (networks: {', '.join(NETWORKS)}, torchvision:NAME)"
+    return (
+        f"{file} does not fit {built.network or 'any network here'}; of the nearest one, "
+        f"{wanted.network}, {name} is missing, foreign or of another shape{known}."
+    )
+
+
+def _nearness(
+    wanted: _Wanted, place: str, plain: Mapping[str, Stored]
+) -> tuple[float, _Wanted, str]:
+    """The share (0..1) of a network's tensors that a place has."""
+    same = sum(
+        place + name in plain and plain[place + name].shape == shape
+        for name, shape in wanted.body.items()
+    )
+    return same / len(wanted.body), wanted, place
 
 
 # --- from the file into the network
@@ -302,7 +397,7 @@ def _misfit(file: Path, plain: Mapping[str, Stored]) -> str:
 
 def _fill(file: Path, network: nn.Module, found: Found) -> None:
     weight, bias = _last_layer(file, found)
-    last = last_linear(network)
+    last = last_layer(network)
     loaded = {name: _numbers(file, name, t) for name, t in found.tensors.items()}
     network.load_state_dict(loaded, strict=False)
     with torch.no_grad():
@@ -333,7 +428,7 @@ def _numbers(file: Path, name: str, stored: Stored) -> torch.Tensor:
 
 def _reorder(network: nn.Module, task: Task, order: Sequence[str]) -> None:
     """Put the last layer's outputs, which stand for `order`, into the task's order."""
-    last, rows = last_linear(network), [order.index(label) for label in task.names]
+    last, rows = last_layer(network), [order.index(label) for label in task.names]
     with torch.no_grad():
         last.weight.copy_(last.weight[rows].clone())
         last.bias.copy_(last.bias[rows].clone())

@@ -15,8 +15,8 @@ WORTH = 0.8  # with more of the channels than this the copy costs more than it s
 
 
 def live_part(
-    head: nn.Sequential, activations: torch.Tensor, baseline: torch.Tensor
-) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
+    head: nn.Module, activations: torch.Tensor, baseline: torch.Tensor
+) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """Leave out the channels (of N x C x h x w) that are zero in all crops and baselines.
 
     Returns the head for the others, their activations and those of the baseline; everything as it
@@ -31,8 +31,10 @@ def live_part(
     return fewer, activations[:, channels], baseline[:, channels]
 
 
-def _first_weights(head: nn.Sequential) -> int | None:
+def _first_weights(head: nn.Module) -> int | None:
     """Where the head's first linear layer lies; None where something else mixes channels first."""
+    if not isinstance(head, nn.Sequential):
+        return None
     mixing = [index for index, layer in enumerate(head) if not isinstance(layer, BY_CHANNEL)]
     return mixing[0] if mixing and isinstance(head[mixing[0]], nn.Linear) else None
 

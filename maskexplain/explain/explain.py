@@ -18,7 +18,7 @@ from ..task import Task
 from .methods import BASELINES, METHODS, Attribution, Case
 from .places import blur_inputs
 from .question import USUAL, ExplainError, Question
-from .ways import Way
+from .ways import Way, check_fit
 
 BATCH = 16  # faces at once; bounds the memory
 
@@ -152,6 +152,7 @@ def explain_pass(
     Raises ExplainError for unknown names.
     """
     check_ways(ways)
+    check_fit(forward.model, ways)
     task = forward.model.task
     question.check(task)
     asked = [question.asked_of(task, row) for row in forward.logits]

@@ -87,7 +87,8 @@ class Method:
     """A way to explain: its `run`, its `title` and one plain `sentence` for people.
 
     `baselines`: where it may start (of BASELINES, the usual one first), none for a method without;
-    `cost`: "fast" runs in Live and What if, "slow" takes a second a face.
+    `cost`: "fast" runs in Live and What if, "slow" takes a second a face. `by_channel`: it weighs
+    each channel as a whole, which says nothing where attention still mixes the places.
     """
 
     key: str
@@ -96,6 +97,11 @@ class Method:
     run: Run
     cost: Literal["fast", "middle", "slow"]
     baselines: tuple[str, ...] = ()
+    by_channel: bool = False
+
+    def fits(self, network: nn.Module) -> bool:
+        """Whether its maps mean something for a network."""
+        return not (self.by_channel and getattr(network, "mixes_places", False))
 
 
 METHODS: dict[str, Method] = {}
@@ -106,12 +112,13 @@ def method(
     sentence: str,
     cost: Literal["fast", "middle", "slow"],
     baselines: tuple[str, ...] = (),
+    by_channel: bool = False,
 ) -> Callable[[Run], Run]:
     """Register a function of a `Case` as a method, by the function's name."""
 
     def register(run: Run) -> Run:
         key = run.__name__
-        METHODS[key] = Method(key, title, sentence, run, cost, baselines)
+        METHODS[key] = Method(key, title, sentence, run, cost, baselines, by_channel)
         return run
 
     return register
@@ -149,6 +156,7 @@ AGAIN = {"retain_graph": True}  # another method may walk back through it, too
     "Grad-CAM",
     "The last map's channels, each weighed by how much it raises the class.",
     cost="fast",
+    by_channel=True,
 )
 def grad_cam(case: Case) -> Attribution:
     """Grad-CAM (Selvaraju et al. 2017): channels weighted by their mean gradient, summed.

@@ -40,7 +40,10 @@ def all_ways() -> dict[str, Way]:
 
 
 def find_ways(model: Model, keys: Sequence[str]) -> list[Way]:
-    """Ways by their keys, each once; BEST stands for the version's default. Raises ExplainError."""
+    """Ways by their keys, each once; BEST stands for the version's default.
+
+    Those that do not fit the version's network are left out. Raises ExplainError where none does.
+    """
     ways = all_ways()
     for key in keys:
         if key not in ways and key != BEST:
@@ -49,7 +52,21 @@ def find_ways(model: Model, keys: Sequence[str]) -> list[Way]:
     if not keys:
         raise ExplainError("No way to explain was chosen: choose at least one.")
     default = default_way(model).key
-    return [ways[key] for key in dict.fromkeys(default if k == BEST else k for k in keys)]
+    asked = [ways[key] for key in dict.fromkeys(default if k == BEST else k for k in keys)]
+    fitting = [way for way in asked if METHODS[way.method].fits(model.network)]
+    check_fit(model, fitting or asked)
+    return fitting
+
+
+def check_fit(model: Model, ways: Sequence[Way]) -> None:
+    """Raise ExplainError for a way whose maps mean nothing for the version's network."""
+    for way in ways:
+        if not METHODS[way.method].fits(model.network):
+            good = ", ".join(key for key, one in METHODS.items() if one.fits(model.network))
+            raise ExplainError(
+                f"{way.title} does not fit {model.name}, in which attention mixes the places of "
+                f"the picture: use {good}."
+            )
 
 
 def default_way(model: Model) -> Way:

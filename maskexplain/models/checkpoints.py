@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import inf, nan
 from pathlib import Path
 
@@ -15,7 +15,13 @@ from ..errors import UserError
 from ..files import write_file
 from ..masks.task import MASK  # noqa: F401  (registers itself, for files that hold names alone)
 from ..task import Task, task_from_json, task_of_names
-from .network import NETWORKS, build_network, check_network, divide_by_temperature
+from .network import (
+    NETWORKS,
+    EvaluationTransform,
+    build_network,
+    check_network,
+    divide_by_temperature,
+)
 from .results import Results, ResultsError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -92,7 +98,10 @@ def write_weights(
         "network": network_name,
         "classes": json.dumps(task.names),  # for programs that know no tasks
         "task": task.to_json(),
+        "transform": json.dumps(asdict(network.transform)),
     }
+    if getattr(network, "layer", None):
+        header["layer"] = network.layer
     if temperature != 1:
         header["temperature"] = repr(temperature)
     if training:
@@ -162,7 +171,7 @@ def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoi
     header, tensors = _read_tensors(path)
     name = _network_name(path, header)
     task = _task(path, header)
-    network = build_network(name, len(task))
+    network = build_network(name, len(task), _transform(path, header), header.get("layer"))
     _load(path, network, tensors)
     check_network(network, name, len(task))
     temperature = _temperature(path, header)
@@ -188,8 +197,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
 
 
 def _network_name(path: Path, header: dict[str, str]) -> str:
-    name = header.get("network")
-    if header.get("kind") != KIND or name not in NETWORKS:
+    name = header.get("network", "")
+    if header.get("kind") != KIND or (name not in NETWORKS and ":" not in name):
         raise CheckpointError(
             f"{path} was not written by this program or names an unknown network: "
             "use one that `python train.py` wrote."
@@ -206,6 +215,20 @@ def _task(path: Path, header: dict[str, str]) -> Task:
     except (UserError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} does not say which classes it answers: train or import it anew."
+        ) from error
+
+
+def _transform(path: Path, header: dict[str, str]) -> EvaluationTransform | None:
+    """How a crop goes in; files of older programs leave it to the network."""
+    if "transform" not in header:
+        return None
+    try:
+        stored = json.loads(header["transform"])
+        mean, std = (tuple(map(float, stored[name])) for name in ("mean", "std"))
+        return EvaluationTransform(int(stored["size"]), mean, std)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} does not say how a picture goes in: train or import it anew."
         ) from error
 
 

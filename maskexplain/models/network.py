@@ -83,11 +83,32 @@ def network(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
     return register
 
 
-def build_network(name: str, classes: int) -> nn.Module:
-    """A new network with random weights, by its registered name. Raises NetworkError."""
+def build_network(
+    name: str,
+    classes: int,
+    transform: EvaluationTransform | None = None,
+    layer: str | None = None,
+) -> nn.Module:
+    """A new network with random weights, by its registered name or as `torchvision:resnet18`.
+
+    `transform`: how a crop goes in, None for the network's own way. `layer`: which one is
+    explained, for networks of other libraries. Raises NetworkError.
+    """
+    if ":" in name:
+        from .by_name import build_by_name  # it needs this module
+
+        return build_by_name(name, classes, transform, layer)
     if name not in NETWORKS:
-        raise NetworkError(f"There is no network {name}: use {', '.join(NETWORKS)}.")
-    return NETWORKS[name](classes)
+        known = ", ".join(NETWORKS)
+        raise NetworkError(
+            f"There is no network {name}: use {known}, torchvision:NAME or timm:NAME."
+        )
+    if layer is not None:
+        raise NetworkError(f"The network {name} is explained at its last map: leave out the layer.")
+    built = NETWORKS[name](classes)
+    if transform is not None:
+        built.transform = transform
+    return built
 
 
 @torch.no_grad()
@@ -96,7 +117,7 @@ def check_network(built: nn.Module, name: str, classes: int) -> None:
     for part in ("transform", "features", "head"):
         if not hasattr(built, part):
             raise NetworkError(f"The network {name} has no `{part}`: see models/network.py.")
-    if last_linear(built.head) is None:
+    if last_layer(built.head) is None:
         raise NetworkError(f"The head of the network {name} has no linear layer to end in.")
     parameter = next(built.parameters())
     size = built.transform.size
@@ -113,10 +134,16 @@ def check_network(built: nn.Module, name: str, classes: int) -> None:
         )
 
 
-def last_linear(module: nn.Module) -> nn.Linear | None:
-    """The last linear layer of a module, which gives the logits; None where there is none."""
-    found = [part for part in module.modules() if isinstance(part, nn.Linear)]
-    return found[-1] if found else None
+def last_layer(module: nn.Module) -> nn.Linear | nn.Conv2d | None:
+    """The last linear layer of a module, which gives the logits; None where there is none.
+
+    Of a network without any it is the last conv: SqueezeNet's gives a map for each class.
+    """
+    for kind in (nn.Linear, nn.Conv2d):
+        found = [part for part in module.modules() if isinstance(part, kind)]
+        if found:
+            return found[-1]
+    return None
 
 
 def divide_by_temperature(network: nn.Module, temperature: float) -> None:
@@ -124,7 +151,7 @@ def divide_by_temperature(network: nn.Module, temperature: float) -> None:
 
     After this every way through the network, explanations too, sees calibrated logits.
     """
-    last = last_linear(network)
+    last = last_layer(network)
     if last is None:
         raise NetworkError("A network without a linear layer has no temperature.")
     with torch.no_grad():

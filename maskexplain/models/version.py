@@ -132,6 +132,8 @@ def fold_batch_norms(network: nn.Module) -> None:
     For networks in evaluation mode that are not trained on: a batch norm is then one scale and one
     shift a channel, which the conv's weights and bias can hold.
     """
+    if hasattr(network, "fold"):
+        network.fold()
     for stage in network.modules():
         if not isinstance(stage, nn.Sequential):
             continue

@@ -1,0 +1,417 @@
+"""Networks of other libraries by name, `torchvision:resnet18` or `timm:NAME`, split once.
+
+A network is traced (torch.fx, which every classification network of torchvision allows) and cut in
+two behind one layer: `features` runs to there, `head` goes on from there. So methods on that layer
+attribute over the head alone. The layer is one that every way through the network passes; without
+a choice it is the last one whose map is still a map.
+"""
+
+import operator
+from collections.abc import Iterator
+from difflib import get_close_matches
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import torch
+import torchvision
+from torch import fx, nn
+from torch.nn import functional as nnf
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .network import EvaluationTransform, NetworkError, last_layer
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+# Their published weights bring the pictures to this scale themselves; here the transform does.
+SCALED_BY_HALVES = ("googlenet", "inception_v3")
+POOLS = (
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+)
+IN_PLACE = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
+_tracing = Lock()  # it changes torch.nn.Module while it runs
+
+
+class SplitNetwork(nn.Module):
+    """Somebody's network as `features` and `head` around one layer; all share their weights.
+
+    `layer`: the layer's name in the network, None for the last map. Nothing in it works in place:
+    that would change what attribution methods hold on to. Raises NetworkError for a layer that
+    cannot be explained.
+    """
+
+    def __init__(
+        self, network: nn.Module, transform: EvaluationTransform, layer: str | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.transform = transform
+        for module in network.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False
+        trace = _traced(network)
+        _fix_size(trace.graph, transform.size)
+        maps = trace.maps(network, transform.size)
+        self.layer = layer or _last_map(network, trace, maps)
+        self._graph = trace.graph
+        # By its place: a copy's graph has nodes of its own.
+        self._at = list(trace.graph.nodes).index(_chosen(trace, self.layer, maps))
+        self._parts = self._cut()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """N x 3 x S x S to logits N x classes."""
+        return self.network(x)
+
+    @property
+    def features(self) -> nn.Module:
+        """N x 3 x S x S to the layer's activations N x C x h x w."""
+        return self._parts[0]
+
+    @property
+    def head(self) -> nn.Module:
+        """Activations N x C x h x w to logits N x classes; without a training's dropout."""
+        return self._parts[1]
+
+    @property
+    def mixes_places(self) -> bool:
+        """Whether attention follows the layer: its channels then say nothing of their places."""
+        nodes = getattr(getattr(self.head, "graph", None), "nodes", ())
+        attends = any("attention" in str(node.target).lower() for node in nodes)
+        return attends or any("Attention" in type(m).__name__ for m in self.head.modules())
+
+    def fold(self) -> None:
+        """Put each batch norm behind a conv into that conv, in place."""
+        modules = dict(self.network.named_modules())
+        for conv, norm in _conv_norms(self._graph, modules):
+            self.network.set_submodule(conv, fuse_conv_bn_eval(modules[conv], modules[norm]))
+            self.network.set_submodule(norm, nn.Identity())
+        self._parts = self._cut()
+
+    def _cut(self) -> tuple[nn.Module, nn.Module]:
+        return _cut(self.network, list(self._graph.nodes)[self._at])
+
+    def _apply(self, *args: Any, **more: Any) -> "SplitNetwork":
+        super()._apply(*args, **more)
+        self._parts = self._cut()  # a moved buffer is a new one
+        return self
+
+
+class _Trace(fx.Tracer):
+    """A tracer that keeps which node is each module's output."""
+
+    def __init__(self) -> None:
+        super().__init__(param_shapes_constant=True)
+        self.outputs: dict[str, fx.Node] = {}
+
+    def call_module(self, m: nn.Module, forward: Any, args: tuple, kwargs: dict) -> Any:
+        path = self.path_of_module(m)
+        output = super().call_module(m, forward, args, kwargs)
+        if isinstance(output, fx.Proxy):
+            self.outputs[path] = output.node
+        return output
+
+    def maps(self, network: nn.Module, size: int) -> dict[fx.Node, tuple[int, ...]]:
+        """The shape N x C x h x w of every node with one, in the order in which they run."""
+        shapes = _Shapes(network, self.graph)
+        parameter = next(network.parameters())
+        with torch.no_grad():
+            shapes.run(torch.zeros(1, 3, size, size).to(parameter))
+        return shapes.found
+
+
+class _Shapes(fx.Interpreter):
+    def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(network, graph=graph)
+        self.found: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, torch.Tensor) and value.ndim == 4 and n.op != "placeholder":
+            self.found[n] = tuple(value.shape)
+        return value
+
+
+def _traced(network: nn.Module) -> _Trace:
+    trace = _Trace()
+    was_training = network.training
+    try:
+        with _tracing:
+            trace.graph = trace.trace(network.eval())
+    except Exception as error:  # a forward of any kind fails in any way
+        raise NetworkError(
+            f"The network {type(network).__name__} decides by the picture what it runs, so it "
+            f"cannot be split ({str(error)[:80]}): use another one."
+        ) from error
+    finally:
+        network.train(was_training)
+    for node in trace.graph.nodes:
+        _out_of_place(node)
+    return trace
+
+
+def _fix_size(graph: fx.Graph, size: int) -> None:
+    """Put the pictures' known size in place of what the graph reads from their shape."""
+    known = {1: 3, 2: size, 3: size}
+    for node in graph.nodes:
+        if node.target is operator.getitem and _is_shape(node.args[0]) and node.args[1] in known:
+            for user in list(node.users):
+                user.args = fx.node.map_arg(
+                    user.args, lambda a, n=node: known[n.args[1]] if a is n else a
+                )
+
+
+def _out_of_place(node: fx.Node) -> None:
+    """Let one step of a graph make a new tensor in place of changing its input."""
+    if node.op == "call_function":
+        node.target = IN_PLACE.get(node.target, node.target)
+        if node.kwargs.get("inplace"):
+            node.kwargs = {**node.kwargs, "inplace": False}
+        if node.target is nnf.relu and len(node.args) > 1:
+            node.args = node.args[:1]
+    elif node.op == "call_method" and node.target.endswith("_") and node.target[-2:-1] != "_":
+        node.target = node.target.removesuffix("_")
+
+
+def _last_map(network: nn.Module, trace: _Trace, maps: dict[fx.Node, tuple[int, ...]]) -> str:
+    """The last layer whose map is still a map: behind the last conv, before the pooling."""
+    modules = dict(network.named_modules())
+    answer = last_layer(network)
+    order = {node: index for index, node in enumerate(trace.graph.nodes)}
+    cuts = _cuts(trace.graph)
+    wide = [node for node in maps if maps[node][2] * maps[node][3] > 1]
+
+    def at(kinds: Any) -> list[int]:
+        found = (n for n in wide if n.op == "call_module")
+        own = ((n, modules[str(n.target)]) for n in found)
+        return [
+            order[n] for n, m in own if (m is answer if kinds is None else isinstance(m, kinds))
+        ]
+
+    last = min(at(None), default=len(order))  # SqueezeNet's answer is a map, too
+    conv = max((index for index in at(nn.Conv2d) if index < last), default=0)
+    end = min((index for index in at(POOLS) if index > conv), default=last)
+    good = [
+        (order[node], -len(path), path)
+        for path, node in trace.outputs.items()
+        if node in wide
+        and node in cuts
+        and conv <= order[node] < min(end, last)
+        and not isinstance(modules[path], nn.Dropout)
+    ]
+    if not good:
+        raise NetworkError(f"The network {type(network).__name__} has no map to explain.")
+    return max(good)[2]
+
+
+def _chosen(trace: _Trace, layer: str, maps: dict[fx.Node, tuple[int, ...]]) -> fx.Node:
+    cuts, node = _cuts(trace.graph), trace.outputs.get(layer)
+    if node in cuts and node in maps:
+        return node
+    good = [path for path, at in trace.outputs.items() if at in maps and at in cuts]
+    known = ", ".join(sorted({path.partition(".")[0] for path in good} | set(good[-8:])))
+    if node is None:
+        near = get_close_matches(layer, good, 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise NetworkError(f"The network has no layer {layer}{meant}: use one such as {known}.")
+    if node not in maps:
+        raise NetworkError(f"The layer {layer} gives no map N x C x h x w: use one of {known}.")
+    raise NetworkError(f"Something goes past the layer {layer}: use one such as {known}.")
+
+
+def _behind(at: fx.Node) -> set[fx.Node]:
+    """What the answer needs besides a node's output."""
+    output = next(node for node in at.graph.nodes if node.op == "output")
+    found, waiting = {output}, [output]
+    while waiting:
+        for before in waiting.pop().all_input_nodes:
+            if before is not at and before not in found and not _counts_pictures(before):
+                found.add(before)
+                waiting.append(before)
+    return found
+
+
+def _cuts(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that all which a picture gives to the answer goes through."""
+    order = {node: index for index, node in enumerate(graph.nodes)}
+    output = next(node for node in graph.nodes if node.op == "output")
+    live = _before(output)
+    cuts: set[fx.Node] = set()
+    seen: set[fx.Node] = set()
+    reach = 0
+    for node, index in order.items():
+        from_picture = node.op == "placeholder" or not seen.isdisjoint(node.all_input_nodes)
+        if node not in live or not from_picture or _counts_pictures(node):
+            continue
+        if seen and reach <= index:
+            cuts.add(node)
+        seen.add(node)
+        reach = max([reach, *(order[user] for user in node.users if user in live)])
+    return cuts
+
+
+def _before(node: fx.Node) -> set[fx.Node]:
+    found, waiting = {node}, [node]
+    while waiting:
+        for before in waiting.pop().all_input_nodes:
+            if before not in found and not _counts_pictures(before):
+                found.add(before)
+                waiting.append(before)
+    return found
+
+
+def _counts_pictures(node: fx.Node) -> bool:
+    """Whether a node is the first number of the input's shape."""
+    whole = node.args[0] if node.args else None
+    if node.target == "size":
+        return whole.op == "placeholder" and node.args[1:] == (0,)
+    return node.target is operator.getitem and node.args[1] == 0 and _is_shape(whole)
+
+
+def _is_shape(node: Any) -> bool:
+    """Whether a node is the input's shape."""
+    return isinstance(node, fx.Node) and node.target is getattr and node.args[0].op == "placeholder"
+
+
+def _cut(network: nn.Module, at: fx.Node) -> tuple[nn.Module, nn.Module]:
+    """`features` and `head` of a network around one node of its graph."""
+    first, second = fx.Graph(), fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in at.graph.nodes:
+        if node.op != "output":
+            copies[node] = first.node_copy(node, copies.__getitem__)
+        if node is at:
+            break
+    first.output(copies[at])
+    copies = {at: second.placeholder("activations")}
+    behind = _behind(at)
+    for node in at.graph.nodes:
+        if _counts_pictures(node):
+            shape = second.call_function(getattr, (copies[at], "shape"))
+            copies[node] = second.call_function(operator.getitem, (shape, 0))
+        elif node in behind:
+            copies[node] = second.node_copy(node, copies.__getitem__)
+    return _module(network, first), _as_chain(_module(network, second))
+
+
+def _module(network: nn.Module, graph: fx.Graph) -> fx.GraphModule:
+    module = fx.GraphModule(network, graph)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
+
+
+def _as_chain(head: fx.GraphModule) -> nn.Module:
+    """The head as nn.Sequential where it is a plain chain of layers, else as it is."""
+    layers: list[nn.Module] = []
+    _, *steps, output = head.graph.nodes
+    previous = next(iter(head.graph.nodes))
+    for node in steps:
+        layer = _as_layer(head, node)
+        if layer is None or node.all_input_nodes != [previous]:
+            return head
+        layers.append(layer)
+        previous = node
+    return nn.Sequential(*layers) if output.args[0] is previous else head
+
+
+def _as_layer(head: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    if node.op == "call_module":
+        return head.get_submodule(str(node.target))
+    if node.target is torch.flatten and node.args[1:] == (1,) and not node.kwargs:
+        return nn.Flatten()
+    if node.target is nnf.dropout and not node.kwargs.get("training", True):
+        return nn.Identity()
+    if node.target in (nnf.relu, torch.relu):
+        return nn.ReLU()
+    return None
+
+
+def _conv_norms(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[str, str]]:
+    """The names of each conv and of the batch norm that alone reads it."""
+    called = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    for node in graph.nodes:
+        conv = node.args[0] if node.args else None
+        if node.op != "call_module" or not isinstance(conv, fx.Node) or conv.op != "call_module":
+            continue
+        names = str(conv.target), str(node.target)
+        kinds = type(modules[names[0]]), type(modules[names[1]])
+        alone = len(conv.users) == 1 and all(called.count(name) == 1 for name in names)
+        if kinds == (nn.Conv2d, nn.BatchNorm2d) and alone:
+            yield names
+
+
+# --- the libraries
+
+
+def build_by_name(
+    name: str,
+    classes: int,
+    transform: EvaluationTransform | None = None,
+    layer: str | None = None,
+) -> SplitNetwork:
+    """A network such as `torchvision:resnet18`, with random weights. Raises NetworkError."""
+    transform = transform or usual_transform(name)
+    return SplitNetwork(bare_network(name, classes, transform.size), transform, layer)
+
+
+def torchvision_names() -> list[str]:
+    """The classification networks of torchvision."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def bare_network(name: str, classes: int, size: int) -> nn.Module:
+    """A library's network as it is, for pictures of a size. Raises NetworkError."""
+    library, short = _parted(name)
+    if library == "timm":
+        return _timm().create_model(short, num_classes=classes, exportable=True)
+    options: dict[str, Any] = {}
+    if short in SCALED_BY_HALVES:
+        options = {"aux_logits": False, "init_weights": False}
+    elif short.startswith("vit_"):
+        options = {"image_size": size}
+    elif short.startswith("maxvit"):
+        options = {"input_size": (size, size)}
+    try:
+        return torchvision.models.get_model(short, weights=None, num_classes=classes, **options)
+    except ValueError as error:
+        raise NetworkError(f"{name} takes no pictures of {size} pixels: {error}.") from error
+
+
+@cache
+def usual_transform(name: str) -> EvaluationTransform:
+    """How a picture goes into a library's network with its published weights."""
+    library, short = _parted(name)
+    if library == "timm":
+        usual = _timm().create_model(short).pretrained_cfg
+        return EvaluationTransform(usual["input_size"][-1], usual["mean"], usual["std"])
+    weights = torchvision.models.get_model_weights(short).DEFAULT
+    mean, std = HALVES if short in SCALED_BY_HALVES else IMAGENET
+    return EvaluationTransform(weights.transforms().crop_size[0], mean, std)
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Library and name within it, if that is there. Raises NetworkError."""
+    library, _, short = name.partition(":")
+    if library not in ("torchvision", "timm"):
+        raise NetworkError(f"There is no library {library}: use torchvision:NAME or timm:NAME.")
+    known = torchvision_names() if library == "torchvision" else _timm().list_models()
+    if short.partition(".")[0] not in known:
+        near = ", ".join(get_close_matches(short, known, 3)) or ", ".join(known[:80])
+        raise NetworkError(f"There is no network {name}: use one such as {near}.")
+    return library, short
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise NetworkError('timm is not installed: pip install "timm>=1,<2".') from error
+    return timm

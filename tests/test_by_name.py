@@ -1,0 +1,234 @@
+"""Networks of other libraries: split right, explained as Captum does on the whole network."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+import torchvision
+from captum.attr import LayerGradCam, LayerIntegratedGradients
+from conftest import noise
+from torch import nn
+
+from maskexplain import cli
+from maskexplain.errors import UserError
+from maskexplain.exchange.importing import Built, import_version
+from maskexplain.explain.explain import explain, explain_pass, forward_pass
+from maskexplain.explain.question import ExplainError
+from maskexplain.explain.randomise import similarity
+from maskexplain.explain.ways import Way, find_ways
+from maskexplain.models.by_name import SplitNetwork, build_by_name
+from maskexplain.models.checkpoints import write_weights
+from maskexplain.models.network import EvaluationTransform, NetworkError, check_network
+from maskexplain.models.version import Model, fold_batch_norms, open_model
+from maskexplain.task import task_of_names
+
+TWO = task_of_names(["mask_off", "mask_on"])
+SMALL = EvaluationTransform(64)
+CROP = noise(4, (80, 70))
+# The smallest network of each kind of head, and where its last map is.
+LAYERS = {
+    "resnet18": "layer4",
+    "mobilenet_v3_small": "features",
+    "squeezenet1_1": "features",
+    "shufflenet_v2_x0_5": "conv5",
+    "densenet121": "features",
+    "alexnet": "features.11",
+}
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """As after a training: batch norms that do something."""
+    torch.manual_seed(3)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return network
+
+
+def named(name: str, layer: str | None = None, size: int = 64) -> SplitNetwork:
+    torch.manual_seed(2)
+    transform = EvaluationTransform(size)
+    return shaken(build_by_name(f"torchvision:{name}", 2, transform, layer)).eval()
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Model:
+    return Model("theirs", named("resnet18"), TWO)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_parts_answer_as_the_whole_does_folded_too(name):
+    network = named(name)
+    assert network.layer == LAYERS[name]
+    check_network(network, name, 2)
+    x = torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        whole = network(x)
+        assert torch.allclose(network.head(network.features(x)), whole, atol=1e-6)
+        assert torch.allclose(network(x[:1]), whole[:1], atol=1e-5), "batch 1"
+        fold_batch_norms(network)
+        assert torch.allclose(network.head(network.features(x)), whole, atol=1e-4)
+        assert torch.allclose(network(x), whole, atol=1e-4)
+    assert not any(getattr(module, "inplace", False) for module in network.modules())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_values_are_those_of_captum_on_the_whole_network(name, monkeypatch):
+    # Captum alone fails where a network changes its maps in place.
+    relu = nn.functional.relu
+    monkeypatch.setattr(nn.functional, "relu", lambda x, inplace=False: relu(x))
+    network = named(name).requires_grad_(False)
+    model = Model("theirs", network, TWO)
+    forward = forward_pass(model, [CROP])
+    layer = network.network.get_submodule(network.layer)
+    inputs, target = model.inputs([CROP]), int(forward.logits.argmax())
+    theirs = {
+        "grad_cam": LayerGradCam(network, layer).attribute(inputs.requires_grad_(), target),
+        "integrated_gradients": LayerIntegratedGradients(network, layer).attribute(
+            inputs, torch.zeros_like(inputs), target, n_steps=50
+        ),
+    }
+    for method, values in theirs.items():
+        ours = explain_pass(forward, [Way(method)])[0][0]
+        if ours.steps not in (None, 50):
+            continue  # ours went on with more steps than were asked of Captum
+        summed = values.sum(1, keepdim=True).detach()
+        large = nn.functional.interpolate(summed, CROP.size[::-1], mode="bilinear")[0, 0]
+        peak = large.abs().max()
+        assert (torch.from_numpy(ours.heatmap) - large).abs().max() < 1e-4 * peak + 1e-9
+
+
+def test_every_method_and_test_works_on_a_residual_network(resnet):
+    forward = forward_pass(resnet, [CROP, CROP])
+    for method in ("grad_cam", "layer_cam", "integrated_gradients", "smooth_gradients"):
+        [first, second] = (found[0] for found in explain_pass(forward, [Way(method)]))
+        assert first.heatmap.shape == (70, 80) and not first.empty
+        assert abs(first.heatmap - second.heatmap).max() < 1e-5
+    assert 0 <= similarity(forward_pass(resnet, [CROP]), [explain(resnet, CROP)])[0].mean < 1
+    assert not any(m._forward_hooks for m in resnet.network.modules()), "no hook is left"
+
+
+def test_a_copy_is_a_network_of_its_own(resnet):
+    before = resnet.logits([CROP])
+    other = deepcopy(resnet.network)
+    with torch.no_grad():
+        other.network.fc.weight.zero_()
+        other.network.fc.bias.fill_(7)
+        assert torch.equal(other.head(torch.ones(1, 512, 2, 2)), torch.full((1, 2), 7.0))
+    assert torch.equal(resnet.logits([CROP]), before)
+
+
+def test_trained_batch_norms_and_dropout_are_the_librarys_own():
+    network = named("densenet121").train()
+    x = torch.randn(2, 3, 64, 64)
+    mean = network.network.features.norm0.running_mean.clone()
+    network(x)
+    assert not torch.equal(network.network.features.norm0.running_mean, mean)
+    network.eval()
+    with torch.no_grad():
+        assert torch.allclose(network.head(network.features(x)), network(x), atol=1e-5)
+
+
+def test_another_layer_can_be_chosen():
+    network = named("resnet18", "layer3")
+    assert network.features(torch.zeros(1, 3, 64, 64)).shape == (1, 256, 4, 4)
+    heat = explain(Model("x", network, TWO), CROP, "layer_cam")
+    assert heat.heatmap.shape == (70, 80)
+    for layer, message in {
+        "layer3.0.conv1": "goes past the layer",
+        "layr3": r"did you mean layer3\?",
+        "avgpool": None,
+        "fc": "gives no map",
+    }.items():
+        if message:
+            with pytest.raises(NetworkError, match=message):
+                named("resnet18", layer)
+
+
+def test_a_transformer_gets_the_methods_that_fit_it():
+    torch.manual_seed(0)
+    network = build_by_name("torchvision:vit_b_32", 2, EvaluationTransform(64)).eval()
+    nn.init.normal_(network.network.heads.head.weight)  # torchvision starts at zero
+    model = Model("vit", network, TWO)
+    assert network.layer == "conv_proj" and network.mixes_places
+    with torch.no_grad():
+        x = torch.randn(2, 3, 64, 64)
+        assert torch.allclose(network.head(network.features(x)), network(x), atol=1e-5)
+    assert [way.key for way in find_ways(model, ("grad_cam", "integrated_gradients"))] == [
+        "integrated_gradients"
+    ]
+    with pytest.raises(ExplainError, match="does not fit vit, in which attention mixes"):
+        explain(model, CROP, "grad_cam")
+    assert explain(model, CROP, "layer_cam").heatmap.any()
+
+
+def test_it_travels_in_the_weights_file(tmp_path):
+    network = named("mobilenet_v3_small", "features.8")
+    path = tmp_path / "theirs.safetensors"
+    write_weights(path, network, "torchvision:mobilenet_v3_small", TWO, half=False)
+    model = open_model(path)
+    assert (model.network.layer, model.network.transform) == ("features.8", SMALL)
+    with torch.no_grad():
+        assert torch.allclose(model.logits([CROP]), network(model.inputs([CROP])), atol=1e-4)
+
+
+def test_theirs_are_imported_by_name_and_by_their_shapes(tmp_path, capsys):
+    theirs = shaken(torchvision.models.shufflenet_v2_x0_5(num_classes=2)).eval()
+    theirs.fc = nn.Sequential(nn.Dropout(0.5), nn.Linear(1024, 2)).eval()
+    file = tmp_path / "best.pth"
+    state = {f"module.{name}": tensor for name, tensor in theirs.state_dict().items()}
+    torch.save({"model_state_dict": state, "idx_to_class": {0: "on", 1: "off"}}, file)
+    command = ["import", str(file), "--as", "theirs", "--folder", str(tmp_path), "--replace"]
+    network = "torchvision:shufflenet_v2_x0_5"
+    more = ["--network", network, "--size", "64", "--mean", "0.4", "0.5", "0.6"]
+    assert cli.main([*command, *more, "--std", "0.2", "0.2", "0.25"]) == 0
+    assert f"network {network}, classes on, off" in capsys.readouterr().out
+    model = open_model("theirs", folder=tmp_path)
+    assert model.network.transform == EvaluationTransform(64, (0.4, 0.5, 0.6), (0.2, 0.2, 0.25))
+    with torch.no_grad():
+        assert torch.allclose(model.logits([CROP]), theirs(model.inputs([CROP])), atol=1e-5)
+    for wrong, message in {
+        ("--network", "torchvision:resnet18"): "does not fit torchvision:resnet18",
+        ("--network", network, "--layer", "stage3.0.branch2"): "goes past the layer",
+        ("--network", network, "--size", "4"): "--size must be",
+        ("--network", network, "--std", "0", "1", "1"): "--std must be",
+    }.items():
+        assert cli.main([*command, *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_head_of_several_layers_is_named(tmp_path):
+    theirs = torchvision.models.shufflenet_v2_x0_5(num_classes=2)
+    theirs.fc = nn.Sequential(nn.Linear(1024, 8), nn.ReLU(), nn.Linear(8, 2))
+    torch.save(theirs.state_dict(), tmp_path / "x.pth")
+    built = Built("torchvision:shufflenet_v2_x0_5")
+    with pytest.raises(UserError, match=r"2 layers in place of the last one, fc.0, fc.2"):
+        import_version(tmp_path / "x.pth", "x", ["a", "b"], folder=tmp_path, built=built)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torchvision:resnet19", "use one such as resnet18"),
+        ("keras:resnet50", "There is no library keras"),
+        ("resnet18", "torchvision:NAME"),
+    ],
+)
+def test_names_that_stand_for_nothing(name, message):
+    from maskexplain.models.network import build_network
+
+    with pytest.raises(NetworkError, match=message):
+        build_network(name, 2)
+
+
+def test_timm_by_name():
+    pytest.importorskip("timm")
+    network = shaken(build_by_name("timm:resnet10t", 2, EvaluationTransform(64))).eval()
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        whole = network(x)
+        assert torch.allclose(network.head(network.features(x)), whole, atol=1e-5)
+        network.fold()
+        assert torch.allclose(network(x), whole, atol=1e-4)
+    assert network.layer == "layer4"
