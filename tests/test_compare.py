@@ -1,13 +1,15 @@
 """The Compare tab's handlers without Gradio: the table, the sentences, the test set's pictures."""
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, noise
-from measured import measured, scores
+from measured import explained, measured, scores, way_scores
 from PIL import Image, ImageEnhance
 from servers import version
 
@@ -18,7 +20,16 @@ from maskexplain.explain.question import Question
 from maskexplain.explain.report import Subject
 from maskexplain.images.edit import brightness, in_other_light, is_dark, is_gray
 from maskexplain.images.read import ImageError
-from maskexplain.models.results import PaintedScores, Results, Scores, Unsure
+from maskexplain.models.results import (
+    MAP_SIDE,
+    ClassMaps,
+    MeanMap,
+    PaintedScores,
+    Results,
+    Scores,
+    Unsure,
+    pack_map,
+)
 from maskexplain.models.version import Model, Prediction
 from maskexplain.results.evaluate import fields_of
 from maskexplain.web.answers import says
@@ -106,7 +117,7 @@ def test_every_version_has_a_column_and_the_rows_are_aligned(tiny, seed_model, p
     view = last([tiny, seed_model], portraits["bare"], question=GRAD_CAM)
     assert view.choice.notice == "One face found."
     rows = view.table.split('<div role="row"')[1:]
-    assert len(rows) == 9
+    assert len(rows) == 10
     assert all(row.count('role="cell"') == 2 for row in rows[1:])
     assert rows[0].count('role="columnheader"') == 3
     assert "on its way" not in view.table and "nan" not in view.table
@@ -123,6 +134,16 @@ def test_answers_come_first_then_a_heatmap_a_version(tiny, seed_model, portraits
 
 def test_each_versions_best_way_is_the_first_one_shown(tiny, portraits):
     assert "Integrated gradients" in last([tiny], portraits["bare"]).table
+
+
+def test_the_mean_map_of_the_answer_stands_beside(portraits):
+    mean = MeanMap(40, pack_map(np.eye(MAP_SIDE, dtype=np.float32)))
+    model = always("v9", WORN)
+    found = explained("grad_cam", {"grad_cam": way_scores(90)})
+    maps = {"grad_cam": {WORN: ClassMaps(mean, None), BARE: ClassMaps(mean, None)}}
+    model.results = measured(explanations=replace(found, maps=maps))
+    table = last([model], portraits["bare"], question=GRAD_CAM).table
+    assert table.count("Mean heatmap of 40 right answers “Worn correctly”") == 1
 
 
 def test_an_asked_class_is_explained_by_all(tiny, seed_model, portraits):

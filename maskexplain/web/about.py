@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from html import escape
 
 import gradio as gr
-import numpy as np
-from markupsafe import Markup
-from PIL import Image
 
-from ..explain.draw import HEAT, data_url, relative_heat
 from ..explain.ways import default_way
-from ..models.results import MeanMap, Recall, Results
+from ..models.results import Recall, Results
 from ..models.version import Model
 from ..results.sentences import good_and_bad, known_failures
 from ..results.tables import (
@@ -27,9 +23,8 @@ from ..task import Task
 from .answers import newest_first
 from .assets import TEMPLATES, asset
 from .charts import reliability_svg
+from .mean_maps import MeanPicture, mean_maps
 from .photo.html import standing
-
-MIN_FACES = 3  # of a mean map worth a look
 
 
 def measured_of(models: Sequence[Model]) -> list[Model]:
@@ -170,24 +165,7 @@ def _unsure(results: Results) -> str:
 # --- for people
 
 
-# Where eyes, nose and mouth lie on an upright crop, for the eye of who looks at a mean map.
-OUTLINE = Markup(
-    '<svg viewBox="0 0 100 100" aria-hidden="true"><ellipse cx="50" cy="52" rx="38" ry="50"/>'
-    '<path d="M25 38q8-6 16 0M59 38q8-6 16 0M50 40v18l-6 4h12l-6-4M36 76q14 8 28 0"/></svg>'
-)
-MAP_PIXELS = 96  # of a mean map that is shown
 _MACROS = TEMPLATES.get_template("about.jinja").module
-
-
-@dataclass(frozen=True)
-class _MeanMap:
-    """One class's mean map as a picture."""
-
-    url: str
-    alt: str
-    title: str
-    style: str
-    faces: int
 
 
 @dataclass(frozen=True)
@@ -197,7 +175,7 @@ class _Card:
     lines: list[str]
     way: str
     faces: int
-    maps: list[_MeanMap]
+    maps: list[MeanPicture]
 
 
 def versions_html(models: Sequence[Model]) -> str:
@@ -208,30 +186,7 @@ def versions_html(models: Sequence[Model]) -> str:
         faces = sum(one.faces for one in maps)
         lines = good_and_bad(model)
         cards.append(_Card(model.name, standing(model, models), lines, way.title, faces, maps))
-    return _MACROS.versions(cards, OUTLINE)
-
-
-def mean_maps(model: Model) -> list[_MeanMap]:
-    """The mean maps of a version's best way: of each class, right answers beside wrong ones."""
-    scores, way, task = model.results.explanations, default_way(model), model.task
-    known = {name: scores.maps_of(way.key, name) for name in task.names} if scores else {}
-    return [
-        _mean_map(task, name, kind, mean)
-        for name, found in known.items()
-        if found is not None
-        for kind, mean in (("right", found.right), ("wrong", found.wrong))
-        if mean is not None and mean.faces >= MIN_FACES
-    ]
-
-
-def _mean_map(task: Task, name: str, kind: str, mean: MeanMap) -> _MeanMap:
-    heat = relative_heat(mean.array)
-    colours = (HEAT(heat)[..., :3] * 255).astype(np.uint8)
-    size = (MAP_PIXELS, MAP_PIXELS)
-    picture = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
-    title = f"{task.title(name)}, {kind}"
-    alt = f"Mean heatmap of {mean.faces} {kind} answers “{task.title(name)}”"
-    return _MeanMap(data_url(picture, "webp"), alt, title, task.style(name), mean.faces)
+    return _MACROS.versions(cards)
 
 
 def add_about_tab(models: Sequence[Model]) -> None:

@@ -21,6 +21,7 @@ from ...models.results import Results
 from ...models.version import Model
 from ..assets import TEMPLATES
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
+from ..mean_maps import mean_maps
 from ..photo.view import Kept, keep
 from .disagree import Comparison, compare, headline, why_it_matters
 
@@ -44,11 +45,12 @@ def compared(comparison: Comparison, reports: Sequence[Report]) -> str:
         ("The face", "as the network is given it", _given),
         ("Where it looked", _question(reports), _map),
         ("Is that map true?", "tested on this face", _verdict),
+        ("Where it looks on the whole", "mean map of this answer", _mean),
         ("In dim light", "measured on test faces", _dim),
         ("This way to explain", "on how many test faces it beats chance", _record),
     ]
     filled = [_Row(title, hint, list(map(cell, reports))) for title, hint, cell in rows]
-    filled.insert(5, _other_light(comparison))
+    filled.insert(6, _other_light(comparison))
     return _MACROS.table([report.model.name for report in reports], filled)
 
 
@@ -91,6 +93,12 @@ def _map(report: Report) -> str:
 
 def _verdict(report: Report) -> str:
     return _MACROS.verdict(report.verdicts[0]) if report.verdicts else _MACROS.waiting()
+
+
+def _mean(report: Report) -> str:
+    """The mean map of the right answers of this class."""
+    found = mean_maps(report.model, report.answer.prediction.label)
+    return _MACROS.whole(found[0]) if found else "not measured yet"
 
 
 def _other_light(comparison: Comparison) -> _Row:

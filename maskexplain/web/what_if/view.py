@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 
+from markupsafe import Markup
 from PIL import Image
 
 from ...explain.draw import data_url, enlarge, overlay
@@ -16,9 +16,9 @@ from ...images.read import ImageError, digest_of
 from ...masks.task import BARE, is_mask
 from ...models.checkpoints import by_number
 from ...models.threads import at_once
-from ...models.version import Model
-from ...task import Task
-from ..answers import bars, pill, unsure_badge
+from ...models.version import Model, Prediction
+from ..assets import TEMPLATES
+from ..parts import status
 from .changes import ChangeError, Changes, Sitter, apply, seat
 from .curves import POINTS, Sweep, present_style, sweep_svg, sweeps
 from .flip import FlipSearch
@@ -26,6 +26,7 @@ from .sliders import SLIDERS
 
 CHARTS = "whatif-charts"  # the id of what the charts are put into
 HEAT_SIDE, FACE_SIDE = 200, 320  # pixels
+_MACROS = TEMPLATES.get_template("what_if.jinja").module
 
 MASK_TITLES = {
     "none": "None",
@@ -44,14 +45,11 @@ COLOUR_TITLES = {
 
 def face_html(crop: Image.Image, changes: Changes, masked: bool) -> str:
     """The changed face, large; `masked`: whether it wears a mask before one is painted."""
-    words = changes_in_words(changes)
     warning = ""
     if changes.mask != "none" and masked:
         warning = "This face seems to wear a mask already; painted ones are meant for a bare face."
     url = data_url(enlarge(crop, FACE_SIDE), "jpeg")
-    return f"""
-<figure class="sitter"><img src="{url}" alt="The face as every version is given it: {words}">
-<figcaption>{words}{f"<p>{warning}</p>" if warning else ""}</figcaption></figure>"""
+    return _MACROS.face(url, changes_in_words(changes), warning)
 
 
 def changes_in_words(changes: Changes) -> str:
@@ -71,38 +69,38 @@ Answered = Sequence[tuple[Model, Answer]]
 
 def lines_html(pairs: Answered) -> str:
     """A line a version, for narrow screens, where the cards are out of sight."""
-    inner = "".join(
-        f"<li><b>{escape(model.name)}</b> {pill(model.task, answer.label)} {answer.confidence:.0%}"
-        f"{', unsure' if answer.unsure else ''}</li>"
-        for model, answer in ((model, found.prediction) for model, found in pairs)
-    )
-    return f'<ul class="lines" aria-hidden="true">{inner}</ul>'
+    return _MACROS.lines([(model, found.prediction) for model, found in pairs])
+
+
+@dataclass(frozen=True)
+class _Card:
+    model: Model
+    answer: Prediction
+    url: str
+    way: str
+    target: str
+    empty: bool
+    record: str
 
 
 def cards_html(pairs: Answered, crop: Image.Image, changes: Changes) -> str:
     """A card a version: its bars, and its heat over the changed face."""
     setting = " ".join(f"{key}={value}" for key, value in changes.values.items())
-    inner = "".join(_card(model, answer, crop) for model, answer in pairs)
-    style = present_style(changes, f"#{CHARTS}")
-    return f'<div class="cards" data-setting="{setting}">{inner}</div>{style}'
+    style = Markup(present_style(changes, f"#{CHARTS}"))
+    return _MACROS.cards([_card(model, answer, crop) for model, answer in pairs], setting, style)
 
 
-def _card(model: Model, answer: Answer, crop: Image.Image) -> str:
-    name, explanation = escape(model.name), answer.explanations[0]
-    title, prediction = escape(model.task.title(explanation.target)), answer.prediction
-    way = explanation.way
-    alt = f"{way.title} of {name}, why “{title}”, over the changed face"
-    url = data_url(overlay(crop, explanation, HEAT_SIDE), "jpeg")
-    empty = ": no place speaks for the answer, so it is empty" if explanation.empty else ""
-    return f"""
-<section class="card" aria-label="Version {name}, what if">
-  <h2>{name} {pill(model.task, prediction.label)}{unsure_badge(model, prediction)}</h2>
-  <div class="top">
-    {bars(model.task, prediction)}
-    <img src="{url}" alt="{alt}">
-  </div>
-  <p class="record"><b>{way.title}</b>{empty}. {escape(record_sentence(model, way))}</p>
-</section>"""
+def _card(model: Model, answer: Answer, crop: Image.Image) -> _Card:
+    explanation = answer.explanations[0]
+    return _Card(
+        model=model,
+        answer=answer.prediction,
+        url=data_url(overlay(crop, explanation, HEAT_SIDE), "jpeg"),
+        way=explanation.way.title,
+        target=model.task.title(explanation.target),
+        empty=explanation.empty,
+        record=record_sentence(model, explanation.way),
+    )
 
 
 def charts_html(sweeps: Sequence[Sweep], key: str, versions: int) -> str:
@@ -110,66 +108,28 @@ def charts_html(sweeps: Sequence[Sweep], key: str, versions: int) -> str:
 
     There are `versions` of them; those that `sweeps` lacks are said to be on their way.
     """
-    title = SLIDERS[key].title.lower()
-    inner = "".join(
-        f'<figure class="card"><figcaption><b>{escape(found.version)}</b> along the slider '
-        f"“{title}”</figcaption>{sweep_svg(found)}</figure>"
-        for found in sweeps
-    )
-    missing = versions - len(sweeps)
-    inner += '<figure class="card waiting">The next curves are on their way.</figure>' * missing
-    legend = "".join(_legend(task) for task in dict.fromkeys(found.task for found in sweeps))
-    return (
-        f'<div class="cards sweeps">{inner}</div><p class="key classes">{legend} '
-        "<span>The strip below the curves is the answer; the upright line is now.</span></p>"
-    )
-
-
-def _legend(task: Task) -> str:
-    return "".join(
-        f'<span style="{task.style(one.name)}">{_line_sample()}{escape(one.title)}</span>'
-        for one in task.classes
-    )
-
-
-def _line_sample() -> str:
-    return '<svg viewBox="0 0 24 4" aria-hidden="true"><path d="M0 2H24"/></svg>'
+    drawn = [(found, Markup(sweep_svg(found))) for found in sweeps]
+    tasks = list(dict.fromkeys(found.task for found in sweeps))
+    return _MACROS.charts(drawn, SLIDERS[key].title.lower(), versions - len(sweeps), tasks)
 
 
 def flips_html(search: FlipSearch) -> str:
     """What the search found: the smallest change, and where answers stay."""
     if search.waiting:
-        key = search.waiting[0][1]
         searched = {(flip.version, flip.slider) for flip in search.flips} | set(search.kept)
-        done, total = len(searched), len(searched) + len(search.waiting)
-        progress = f"Searching along {SLIDERS[key].title.lower()}"
-        return (
-            f'<p role="status">{progress}: {done} of {total} done.</p>'
-            f'<progress max="{total}" value="{done}" aria-label="Search"></progress>'
-        )
-    smallest = "<p>No slider alone changes any answer.</p>"
-    if search.flips:
-        first = search.flips[0]
-        smallest = (
-            f"<p><b>{escape(first.sentence())}</b>: the smallest change of all, "
-            f"{first.share:.0%} of the slider’s way.</p>"
-        )
-    start = (
-        f"<p>Each slider moved alone, looked at in some {POINTS} places from end to end, from: "
-        f"{changes_in_words(search.changes)}.</p>"
-    )
-    return f'<div role="status">{smallest}{start}</div>{_kept(search)}'
+        done, title = len(searched), SLIDERS[search.waiting[0][1]].title.lower()
+        return _MACROS.searching(title, done, done + len(search.waiting))
+    first = search.flips[0] if search.flips else None
+    return _MACROS.found(first, POINTS, changes_in_words(search.changes), _kept(search))
 
 
-def _kept(search: FlipSearch) -> str:
+def _kept(search: FlipSearch) -> dict[str, str]:
+    """By a version's name, the sliders along which it keeps its answer, in words."""
     versions = dict.fromkeys(version for version, _ in search.kept)
-    lines = "".join(
-        f"<li>{escape(name)} keeps its answer: "
-        + ", ".join(_whole_way(key) for version, key in search.kept if version == name)
-        + "</li>"
+    return {
+        name: ", ".join(_whole_way(key) for version, key in search.kept if version == name)
         for name in versions
-    )
-    return f'<ul class="kept">{lines}</ul>' if lines else ""
+    }
 
 
 def _whole_way(key: str) -> str:
@@ -277,11 +237,11 @@ def _found(subjects: Subjects, chosen: int) -> str:
 def show(models: Sequence[Model], taken: Taken | None, changes: Changes) -> Shown:
     """The changed face, and what every version makes of it."""
     if taken is None or taken.sitter is None:
-        return Shown(f'<p role="status">{FORGOTTEN}</p>' if taken is None else "")
+        return Shown(status(FORGOTTEN) if taken is None else "")
     try:
         crop = apply(taken.sitter, changes)
     except ChangeError as error:
-        return Shown(f'<p role="status">{escape(str(error))}</p>')
+        return Shown(status(str(error)))
     # Each version's best way: Grad-CAM would be the fastest, and misleads about some versions.
     answers = at_once(lambda m: answer_and_explain(m, crop, [default_way(m)]), models)
     pairs = list(zip(models, answers, strict=True))
