@@ -198,6 +198,24 @@ def test_theirs_are_imported_by_name_and_by_their_shapes(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["scripted", "traced"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+def test_frozen_scripts_are_read_by_the_order_of_use(form, name, tmp_path):
+    theirs = shaken(torchvision.models.get_model(name, num_classes=2)).eval()
+    example = torch.zeros(1, 3, 64, 64)
+    script = torch.jit.script(theirs) if form == "scripted" else torch.jit.trace(theirs, example)
+    torch.jit.freeze(script).save(str(tmp_path / "x.pt"))
+    built = Built(f"torchvision:{name}", size=64)
+    import_version(tmp_path / "x.pt", "x", ["a", "b"], folder=tmp_path, built=built)
+    model = open_model("x", folder=tmp_path)
+    with torch.no_grad():
+        assert torch.allclose(model.logits([CROP]), theirs(model.inputs([CROP])), atol=1e-4)
+    other = Built("torchvision:shufflenet_v2_x0_5", size=64)
+    with pytest.raises(UserError, match="is frozen TorchScript"):
+        import_version(tmp_path / "x.pt", "y", ["a", "b"], folder=tmp_path, built=other)
+
+
 def test_a_head_of_several_layers_is_named(tmp_path):
     theirs = torchvision.models.shufflenet_v2_x0_5(num_classes=2)
     theirs.fc = nn.Sequential(nn.Linear(1024, 8), nn.ReLU(), nn.Linear(8, 2))

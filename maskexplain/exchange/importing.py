@@ -30,6 +30,7 @@ from .class_order import (
     seed_order,
     told_order,
 )
+from .frozen import named_weights
 from .torch_files import Stored, read_tensor_file
 
 # What training programs put between a network's names: DataParallel, torch.compile, FSDP.
@@ -128,7 +129,8 @@ def import_version(
     """
     path = free_place(name, overwrite, folder)
     content = read_tensor_file(file)
-    found, others = find_weights(file, content.tensors, built)
+    tensors = _thawed(file, content.frozen, built) if content.frozen else content.tensors
+    found, others = find_weights(file, tensors, built)
     network = _network(found, built).eval().requires_grad_(False)
     _fill(file, network, found)
     check_network(network, found.network, found.outputs)
@@ -142,6 +144,19 @@ def import_version(
     path.with_suffix(".json").unlink(missing_ok=True)  # those of a version that stood there
     return Imported(
         name, found.network, path, order.classes, order.source, found.place, others, fit
+    )
+
+
+def _thawed(file: Path, frozen: Sequence[Stored], built: Built) -> dict[str, Stored]:
+    """The weights of frozen TorchScript, by the names of the network that uses them so."""
+    for name in [built.network] if built.network else NETWORKS:
+        transform = built.transform(usual_transform(name)) if ":" in name else None
+        tensors = named_weights(build_network(name, 2, transform), frozen)
+        if tensors:
+            return tensors
+    raise UserError(
+        f"{file} is frozen TorchScript, whose weights have lost their names, and not of "
+        f"{built.network or 'a network here'}: give its --network, or the file before freezing."
     )
 
 

@@ -84,11 +84,13 @@ class Stored:
 @dataclass(frozen=True)
 class TensorFile:
     """What a file holds: tensors by their names, with a slash behind each container that they lie
-    in, and `notes`, the whole content, to look for the classes' names in.
+    in, and `notes`, the whole content, to look for the classes' names in. `frozen`: of TorchScript
+    without names, its constants in the order in which the code names them.
     """
 
     tensors: dict[str, Stored]
     notes: tuple[Any, ...] = ()
+    frozen: tuple[Stored, ...] = ()
 
 
 def read_tensor_file(path: Path) -> TensorFile:
@@ -153,7 +155,25 @@ def _read_archive(path: Path) -> TensorFile:
         reader = _Reader(BytesIO(archive.read(index)), _Members(path, f"{root}data/"))
         content = reader.load()
         extra = [_json(archive.read(n)) for n in names if n.startswith(f"{root}extra/")]
-    return _checked(TensorFile(dict(_named(content)), (content, *extra)))
+        tensors = dict(_named(content))
+        frozen = () if tensors else _constants(archive, path, root)
+    return _checked(TensorFile(tensors, (content, *extra), frozen))
+
+
+def _constants(archive: zipfile.ZipFile, path: Path, root: str) -> tuple[Stored, ...]:
+    names = set(archive.namelist())
+    index = f"{root}constants.pkl"
+    if index not in names or archive.getinfo(index).file_size > MAX_PICKLE:
+        return ()
+    read = _Members(path, f"{root}constants/")
+    constants = _Reader(BytesIO(archive.read(index)), read).load()
+    code = [
+        name for name in sorted(names) if name.startswith(f"{root}code/") and name[-3:] == ".py"
+    ]
+    small = [name for name in code if archive.getinfo(name).file_size <= MAX_PICKLE]
+    text = b"".join(archive.read(name) for name in small)
+    used = [constants[int(number)] for number in re.findall(rb"CONSTANTS\.c(\d+)", text)]
+    return tuple(tensor for tensor in used if isinstance(tensor, Stored))
 
 
 def _json(text: bytes) -> Any:
@@ -185,7 +205,7 @@ def _read_pickle(path: Path) -> Any:
 
 def _checked(found: TensorFile) -> TensorFile:
     """Refuse a file without tensors, saying what it holds in their place."""
-    if found.tensors:
+    if found.tensors or found.frozen:
         return found
     boxes = [box for box in _boxes(found.notes) if "_modules" in box.state]
     [content, *_] = found.notes

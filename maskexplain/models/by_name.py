@@ -139,6 +139,11 @@ class _Shapes(fx.Interpreter):
         return value
 
 
+def traced_graph(network: nn.Module) -> fx.Graph:
+    """What a network does, step by step, in evaluation mode. Raises NetworkError."""
+    return _traced(network).graph
+
+
 def _traced(network: nn.Module) -> _Trace:
     trace = _Trace()
     was_training = network.training
