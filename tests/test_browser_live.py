@@ -12,8 +12,10 @@ from browser import (
     screenshot,
 )
 from conftest import CLASSES
+from PIL import Image
 from playwright.sync_api import Page, expect
 
+from maskexplain.data.samples import example_pictures
 from tools.served import CHROMIUM, QUIET
 
 pytestmark = needs_browser
@@ -42,7 +44,9 @@ def expect_live(page: Page) -> None:
     expect(page.locator(".live-marks .box.main")).to_be_visible(timeout=PATIENCE)
     expect(page.locator(".live-marks img.heat")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#live-notice")).to_contain_text("One face: ", timeout=PATIENCE)
-    assert page.locator("#live-panel .bar code").all_inner_texts() == list(CLASSES)
+    bars = page.locator("#live-panel .fill")
+    names = bars.evaluate_all("bars => bars.map((bar) => bar.dataset.class)")
+    assert names == list(CLASSES)
 
 
 def wait_for_rounds(page: Page, count: int = 5) -> None:
@@ -164,4 +168,91 @@ def test_a_page_without_https_says_why_there_is_no_camera(browser, url):
     page.goto(re.sub(r"127\.0\.0\.1", "camera.test", url))
     page.get_by_role("tab", name="Live").click(timeout=PATIENCE)
     expect(page.locator("#camera-trouble .insecure")).to_be_visible(timeout=PATIENCE)
+    own.close()
+
+
+def own_browser(browser, *flags: str):
+    return browser.browser_type.launch(
+        executable_path=CHROMIUM,
+        args=[
+            *QUIET,
+            "--use-fake-ui-for-media-stream",
+            "--use-fake-device-for-media-stream" + flags[0],
+            *flags[1:],
+        ],
+    )
+
+
+def test_another_camera_can_be_chosen(browser, url):
+    """Two cameras; the second one is said to look away from the person, as a phone's does."""
+    own = own_browser(browser, "=device-count=2")
+    page = own.new_context(permissions=["camera"]).new_page()
+    page.add_init_script(
+        """const own = MediaStreamTrack.prototype.getSettings;
+        MediaStreamTrack.prototype.getSettings = function () {
+          const found = own.call(this);
+          return this.label.includes("1") ? { ...found, facingMode: "environment" } : found;
+        };"""
+    )
+    page.goto(url)
+    open_camera(page)
+    choice = page.get_by_role("combobox", name="Camera")
+    expect(choice.locator("option")).to_have_count(2, timeout=PATIENCE)
+    now = "document.querySelector('#camera video').srcObject.getVideoTracks()[0]"
+    style = "getComputedStyle(document.querySelector('#camera video')).transform"
+    first = page.evaluate(f"{now}.getSettings().deviceId")
+    choice.select_option(index=1)
+    page.wait_for_function(f"{now}.getSettings().deviceId !== '{first}'", timeout=PATIENCE)
+    page.wait_for_function(f"{now}.readyState === 'live' && {style} === 'none'", timeout=PATIENCE)
+    wait_for_rounds(page, 2)
+    choice.select_option(index=0)
+    page.wait_for_function(f"{style} === 'matrix(-1, 0, 0, 1, 0, 0)'", timeout=PATIENCE)
+    own.close()
+
+
+def test_a_camera_that_was_taken_away_comes_back_when_the_tab_is_seen(browser, url):
+    page = open_page(browser, url)
+    expect_live(page)
+    hide = """hidden => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    track = "document.querySelector('#camera video').srcObject.getVideoTracks()[0]"
+    page.evaluate(hide, True)
+    page.wait_for_function(f"!{track}.enabled", timeout=PATIENCE)
+    page.evaluate(f"{track}.stop()")  # as a phone does
+    page.evaluate(hide, False)
+    page.wait_for_function(f"{track}.readyState === 'live' && {track}.enabled", timeout=PATIENCE)
+    wait_for_rounds(page)
+    expect(page.locator("#live-notice")).to_contain_text("One face: ", timeout=PATIENCE)
+    close(page)
+
+
+def test_a_phone_held_upright(browser, url, tmp_path):
+    """Its camera's picture is upright, too: it fills the width, and the face's box lies on it."""
+    portrait = example_pictures(whole=True)[0].image.resize((480, 560))
+    with open(tmp_path / "upright.mjpeg", "wb") as file:
+        for y in range(0, 40, 4):
+            picture = Image.new("RGB", (480, 640), (90, 90, 90))
+            picture.paste(portrait, (0, y))
+            picture.save(file, "JPEG")
+    own = own_browser(browser, "", f"--use-file-for-fake-video-capture={tmp_path}/upright.mjpeg")
+    phone = {"width": 390, "height": 844}
+    context = own.new_context(viewport=phone, permissions=["camera"], has_touch=True)
+    page = context.new_page()
+    # Browsers crop a fake camera's picture to what is asked for; a phone turns it.
+    page.add_init_script(
+        """const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = () =>
+          own({ video: { width: 480, height: 640 } });"""
+    )
+    page.goto(url)
+    expect_live(page)
+    video, box = (page.locator(one).bounding_box() for one in ("#camera video", ".box.main"))
+    assert video["height"] / video["width"] == pytest.approx(4 / 3, abs=0.02)
+    assert video["width"] > 0.85 * phone["width"]
+    assert page.locator(".live-marks").bounding_box() == pytest.approx(video, abs=1)
+    assert video["x"] < box["x"] and box["x"] + box["width"] < video["x"] + video["width"]
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    screenshot(page, "live-upright-phone")
     own.close()

@@ -14,6 +14,7 @@ LAYERS = (
     ("images",),
     ("models",),
     ("explain",),
+    ("video",),
     ("data",),
     ("results", "exchange"),
     ("train",),

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
@@ -22,14 +23,13 @@ from maskexplain.images.faces import Face, find_faces, follow_face, iou
 from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK
 from maskexplain.models.version import Prediction
-from maskexplain.web.inputs import MAX_URL, LiveInput, PhotoInput
-from maskexplain.web.live.picture import SHRINK, frame_name, heat_url, live_marks
-from maskexplain.web.live.tracks import (
+from maskexplain.video.tracks import (
     ANSWER_SECONDS,
     HOLD,
     LEAD,
     MAX_TRACKS,
     MIN_OVERLAP,
+    TURNS,
     Heat,
     Scene,
     Track,
@@ -41,7 +41,10 @@ from maskexplain.web.live.tracks import (
     new_share,
     steady_label,
 )
+from maskexplain.web.inputs import MAX_URL, LiveInput, PhotoInput
+from maskexplain.web.live.picture import SHRINK, frame_name, heat_url, live_marks
 from maskexplain.web.live.view import (
+    LOST_FACE,
     NO_FACE,
     LiveView,
     Told,
@@ -216,7 +219,7 @@ def test_frames_are_answered_and_explained(tiny, frames):
         scene = view.scene
         notices.append(view.notice)
     assert all(notice.startswith("One face: ") for notice in notices)
-    positions = [view.panel.index(f"<code>{name}") for name in CLASSES]
+    positions = [view.panel.index(f'data-class="{name}"') for name in CLASSES]
     assert positions == sorted(positions), "the bars keep the class order"
     assert view.marks.count('class="box') == view.marks.count('class="tag') == 1
     assert f'data-frame="{frame_name(jpeg(frames[3]))}"' in view.marks
@@ -232,6 +235,47 @@ def test_all_faces_are_answered_and_one_is_explained(tiny, frames):
     assert view.notice.startswith("2 faces")
     assert view.marks.count('class="tag') == 2 and view.marks.count('class="heat"') == 1
     assert [track.heat is not None for track in view.scene.visible(0.0)] == [True, False]
+
+
+def crowd() -> Image.Image:
+    """Fifty portraits side by side, as small as a camera sees a hall."""
+    frame = Image.new("RGB", (640, 480), (90, 90, 90))
+    small = example_pictures(whole=True)[0].image.resize((64, 76))
+    for n in range(50):
+        frame.paste(small, (64 * (n % 10), 96 * (n // 10) + 10))
+    return frame
+
+
+def test_a_crowd_is_answered_in_turns_and_every_face_has_its_sign(tiny):
+    frame, scene = jpeg(crowd()), Scene()
+    view = live_view(tiny, frame, scene, 0.0)
+    tracks = view.scene.visible(0.0)
+    assert len(tracks) >= 40 and all(track.label for track in tracks)
+    assert view.marks.count('class="tag main"') == 1, "written out"
+    signs = re.findall(r'class="tag short"[^>]*>([^<]*)<', view.marks)
+    assert len(signs) == len(tracks) - 1 and all(len(sign) <= 2 for sign in signs)
+    counted = [int(n) for n in re.findall(r"</b> (\d+) ", view.panel)]
+    assert sum(counted) == len(tracks)
+    view = live_view(tiny, frame, view.scene, 0.1)
+    asked = [track for track in view.scene.tracks if track.answered == 0.1]
+    assert len(asked) == TURNS + 1
+    said = re.search(r'aria-label="([^"]*)"', view.marks)[1]
+    assert len(said) < 100, "counted, not one by one"
+
+
+def test_a_lost_face_is_said_to_be_lost_and_keeps_its_answer(tiny, frames):
+    view = live_view(tiny, jpeg(frames[0]), Scene(), 0.0)
+    label = view.scene.tracks[0].label
+    empty = jpeg(Image.new("RGB", (640, 480), (90, 90, 90)))
+    blink = live_view(tiny, empty, view.scene, 0.1)
+    assert blink.notice == view.notice, "a moment is not told"
+    assert 'class="box main lost"' in blink.marks and "face lost" in blink.marks
+    gone = live_view(tiny, empty, blink.scene, 1.0)
+    assert gone.notice == LOST_FACE and "Face lost. The last answer" in gone.panel
+    back = live_view(tiny, jpeg(frames[2]), gone.scene, 1.1)
+    assert back.scene.tracks[0].number == 1 and "lost" not in back.marks
+    away = live_view(tiny, empty, gone.scene, 4.0)
+    assert away.notice == NO_FACE and not away.panel and label
 
 
 def test_the_answer_is_that_of_the_crop(tiny, frames):

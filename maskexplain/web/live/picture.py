@@ -13,7 +13,8 @@ from ...images.crops import Crop
 from ...images.edit import between_centres
 from ...images.faces import MIN_TILT
 from ...task import Task
-from .tracks import Track
+from ...video.drawing import FEW, Mark, words
+from ...video.tracks import Track
 
 SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the frame
 
@@ -25,23 +26,29 @@ def live_marks(
     tracks: Sequence[Track],
     heat_url: str | None,
     unsure_below: float = 0.0,
+    now: float | None = None,
 ) -> str:
     """HTML to lay over the mirrored camera picture: the faces of a frame (a JPEG's bytes) of a
-    size (width, height), the main one first.
+    size (width, height), the main one first. Those not seen at `now` (by default all are) are said
+    to be lost, at their last place. In a crowd only the main face's answer is written out.
 
     The frame itself is not sent back, which took half of the time: the camera's picture is there.
     The heat is mirrored by the style sheet; boxes and texts are placed mirrored, so that texts can
     be read. `data-frame` names the frame that was answered. Answers under `unsure_below` (0..1)
     are said to be unsure.
     """
+    full = len(tracks) if len(tracks) <= FEW else 1
     hidden = "" if heat_url else " hidden"
-    names = ", ".join(task.title(track.label) for track in tracks)
-    said = f"You, live: {names}" if names else "You, live: no face found"
+    said = _said(task, tracks, now)
+    marks = [
+        _marks(task, _mark(track, unsure_below, now), track.face.tilt, size, i == 0, i < full)
+        for i, track in enumerate(tracks)
+    ]
     return (
         f'<div class="live-marks" role="img" aria-label="{said}" data-frame="{frame_name(frame)}" '
         f'style="aspect-ratio:{size[0]}/{size[1]}">'
         f'<img class="heat" src="{heat_url or _nothing()}" alt="" decoding="sync"{hidden}>'
-        + "".join(_marks(task, t, size, unsure_below, main=i == 0) for i, t in enumerate(tracks))
+        + "".join(reversed(marks))  # the main face's lies above the others'
         + "</div>"
     )
 
@@ -53,20 +60,37 @@ def frame_name(frame: bytes) -> str:
     return f"{len(frame)}:{base64.b64encode(tail).decode()}"
 
 
-def _marks(task: Task, track: Track, size: tuple[int, int], unsure_below: float, main: bool) -> str:
+def _said(task: Task, tracks: Sequence[Track], now: float | None) -> str:
+    """The picture in words: at most ten different ones, however many faces."""
+    if not tracks:
+        return "You, live: no face found"
+    labels = [track.label if now in (None, track.seen) else None for track in tracks]
+    counted = ((labels.count(label), label) for label in dict.fromkeys(labels))
+    titles = ((n, task.title(label) if label else "face lost") for n, label in counted)
+    return "You, live: " + ", ".join(f"{n} x {t}" if n > 1 else t for n, t in titles)
+
+
+def _mark(track: Track, unsure_below: float, now: float | None) -> Mark:
+    shown = track.prediction(unsure_below)
+    lost = now not in (None, track.seen)
+    return Mark(track.face.box, shown.label, shown.confidence, shown.unsure, lost)
+
+
+def _marks(
+    task: Task, mark: Mark, tilt: float, size: tuple[int, int], main: bool, full: bool
+) -> str:
     """A face's box, turned with its head, and its answer above it; for a mirrored picture."""
-    x0, y0, x1, y1 = track.face.box
+    x0, y0, x1, y1 = mark.box
     left, width = 1 - x1 / size[0], (x1 - x0) / size[0]
     top, height = y0 / size[1], (y1 - y0) / size[1]
     place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
-    kind, look = " main" if main else "", task.style(track.label)
-    unsure = ", unsure" if track.confidence < unsure_below else ""
-    text = f"{escape(task.title(track.label))} {track.confidence:.0%}{unsure}"
+    kind = (" main" if main else "") + (" lost" if mark.lost else "") + ("" if full else " short")
+    look, text = task.style(mark.label), escape(words(task, mark, full))
     # The text keeps to the side where there is room for it, and above the box where it fits.
     side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
     above = top > 0.08
     across = f"bottom:{1 - top:.1%}" if above else f"top:{top:.1%}"
-    turn = -track.face.tilt if abs(track.face.tilt) > MIN_TILT else 0.0
+    turn = -tilt if abs(tilt) > MIN_TILT else 0.0
     return (
         f'<span class="box{kind}" style="{look};{place};rotate:{turn:.0f}deg"></span>'
         f'<span class="tag{kind}" style="{look};{side};{across}">{text}</span>'

@@ -8,11 +8,11 @@ import gradio as gr
 from ...images.read import ImageError
 from ...models.checkpoints import by_number
 from ...models.version import Model
+from ...video.tracks import Scene
 from ..assets import asset
 from ..gradio_inside import as_upload
 from ..inputs import LiveInput
 from ..parts import status
-from .tracks import Scene
 from .view import NO_FREEZE, Told, bars_are_due, is_new, live_record, live_view
 
 START = "Start the camera: a version answers every frame and shows where it looks."
@@ -34,6 +34,7 @@ def add_live_tab(models: Sequence[Model], photo: gr.Image, tabs: gr.Tabs) -> Non
             gr.HTML(asset("camera_trouble.html"), elem_id="camera-trouble")
         with gr.Column(scale=2, min_width=280, elem_id="live-side"):
             notice = gr.HTML(status(START), elem_id="live-notice")
+            gr.HTML(asset("camera_choice.html"))
             panel = gr.HTML(elem_id="live-panel")
             freeze = gr.Button("Freeze: explain this picture in full", elem_id="freeze")
             version = gr.Radio(

@@ -1,6 +1,6 @@
 """The Live tab's handlers: a frame in, what to show out. Plain functions, without Gradio."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
@@ -17,9 +17,10 @@ from ...images.crops import Crop, crop_face
 from ...images.read import ImageError, read_image
 from ...models.version import Model
 from ...task import Task
+from ...video.drawing import sign
+from ...video.tracks import LOST, Heat, Scene, Track, advance, answered, due
 from ..answers import bars, pill, unsure_badge
 from .picture import heat_url, live_marks
-from .tracks import Heat, Scene, Track, advance, answered
 
 METHOD = Way("grad_cam")  # the fast way: one walk back through the head
 HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
@@ -28,6 +29,7 @@ MAX_FRAME = 640  # pixels of the long side; a larger frame is shrunk
 # and each costs the browser as much as a heatmap.
 BARS_EVERY = 0.2
 NO_FACE = "No face in view: come closer, face the camera, and let light fall on your face."
+LOST_FACE = "Face lost: hold still, or let more light fall on it."
 NO_FREEZE = "There is nothing to freeze yet: start the camera first."
 
 
@@ -80,28 +82,30 @@ def live_view(model: Model, frame: bytes | ImageError, scene: Scene, now: float)
 
 def _seen(model: Model, frame: bytes, image: Image.Image, scene: Scene, now: float) -> LiveView:
     tracks = scene.visible(now)
-    crops = [crop_face(image, track.face) for track in tracks]
-    tracks = _answer(model, tracks, crops, now)
-    marks = _marks(model, frame, image.size, tracks, crops)
-    return LiveView(
-        _notice(model.task, tracks), marks, _panel(model, tracks), _remember(scene, tracks)
-    )
+    crops = {track.number: crop_face(image, track.face) for track in tracks}
+    scene = _remember(scene, _answer(model, due(tracks), crops, now))
+    shown = scene.shown(now)
+    main = crops.get(shown[0].number) if shown else None
+    marks = _marks(model, frame, image.size, shown, main, now)
+    return LiveView(_notice(model.task, shown, now), marks, _panel(model, shown, now), scene)
 
 
 def _answer(
-    model: Model, tracks: Sequence[Track], crops: Sequence[Crop], now: float
+    model: Model, asked: Sequence[Track], crops: Mapping[int, Crop], now: float
 ) -> list[Track]:
-    if not tracks:
+    """The faces that are asked for now (the main one first), with their answers."""
+    if not asked:
         return []
-    question = Question(target=tracks[0].label)
-    answer = answer_and_explain(model, crops[0].image, [METHOD], question)
+    main, *others = asked
+    question = Question(target=main.label or None)
+    answer = answer_and_explain(model, crops[main.number].image, [METHOD], question)
     explanation = answer.explanations[0]
     small = cv2.resize(explanation.heatmap, (HEAT_SIDE, HEAT_SIDE), interpolation=cv2.INTER_AREA)
     heat = Heat(relative_heat(small), explanation.target)
-    others = model.predict([crop.image for crop in crops[1:]])
+    rest = model.predict([crops[track.number].image for track in others])
     return [
-        answered(tracks[0], answer.prediction, now, heat),
-        *(answered(track, p, now) for track, p in zip(tracks[1:], others, strict=True)),
+        answered(main, answer.prediction, now, heat),
+        *(answered(track, p, now) for track, p in zip(others, rest, strict=True)),
     ]
 
 
@@ -110,24 +114,39 @@ def _marks(
     frame: bytes,
     size: tuple[int, int],
     tracks: Sequence[Track],
-    crops: Sequence[Crop],
+    main: Crop | None,
+    now: float,
 ) -> str:
-    heat = tracks[0].heat if tracks else None
-    warm = heat_url(heat.map, crops[0], size) if heat and heat.map.any() else None
-    return live_marks(frame, size, model.task, tracks, warm, model.unsure_below)
+    heat = tracks[0].heat if main else None
+    warm = heat_url(heat.map, main, size) if main and heat and heat.map.any() else None
+    return live_marks(frame, size, model.task, tracks, warm, model.unsure_below, now)
 
 
-def _panel(model: Model, tracks: Sequence[Track]) -> str:
+def _panel(model: Model, tracks: Sequence[Track], now: float) -> str:
     """The main face's answer; empty bars would be an answer without a face."""
     if not tracks:
         return ""
     main = tracks[0].prediction(model.unsure_below)
     which = "Your answer" if len(tracks) == 1 else "The main face’s answer (thick box)"
+    which = "Face lost. The last answer" if _is_lost(tracks, now) else which
     return f"""<div class="live-panel">
+{_counts(model.task, tracks) if len(tracks) > 1 else ""}
 <h2>{which} {pill(model.task, main.label)}{unsure_badge(model, main)}</h2>
 {bars(model.task, main)}
 <p>{_heat_words(model.task, tracks[0])}</p>
 </div>"""
+
+
+def _counts(task: Task, tracks: Sequence[Track]) -> str:
+    """How many faces got each answer, with the signs that stand at the faces of a crowd."""
+    labels = [track.label for track in tracks]
+    said = (
+        f'<li style="{task.style(name)}"><b>{sign(task, name)}</b> {labels.count(name)} '
+        f"{escape(task.title(name))}</li>"
+        for name in task.names
+        if name in labels
+    )
+    return f'<ul class="live-counts">{"".join(said)}</ul>'
 
 
 def _heat_words(task: Task, track: Track) -> str:
@@ -136,13 +155,20 @@ def _heat_words(task: Task, track: Track) -> str:
     return f"Bright: what speaks most for “{escape(task.title(track.heat.target))}”."
 
 
-def _notice(task: Task, tracks: Sequence[Track]) -> str:
+def _notice(task: Task, tracks: Sequence[Track], now: float) -> str:
     """A sentence that changes only when an answer does, for screen readers' sake."""
     if not tracks:
         return NO_FACE
+    if _is_lost(tracks, now):
+        return LOST_FACE
     if len(tracks) == 1:
         return f"One face: {task.title(tracks[0].label)}."
     return f"{len(tracks)} faces; the main one: {task.title(tracks[0].label)}."
+
+
+def _is_lost(tracks: Sequence[Track], now: float) -> bool:
+    """Whether no face has been in sight for a moment; a blink of the finder is not told."""
+    return now - max(track.seen for track in tracks) > LOST
 
 
 def _remember(scene: Scene, tracks: Sequence[Track]) -> Scene:

@@ -1,0 +1,1 @@
+"""Moving pictures: clips read and written, and faces followed from frame to frame."""

@@ -1,0 +1,165 @@
+"""A clip's frames as RGB pictures, decoded in a process of its own, within bounds.
+
+Strangers send clips, and their decoders are large. So the bytes are decoded by `decoder.py`, which
+can open nothing and is ended when it takes too much. Nothing is written to disk.
+"""
+
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import IO, BinaryIO
+
+from PIL import Image, ImageOps
+
+from ..errors import UserError
+from .decoder import ERRORS, HEADER
+
+SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".3gp"}
+DECODER = Path(__file__).with_name("decoder.py")
+
+RATE = 10  # frames answered a second: a hand takes some .3 s to pull a mask down
+SIDE = 1280  # pixels of a frame's long side; a larger one is shrunk
+MEMORY = 1 << 30  # bytes of the decoder: 4K with 16 reference frames takes about half of it
+PATIENCE = 20.0  # seconds of waiting for the next frame, on a busy machine
+# Processor seconds for each second of a clip: 4K of 60 frames a second takes about 2.
+EFFORT = 4
+
+REMEDY = "save it as MP4 (H.264) and try again"
+SENTENCES = {
+    "unknown": "The file is no video that is read here: give an MP4, WebM or MOV.",
+    "no_pictures": "The file holds sound but no pictures: give a video.",
+    "codec": f"The video is coded in a way that is not read here: {REMEDY}.",
+    "too_large": "The video's frames are larger than 4K: send a smaller copy of it.",
+    "too_small": "The video is too small or a very narrow strip: send one that shows a face.",
+    "damaged": f"The video is damaged or cut off: send it again, or {REMEDY}.",
+    "memory": "The video takes too much memory to decode: send a smaller copy of it.",
+    "slow": "The video takes too long to decode: send a shorter or smaller copy of it.",
+}  # What a decoder ends with that was ended here, or by its limit; Windows has neither signal.
+OUT_OF_TIME = {-getattr(signal, name, 0) for name in ("SIGKILL", "SIGXCPU")}
+EMPTY = "The video's file is empty: choose or send it again."
+CUT_OFF = "The file is damaged or cut off after {:.1f} s: the rest is not answered."
+LONGER = "The clip is longer: its first {} s are answered."
+
+
+class ClipError(UserError, ValueError):
+    """Not a usable clip; the text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture of a clip: seconds from the clip's begin, and the upright RGB picture."""
+
+    time: float
+    image: Image.Image
+
+
+class Frames:
+    """The frames of an open clip, one after the other; each has the size of the first.
+
+    `seconds`: how long the clip is, or is answered; 0 where it does not say. `remark`: a sentence
+    once all frames are read, where they are not the whole clip; else "".
+    """
+
+    def __init__(self, process: subprocess.Popen, records: IO[bytes] | None, most: int) -> None:
+        assert records is not None, "its output is piped"
+        self._process = process
+        self._records = records
+        self._most = most
+        self._size: tuple[int, int] | None = None
+        self.remark = ""
+        kind, seconds, *_ = self._header()
+        if kind != b"C":
+            raise ClipError(SENTENCES["damaged"])
+        self.seconds = min(seconds, float(most)) if seconds > 0 else 0.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        time = 0.0
+        while True:
+            try:
+                kind, time, *numbers = self._header()
+                if kind != b"F":
+                    break
+                yield Frame(time, self._picture(*numbers))
+            except ClipError:
+                if self._size is None:
+                    raise
+                # What was decoded until then was answered: that is worth more than an error.
+                self.remark = CUT_OFF.format(time)
+                return
+        self.remark = LONGER.format(self._most) if numbers[0] else self._missing(time)
+
+    def _missing(self, time: float) -> str:
+        """Decoders skip what is damaged: a clip that ends early was cut off."""
+        return CUT_OFF.format(time) if time + 2 / RATE < 0.9 * self.seconds else ""
+
+    def _picture(self, width: int, height: int, row: int, turn: int) -> Image.Image:
+        pixels = self._read(row * height)
+        image = Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", row, 1)
+        image = image.rotate(turn, expand=True) if turn else image.copy()
+        self._size = self._size or image.size
+        # A clip's frames may change their size, such as where a call's phone was turned.
+        return image if image.size == self._size else ImageOps.pad(image, self._size)
+
+    def _header(self) -> tuple:
+        kind, time, *numbers = HEADER.unpack(self._read(HEADER.size))
+        if kind == b"E":
+            raise ClipError(SENTENCES[ERRORS[numbers[0]]])
+        return kind, time, *numbers
+
+    def _read(self, count: int) -> bytes:
+        """So many bytes of the decoder. Raises ClipError where it ends or takes too long."""
+        watch = Timer(PATIENCE, self._process.kill)
+        watch.start()
+        try:
+            content = self._records.read(count)
+        finally:
+            watch.cancel()
+        if len(content) == count:
+            return content
+        raise ClipError(SENTENCES["slow" if self._process.wait() in OUT_OF_TIME else "damaged"])
+
+
+@contextmanager
+def open_clip(
+    path: str | Path, seconds: int, rate: int = RATE, side: int = SIDE
+) -> Iterator[Frames]:
+    """The frames of an MP4, WebM or MOV, of its first `seconds`, at most `rate` a second.
+
+    Frames are turned upright, their pixels made square, their long side shrunk to `side` pixels.
+    Raises ClipError for what is no such clip.
+    """
+    limits = (seconds, rate, side, 10 + EFFORT * seconds, MEMORY)
+    # -P: the folder of decoder.py is no place to import from.
+    command = [sys.executable, "-P", str(DECODER), *map(str, limits)]
+    with (
+        _file(Path(path)) as file,
+        subprocess.Popen(
+            command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process,
+    ):
+        try:
+            yield Frames(process, process.stdout, seconds)
+        finally:
+            process.kill()
+
+
+def _file(path: Path) -> BinaryIO:
+    """A plain file, open. Raises ClipError."""
+    try:
+        status = path.stat()
+        # Reading a device or a pipe might never end.
+        if not stat.S_ISREG(status.st_mode):
+            raise ClipError("That path is no plain file: give a video's file.")
+        if not status.st_size:
+            raise ClipError(EMPTY)
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        if isinstance(error, ClipError):
+            raise
+        raise ClipError("The video's file cannot be opened: check its path.") from error
