@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from .images.faces import Face, find_faces
     from .images.read import ImageError, read_image
     from .models.version import Model, Prediction, open_model
+    from .video.answers import ClipAnswers, answer_clip
+    from .video.frames import ClipError
 
 __version__ = "0.4.0"
 
 _HOMES = {
+    "ClipAnswers": ".video.answers",
+    "ClipError": ".video.frames",
     "Explanation": ".explain.explain",
     "Face": ".images.faces",
     "ImageError": ".images.read",
     "Model": ".models.version",
     "Prediction": ".models.version",
+    "answer_clip": ".video.answers",
     "crop_face": ".images.crops",
     "explain": ".explain.explain",
     "find_faces": ".images.faces",
@@ -31,11 +36,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "ClipAnswers",
+    "ClipError",
     "Explanation",
     "Face",
     "ImageError",
     "Model",
     "Prediction",
+    "answer_clip",
     "crop_face",
     "explain",
     "find_faces",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import frame, portraits, write_clip
 from conftest import CLASSES, noise
 from PIL import Image
 
@@ -272,3 +273,35 @@ def test_programs_end_with_one_sentence(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def clip(tmp_path) -> str:
+    faces = portraits()
+    return str(
+        write_clip(tmp_path / "clip.mov", [frame(faces["bare"], 60 + 5 * n) for n in range(8)])
+    )
+
+
+def test_predict_answers_a_clip_frame_by_frame(version, clip, tmp_path, capsys):
+    out, table = tmp_path / "annotated.mp4", tmp_path / "answers.csv"
+    chosen = ["--model", version, "--out", str(out), "--csv", str(table)]
+    assert cli.main(["predict", clip, *chosen]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 8
+    assert lines[3][:4] == [clip, "0.30 s", "face 1", "tiny"] and lines[3][4] in CLASSES
+    assert len(table.read_text().splitlines()) == 9
+    assert cli.main(["predict", str(out), "--model", version, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["file"] == str(out) and facts["size"] == [640, 480] and facts["remark"] is None
+    assert len(facts["clip"]["tiny"]) == 8
+
+
+def test_predict_says_what_is_wrong_with_a_clip(version, clip, portrait, tmp_path, capsys):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"nothing")
+    assert cli.main(["predict", str(bad), portrait, "--model", version]) == 1
+    assert "failed\tThe file is no video that is read here" in capsys.readouterr().out
+    for wrong in ([clip, portrait, "--out", "a.mp4"], [portrait, "--csv", "a.csv"]):
+        assert cli.main(["predict", *wrong, "--model", version]) == 2
+        assert "for one clip and one version" in capsys.readouterr().err

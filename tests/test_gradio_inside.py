@@ -14,6 +14,7 @@ from maskexplain.web.gradio_inside import (
     MADE_FOR,
     NO_ADDRESS,
     NoAddresses,
+    PlainVideo,
     as_upload,
     forget_visitor,
     hide_events,
@@ -43,6 +44,16 @@ def test_addresses_are_refused_where_gradio_would_fetch_them():
     with pytest.raises(gr.Error, match=NO_ADDRESS):
         run(photo.async_move_resource_to_block_cache("http://127.0.0.1:9/face.png"))
     assert run(photo.async_move_resource_to_block_cache(None)) is None
+
+
+def test_a_clip_is_shown_as_it_is_and_no_program_is_started(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    clip = PlainVideo()
+    assert clip.get_block_name() == gr.Video().get_block_name() == "video"
+    with pytest.raises(gr.Error, match=NO_ADDRESS):
+        run(clip.async_move_resource_to_block_cache("http://127.0.0.1:9/clip.mp4"))
+    path = as_upload(b"any bytes", "clip.mp4", clip)
+    assert clip.postprocess(path).path == path and clip.postprocess(None) is None
 
 
 def test_a_given_file_lies_where_uploads_lie(tmp_path):

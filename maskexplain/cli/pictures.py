@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,18 @@ from ..explain.methods import METHODS
 from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question
 from ..explain.report import Subject, check_classes, pictures_for, reports, subjects_for
 from ..explain.ways import all_ways
+from ..files import write_file
 from ..images.crops import NoFaceError, Subjects, remarks
 from ..images.folder import PictureFile, picture_files
 from ..images.read import ImageError, read_image
 from ..models.checkpoints import list_versions
 from ..models.version import Model, open_models
+from ..video.answers import ClipAnswers, answer_clip
+from ..video.frames import SUFFIXES, ClipError
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}. "
 # What is wrong with one picture; every other error concerns all of them and ends the run.
-FAILURES = (ImageError, NoFaceError, ExplainError)
+FAILURES = (ImageError, ClipError, NoFaceError, ExplainError)
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ def one_by_one(
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
-    _add_shared(parser)
+    _add_shared(parser, "file (a clip, too) or folder")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write a clip's annotated MP4")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a clip's answers as CSV")
     parser.set_defaults(run=predict_command)
 
 
 def add_explain(parser: argparse.ArgumentParser) -> None:
-    _add_shared(parser)
+    _add_shared(parser, "file or folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     ways, words = (BEST, *all_ways()), METHOD_HELP
     words += " ".join(f"{key}: {method.sentence}" for key, method in METHODS.items())
@@ -75,8 +80,8 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=explain_command)
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="file or folder")
+def _add_shared(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=what)
     parser.add_argument("--model", action="append", help="default: the newest; may be repeated")
     parser.add_argument("--whole", action="store_true", help="the picture is a face crop already")
     parser.add_argument("--json", action="store_true", help="one JSON line a picture")
@@ -85,8 +90,13 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 def predict_command(args: argparse.Namespace) -> int:
     """Answer every face of every picture by every version, largest face first."""
     models = _open_models(args.model)
+    files = picture_files(args.images)
+    if (args.out or args.csv) and (len(files) > 1 or len(models) > 1 or not _is_clip(files[0])):
+        raise UserError("--out and --csv are for one clip and one version: name just these.")
 
     def answered(file: PictureFile) -> Outcome:
+        if _is_clip(file):
+            return _clip_outcome(models, file.path, args.out, args.csv)
         image, subjects = _subjects(models, file.path, args.whole, landmarks=False)
         answers = {m.name: m.predict(pictures_for(m, image, subjects)) for m in models}
         lines = [
@@ -98,7 +108,40 @@ def predict_command(args: argparse.Namespace) -> int:
         facts = {"size": image.size, **_as_dict(subjects, answers)}
         return _outcome(file, lines, facts, image, subjects)
 
-    return _all_of(args, picture_files(args.images), answered)
+    return _all_of(args, files, answered)
+
+
+def _is_clip(file: PictureFile) -> bool:
+    return file.path.suffix.lower() in SUFFIXES
+
+
+def _clip_outcome(
+    models: Sequence[Model], path: Path, out: Path | None, table: Path | None
+) -> Outcome:
+    """A clip's answers: a line for every face of every frame, and a remark if there is any."""
+    with tqdm(desc=path.name, unit="s", leave=False, disable=None) as bar:
+
+        def progress(done: float, seconds: float) -> None:
+            bar.total = round(seconds, 1) or None
+            bar.update(round(done, 1) - bar.n)
+
+        clips = {model.name: answer_clip(model, path, out, progress=progress) for model in models}
+    lines = [line for clip in clips.values() for line in _clip_lines(path, clip)]
+    first = next(iter(clips.values()))
+    if table:
+        write_file(table, lambda beside: beside.write_text(first.to_csv(), encoding="utf-8"))
+    remark = [f"{path}\tremark\t{first.remark}"] if first.remark else []
+    facts = {"size": list(first.size), "remark": first.remark or None}
+    frames = {name: clip.to_dict()["frames"] for name, clip in clips.items()}
+    return Outcome([*lines, *remark], {**facts, "clip": frames})
+
+
+def _clip_lines(path: Path, clip: ClipAnswers) -> Iterator[str]:
+    for frame in clip.frames:
+        for face in frame.faces:
+            told = [f"{frame.time:.2f} s", f"face {face.number}", clip.version, face.shown.label]
+            said = ["unsure"] * face.shown.unsure + ["lost"] * face.lost
+            yield "\t".join([str(path), *told, f"{face.shown.confidence:.1%}", *said])
 
 
 def _outcome(

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 from gradio import queueing, route_utils, routes
+from gradio.data_classes import FileData
 from gradio.networking import setup_tunnel
 from gradio.processing_utils import save_bytes_to_cache
 from gradio_client.utils import is_http_url_like
@@ -19,17 +20,13 @@ from starlette.routing import Mount
 from starlette.types import Scope
 
 MADE_FOR = "6.31"  # the minor version whose insides these are
-NO_ADDRESS = "Addresses are not fetched: upload the picture's file."
+NO_ADDRESS = "Addresses are not fetched: upload the file."
 
 
-class NoAddresses(gr.Image):
-    """gr.Image that takes uploads and `data:` URLs, and fetches no address for a stranger."""
+class _FetchesNothing:
+    """A component that takes uploads and `data:` URLs, and fetches no address for a stranger."""
 
     is_template = True
-
-    def get_block_name(self) -> str:
-        """The browser side is gr.Image's own, however many classes lie between."""
-        return gr.Image.__name__.lower()
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None):
         """Gradio would fetch what an address names, before any handler sees it."""
@@ -38,12 +35,32 @@ class NoAddresses(gr.Image):
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
 
+class NoAddresses(_FetchesNothing, gr.Image):
+    """gr.Image that fetches no address."""
+
+    def get_block_name(self) -> str:
+        """The browser side is gr.Image's own, however many classes lie between."""
+        return gr.Image.__name__.lower()
+
+
+class PlainVideo(_FetchesNothing, gr.Video):
+    """gr.Video that fetches no address, and starts no FFmpeg program for any file."""
+
+    def get_block_name(self) -> str:
+        """The browser side is gr.Video's own."""
+        return gr.Video.__name__.lower()
+
+    def postprocess(self, value: str | None) -> FileData | None:
+        """A file of the upload cache is shown as it is."""
+        return None if value is None else FileData(path=value, orig_name=Path(value).name)
+
+
 def upload_folder(block: gr.blocks.Block) -> Path:
     """Where Gradio puts what is uploaded to a component or a page."""
     return Path(block.GRADIO_CACHE).resolve()
 
 
-def as_upload(content: bytes, name: str, component: gr.Image) -> str:
+def as_upload(content: bytes, name: str, component: gr.components.Component) -> str:
     """The path of a file as an upload to the component would be; Gradio deletes both alike."""
     return save_bytes_to_cache(content, name, cache_dir=component.GRADIO_CACHE)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from ..images.read import ImageError, read_image
-from .gradio_inside import NoAddresses, upload_folder
+from ..video.frames import ClipError
+from .gradio_inside import NoAddresses, PlainVideo, upload_folder
 
 
 class PhotoInput(NoAddresses):
@@ -36,6 +37,22 @@ class PhotoInput(NoAddresses):
         raise ImageError("That is no uploaded picture: upload the picture's file.")
 
 
+class ClipInput(PlainVideo):
+    """gr.Video whose handlers get the path of the uploaded file, None, or the ClipError that says
+    what is wrong. Nothing is decoded here.
+    """
+
+    def preprocess(self, payload) -> Path | ClipError | None:
+        """The payload is a file of the upload cache; a stranger's may be anything."""
+        if payload is None:
+            return None
+        path = Path(payload.path or "").resolve()
+        if not payload.path or not path.is_relative_to(upload_folder(self)):
+            return ClipError("That is no uploaded clip: upload the video's file.")
+        return path if path.is_file() else ClipError(GONE)
+
+
+GONE = "The clip is no longer here: give it again."
 MAX_URL = 4 * 2**20  # characters; a frame of 640 x 480 has some 100,000
 
 

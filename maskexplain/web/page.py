@@ -10,6 +10,7 @@ import gradio as gr
 from ..models.version import Model
 from .about import add_about_tab
 from .assets import asset
+from .clip.tab import add_clip_tab
 from .compare.split import SplitAnswers
 from .compare.tab import add_compare_tab
 from .endpoints import add_endpoints
@@ -37,6 +38,8 @@ def build_page(
             if any(model.task.faces for model in models):  # Live follows faces
                 with gr.Tab("Live", id="live"):
                     add_live_tab(models, photo, tabs)
+            with gr.Tab("Clip", id="clip"):
+                add_clip_tab(models, photo, tabs)
             with gr.Tab("Compare", id="compare") as compare:
                 add_compare_tab(models, examples, compare, photo, split)
             with gr.Tab("What if", id="whatif") as whatif:
