@@ -1,10 +1,12 @@
 """The HTTP API over real connections: the page's own server, and uvicorn alone."""
 
 import base64
+import errno
 import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -344,6 +346,16 @@ def test_a_slow_upload_ends(models, monkeypatch):
     with plain_server(make_router(models)) as client, connection(client) as link:
         link.sendall(head(client, "Content-Length: 1000") + PART)
         assert link.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_full_disk_is_no_bad_picture(models, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with plain_server(make_router(models)) as client:
+        reply = send(client, "/predict", bytes(3 * 2**20))  # such an upload is spooled to disk
+    assert (reply.status_code, reply.json()["detail"]) == (507, guard.DISK_FULL)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -12,6 +12,8 @@ from maskexplain.errors import UserError
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import (
     CheckpointError,
+    digest,
+    find_version,
     list_versions,
     read_checkpoint,
     write_results,
@@ -32,7 +34,7 @@ def test_round_trip_in_full_precision(stored, tiny, crop):
     write_results(stored, Results(balanced_accuracy=0.5))
     model = open_model("mine", folder=stored.parent)
     assert torch.equal(model.logits([crop]), tiny.logits([crop]))
-    assert model.results == Results(balanced_accuracy=0.5)
+    assert model.results == Results(balanced_accuracy=0.5, weights=digest(stored))
     assert list_versions(stored.parent) == ["mine"]
 
 
@@ -88,11 +90,42 @@ BROKEN = {
         lambda p: _foreign(p, tensors={"network.6.bias": torch.full((3,), torch.nan)}),
         "not finite",
     ),
+    "absurd": (
+        lambda p: _foreign(p, tensors={"network.0.weight": torch.full((8, 3, 3, 3), 3e38)}),
+        "no usable answers",
+    ),
+    "huge": (lambda p: _foreign(p, tensors={"network.6.bias": torch.ones(3) * 1e9}), "no usable"),
     "temperature": (lambda p: _foreign(p, temperature="-1"), "no positive number"),
     "temperature text": (lambda p: _foreign(p, temperature="warm"), "no positive number"),
     "json": (lambda p: p.with_suffix(".json").write_text("{"), "is no JSON"),
     "json list": (lambda p: p.with_suffix(".json").write_text("[]"), "holds no results"),
+    "json bytes": (lambda p: p.with_suffix(".json").write_bytes(b"\xff\xfe"), "is no JSON"),
+    "json types": (
+        lambda p: p.with_suffix(".json").write_text('{"unsure": {"threshold": [1]}}'),
+        "unsure.threshold holds no results",
+    ),
+    "json null": (
+        lambda p: p.with_suffix(".json").write_text('{"shifts": {"dark_35": {"pictures": null}}}'),
+        "holds no results",
+    ),
+    "task types": (lambda p: _foreign(p, task="7"), "which classes it answers"),
+    "task list": (lambda p: _foreign(p, task='{"classes": [1, 2]}'), "which classes it answers"),
 }
+
+
+def test_other_weights_do_not_get_a_versions_results(stored, tmp_path):
+    write_results(stored, Results(unsure=Unsure(0.9)))
+    assert open_model(stored).unsure_below == 0.9
+    torch.manual_seed(5)
+    write_weights(stored, TinyCNN(), "tiny", MASK, half=False)  # as if copied over
+    with pytest.raises(CheckpointError, match="of another training than the weights"):
+        open_model(stored)
+
+
+@pytest.mark.parametrize("name", list_versions())
+def test_shipped_results_are_tied_to_their_weights(name):
+    path = find_version(name)
+    assert json.loads(path.with_suffix(".json").read_text())["weights"] == digest(path)
 
 
 @pytest.mark.parametrize("case", BROKEN)

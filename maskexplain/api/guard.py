@@ -14,6 +14,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException as ParsingError
 from starlette.types import Message, Receive
 
 from ..explain.question import ExplainError
@@ -82,7 +83,7 @@ class Guard:
                 return await handler(Request(request.scope, body))
             except (ImageError, NoFaceError, ExplainError, RequestValidationError) as error:
                 raise http_error(error) from error
-            except HTTPException as error:
+            except ParsingError as error:
                 # FastAPI calls whatever stops its reading of a form a parsing error.
                 if is_disk_full(error.__cause__):
                     raise HTTPException(507, DISK_FULL) from error

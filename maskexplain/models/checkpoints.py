@@ -1,5 +1,6 @@
 """Read and write versions: NAME.safetensors (weights) and, beside it, NAME.json (results)."""
 
+import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -31,6 +32,7 @@ SHIPPED = (_PACKAGE.parent if _IN_SOURCE else _PACKAGE) / "checkpoints"
 FOLDER = SHIPPED if _IN_SOURCE else Path("checkpoints")
 # Written to the header, so that a weights file says what it is without its JSON.
 KIND = "maskexplain"
+LARGEST = 1e6  # of a logit; the shipped versions' lie under a hundred
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")  # of a new version
 
 
@@ -112,8 +114,8 @@ def write_weights(
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write NAME.json beside the weights file `path`."""
-    text = results.to_json()
+    """Write NAME.json beside the weights file `path`, with the digest that ties them together."""
+    text = results.including(Results(weights=digest(path))).to_json()
     write_file(path.with_suffix(".json"), lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
@@ -176,13 +178,40 @@ def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoi
     check_network(network, name, len(task))
     temperature = _temperature(path, header)
     divide_by_temperature(network, temperature)
+    _check_answers(path, network)
     results = _read_results(path)
-    if "training" in header and results.training not in (None, header["training"]):
+    _check_tie(path, header, results)
+    return Checkpoint(path.stem, network.eval(), task, results, temperature)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex. Raises CheckpointError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: fetch it again.") from error
+
+
+def _check_tie(path: Path, header: dict[str, str], results: Results) -> None:
+    """Weights with another version's results would get its threshold and its figures."""
+    strange = results.weights is not None and results.weights != digest(path)
+    if strange or results.training not in (None, header.get("training", results.training)):
         raise CheckpointError(
             f"{path.with_suffix('.json')} holds the results of another training than the weights "
             "beside it: train it anew, or fetch both files again."
         )
-    return Checkpoint(path.stem, network.eval(), task, results, temperature)
+
+
+@torch.inference_mode()
+def _check_answers(path: Path, network: nn.Module) -> None:
+    """Weights may be finite and yet give no numbers: one pass through them tells."""
+    size = network.transform.size
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    if not network.eval()(noise).abs().max() < LARGEST:
+        raise CheckpointError(
+            f"{path} holds weights that give no usable answers: train or import it anew."
+        )
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -345,6 +345,7 @@ class Results(BaseModel):
 
     name: str | None = None
     recipe: dict[str, Any] | None = None
+    weights: str | None = None  # SHA-256 of the weights file that was measured, in hex
     training: str | None = None  # digests of recipe and data, and of the weights it ended with
     epochs: int | None = None
     best_epoch: int | None = None

@@ -54,6 +54,8 @@ class Scratch:
         os.environ["GRADIO_TEMP_DIR"] = str(self.uploads)
         os.environ["GRADIO_EXAMPLES_CACHE"] = str(self.path / "examples-cache")
         os.environ["TMPDIR"] = tempfile.tempdir = str(self._nameless)
+        if not os.access(Path.home(), os.W_OK):  # a read-only container: matplotlib would complain
+            os.environ.setdefault("MPLCONFIGDIR", str(self.path / "matplotlib"))
 
     def keep(self) -> None:
         """What lies here now is the page's own, such as its examples: it stays."""
