@@ -1,6 +1,10 @@
 """Schedules, averaged weights, and networks that learn what others answer."""
 
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +16,7 @@ from maskexplain.models.network import NETWORKS
 from maskexplain.models.results import Epoch
 from maskexplain.models.version import open_model
 from maskexplain.train.loop import (
+    Training,
     TrainingError,
     fit,
     mean_answer,
@@ -20,7 +25,7 @@ from maskexplain.train.loop import (
     set_rate,
     start,
 )
-from maskexplain.train.recipe import RECIPES
+from maskexplain.train.recipe import AUGMENTS, RECIPES, Recipe
 
 
 def test_one_cycle_rises_and_falls():
@@ -58,8 +63,92 @@ def test_resumed_averaged_training_equals_an_uninterrupted_one(recipe, tmp_path)
     parts = fit(resume(recipe, last), data, data, tmp_path / "parts")
     for a, b in zip(parts.average.parameters(), whole.average.parameters(), strict=True):
         assert torch.equal(a, b)
-    timeless = [[replace(line, seconds=0) for line in run.history] for run in (parts, whole)]
-    assert timeless[0] == timeless[1]
+    assert timeless(parts) == timeless(whole)
+
+
+def timeless(training: Training) -> list[Epoch]:
+    return [replace(line, seconds=0) for line in training.history]
+
+
+def every_recipe(recipe: Recipe) -> dict[str, Recipe]:
+    """What a recipe may have that a checkpoint must keep, in tiny form."""
+    plain = replace(recipe, mix=None, average=None, warm_up=None, keep="best", epochs=2)
+    focus = {"network": "mean", "focus": 0.05, "hide": 0.3}
+    return {
+        "a plateau": replace(plain, plateau=(0, 0.5), optimizer="adam"),
+        "a cycle and averaged weights": replace(recipe, epochs=2),
+        "a focus": replace(recipe, epochs=2, **focus),
+        "teachers": replace(recipe, epochs=2, teachers=(recipe,)),
+    }
+
+
+@pytest.mark.parametrize(
+    "case", ["a plateau", "a cycle and averaged weights", "a focus", "teachers"]
+)
+def test_what_stops_in_the_middle_of_an_epoch_goes_on_exactly(recipe, tmp_path, monkeypatch, case):
+    """At every step of two epochs in turn."""
+    monkeypatch.setitem(NETWORKS, "mean", Mean)
+    monkeypatch.setitem(AUGMENTS, "none", lambda p, _: (p + torch.randint(0, 9, p.shape)).byte())
+    recipe, data = every_recipe(recipe)[case], toy()
+    teachers = [start(t).network.eval() for t in recipe.teachers]
+
+    def run(training: Training, folder: str, on_step=lambda *step: None) -> Training:
+        training.teachers = teachers
+        return fit(training, data, data, tmp_path / folder, on_step=on_step, every=0)
+
+    whole = run(start(recipe), "whole")
+    last, count = tmp_path / "parts/last.pt", 0
+    while not last.is_file() or len(resume(recipe, last).history) < recipe.epochs:
+        taken = []
+
+        def stop(*step: object, taken: list = taken) -> None:
+            taken.append(step)
+            if len(taken) == 2:  # the first one is saved, this one is lost
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            run(resume(recipe, last) if last.is_file() else start(recipe), "parts", stop)
+        count += 1
+    assert count > 2 * recipe.epochs, "it stopped in the middle of epochs"
+    parts = resume(recipe, last)
+    assert timeless(parts) == timeless(whole)
+    for a, b in zip(parts.answering.parameters(), whole.answering.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert parts.history[-1].seconds > 0
+
+
+KILLED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+import conftest, toys
+from maskexplain.train.loop import fit, start
+from maskexplain.train.recipe import AUGMENTS
+from maskexplain.train.v3 import V3
+AUGMENTS["none"] = lambda pixels, labels: pixels
+recipe = replace(V3, **eval(Path(sys.argv[1], "recipe").read_text()))
+fit(start(recipe), toys.toy(), toys.toy(), Path(sys.argv[1]), every=0)
+"""
+
+
+def test_what_is_killed_while_it_writes_goes_on_exactly(recipe, tmp_path):
+    """kill -9 at the moment when a checkpoint is half-written."""
+    # Without a cycle: its rate knows how many epochs are wanted.
+    data, recipe = toy(), replace(recipe, epochs=400, warm_up=None)
+    changed = {k: v for k, v in vars(recipe).items() if v != vars(RECIPES["v3"])[k]}
+    (tmp_path / "recipe").write_text(repr(changed))
+    tests = Path(__file__).parent
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(tests), str(tests.parent)]
+    with subprocess.Popen(command) as process:
+        while not (tmp_path / "last.pt").is_file() or not list(tmp_path.glob(".*.last.pt")):
+            assert process.poll() is None, "it ended before it could be killed"
+        process.kill()
+    done = len(resume(recipe, tmp_path / "last.pt").history)
+    recipe = replace(recipe, epochs=done + 1)
+    parts = fit(resume(recipe, tmp_path / "last.pt"), data, data, tmp_path)
+    whole = fit(start(recipe), data, data, tmp_path / "whole")
+    assert timeless(parts) == timeless(whole)
 
 
 def test_a_pupil_learns_the_answer_and_not_the_label(recipe, tmp_path, monkeypatch):

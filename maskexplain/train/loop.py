@@ -32,15 +32,31 @@ OnStep = Callable[[int, float, float], object]
 OnEpoch = Callable[[Epoch], object]
 
 
+EVERY = 180.0  # seconds between two checkpoints in an epoch: what a killed training loses
+
+
 class TrainingError(UserError):
     """Training cannot start, go on, or be resumed."""
+
+
+@dataclass
+class Begun:
+    """How far the epoch in work is: its steps' losses and its seconds before the last checkpoint.
+
+    `generator`: torch's state then; None where the epoch is at its beginning.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    generator: torch.Tensor | None = None
 
 
 @dataclass
 class Training:
     """What an interrupted training resumes from.
 
-    `data` is the fingerprint of the pictures; `history` its epochs; `average` is the
+    `data` is the fingerprint of the pictures; `history` its epochs, `begun` the one in work;
+    `average` is the
     running mean of the weights, where the recipe wants one. `kept` is the digest of
     best.safetensors as this training wrote it. `teachers` are not kept with it: who resumes gives
     those of the recipe anew.
@@ -52,6 +68,7 @@ class Training:
     scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None
     data: str = ""
     history: list[Epoch] = field(default_factory=list)
+    begun: Begun = field(default_factory=Begun)
     average: AveragedModel | None = None
     teachers: list[nn.Module] = field(default_factory=list)
     kept: str = ""
@@ -121,6 +138,7 @@ def save(training: Training, path: Path) -> None:
         "scheduler": training.scheduler.state_dict() if training.scheduler else None,
         "average": training.average.state_dict() if training.average else None,
         "history": [asdict(epoch) for epoch in training.history],
+        "begun": vars(training.begun),
         "kept": training.kept,
     }
     # By bytes: torch's own writer tells of a full disk in an error of its own.
@@ -152,6 +170,7 @@ def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> T
         if training.average:
             training.average.load_state_dict(state["average"])
         training.history = [Epoch(**epoch) for epoch in state["history"]]
+        training.begun = Begun(**state["begun"])
         training.kept = state["kept"]
     # A damaged file fails in many ways, and each has the same remedy.
     except Exception as error:
@@ -170,20 +189,22 @@ def fit(
     bf16: bool = False,
     on_step: OnStep = lambda *step: None,
     on_epoch: OnEpoch = lambda line: None,
+    every: float = EVERY,
 ) -> Training:
     """Train until the recipe's last epoch; `folder` gets last.pt, best.safetensors, history.json.
 
     `train` is held at any size, as its augmentation wants it; `val` at the network's input size.
+    last.pt is written behind every epoch, and in between whenever `every` seconds have passed.
     Raises TrainingError where the loss stops being finite; the best epoch so far stays on disk.
     ValueError where the teachers of the recipe are not there.
     """
     if len(training.teachers) != len(training.recipe.teachers):
         raise ValueError("a training needs the teachers of its recipe")
     for epoch in range(len(training.history), training.recipe.epochs):
-        began = time.perf_counter()
-        loss = train_epoch(training, train, epoch, bf16, on_step)
+        checkpoints = _Checkpoints(training, folder / "last.pt", every, on_step)
+        loss = train_epoch(training, train, epoch, bf16, checkpoints.on_step)
         line = validate(training, val, epoch + 1, loss)
-        line = replace(line, seconds=round(time.perf_counter() - began, 1))
+        line = replace(line, seconds=round(checkpoints.seconds, 1))
         training.history.append(line)
         if training.best is line:
             recipe, best = training.recipe, folder / "best.safetensors"
@@ -196,21 +217,46 @@ def fit(
     return training
 
 
+class _Checkpoints:
+    """Saves an epoch in work whenever `every` seconds have passed; `on_step` is called first."""
+
+    def __init__(self, training: Training, path: Path, every: float, on_step: OnStep) -> None:
+        self.training, self.path, self.every, self.then = training, path, every, on_step
+        self.began = self.saved = time.perf_counter()
+        self.before = training.begun.seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long the epoch was worked on, before an interruption and since."""
+        return self.before + time.perf_counter() - self.began
+
+    def on_step(self, epoch: int, loss: float, rate: float) -> None:
+        """After a step."""
+        self.then(epoch, loss, rate)
+        if time.perf_counter() - self.saved >= self.every:
+            begun = self.training.begun
+            begun.seconds, begun.generator = self.seconds, torch.get_rng_state()
+            save(self.training, self.path)
+            self.saved = time.perf_counter()
+
+
 def train_epoch(
     training: Training, data: Pixels, epoch: int, bf16: bool, on_step: OnStep = lambda *step: None
 ) -> float:
-    """One pass over the epoch's pictures in random order; returns the mean loss."""
+    """One pass over the epoch's pictures in random order, or the rest of it; the mean loss."""
     recipe, network = training.recipe, training.network
     # Seeded by the epoch: a resumed training draws what an uninterrupted one would have drawn.
     torch.manual_seed(recipe.seed * 1000 + epoch)
     weights = torch.tensor(recipe.class_weights)
     criterion = nn.CrossEntropyLoss(weights, label_smoothing=recipe.label_smoothing)
     network.train()
-    losses = []
     batches = _order(recipe, data).split(recipe.batch_size)
-    for step, batch in enumerate(batches):
+    losses = training.begun.losses
+    if training.begun.generator is not None:
+        torch.set_rng_state(training.begun.generator)
+    for step in range(len(losses), len(batches)):
         set_rate(recipe, training.optimizer, (epoch + step / len(batches)) / recipe.epochs)
-        x, targets, middles = _batch(training, data, batch)
+        x, targets, middles = _batch(training, data, batches[step])
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16 and recipe.autocast):
             activations = network.features(x)
             logits = network.head(activations)
@@ -225,6 +271,7 @@ def train_epoch(
         if training.average:
             training.average.update_parameters(network)
         on_step(epoch, losses[-1], training.optimizer.param_groups[0]["lr"])
+    training.begun = Begun()
     return sum(losses) / len(losses)
 
 
