@@ -63,6 +63,12 @@ def clear_half_written(folder: Path, name: str) -> None:
         file.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text and a last line's end; names that are no text are escaped."""
+    content = f"{text}\n".encode("utf-8", "backslashreplace")
+    write_file(path, lambda beside: beside.write_bytes(content))
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a dict as indented JSON."""
     write_file(path, lambda beside: beside.write_text(json.dumps(content, indent=1) + "\n"))

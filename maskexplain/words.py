@@ -13,3 +13,8 @@ def listed(items: Sequence[str]) -> str:
 def number(count: int) -> str:
     """A count in words, up to ten."""
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def printable(name: str) -> str:
+    """A file's name as text: bytes that are none are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()

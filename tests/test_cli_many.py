@@ -1,5 +1,6 @@
 """Many pictures and folders on the command line: results as they come, failures on their line."""
 
+import io
 import json
 import os
 import pty
@@ -108,3 +109,36 @@ def test_a_reader_that_leaves_ends_the_run_quietly(version, folder):
         command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+TERMINALS = {
+    "plain": ("ascii", os.fsdecode(b"caf\xe9.png"), b"caf\\udce9.png"),
+    "Windows": ("cp1252", "\u732b.png", b"\\u732b.png"),
+}
+
+
+@pytest.mark.parametrize("case", TERMINALS)
+@pytest.mark.parametrize("command", ["predict", "explain", "evaluate"])
+def test_names_that_the_terminal_cannot_print_are_escaped(
+    version, toy_folder, tmp_path, monkeypatch, command, case
+):
+    encoding, name, escaped = TERMINALS[case]
+    place = toy_folder / "with_mask"
+    for file in sorted(place.iterdir())[1:]:
+        file.unlink()
+    (place / "00.png").rename(place / name)
+    (place / f"bad {name}").write_text("no picture")
+    csv = toy_folder.with_suffix(".csv")
+    csv.unlink()
+    options = {
+        "predict": [str(place), "--whole"],
+        "explain": [str(place), "--whole", "--out", str(tmp_path / "out")],
+        "evaluate": ["--data", str(toy_folder), "--skip"],
+    }
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in "12")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    code = cli.main([command, *options[command], "--model", version])
+    printed = out.buffer.getvalue() + err.buffer.getvalue()
+    assert code == (0 if command == "evaluate" else 1), printed
+    assert b"bad " + escaped in printed and b"Traceback" not in printed

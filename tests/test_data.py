@@ -1,20 +1,28 @@
 """The image folder: splits by group, and one sentence for what is wrong with it."""
 
+import os
 import shutil
 from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
-from conftest import CLASSES
+from conftest import CLASSES, noise
+from PIL import Image
 
 from maskexplain.data.folder import (
     DataError,
     csv_beside,
+    default_split,
     fingerprint,
     list_all_pictures,
     list_pictures,
     load_pixels,
+    read_crop,
     select,
 )
+from maskexplain.data.survey import readable, ready_to_train
+from maskexplain.masks.task import MASK
 
 
 def test_csv_gives_the_splits(toy_folder):
@@ -55,7 +63,7 @@ def _edit(file, old, new):
 
 BROKEN = {
     "no folder": (shutil.rmtree, "There is no folder"),
-    "class missing": (lambda f: shutil.rmtree(f / "with_mask"), "has no folder with_mask"),
+    "class missing": (lambda f: shutil.rmtree(f / "with_mask"), "names with_mask/00.png, which"),
     "bad class": (replace("with_mask/00.png,with_mask", "with_mask/00.png,hat"), "the class hat"),
     "bad split": (replace("train", "weekday"), "the split weekday"),
     "bad column": (replace("group", "grp"), "needs the columns"),
@@ -181,10 +189,221 @@ def test_what_systems_leave_is_skipped_and_nested_pictures_are_taken(toy_folder)
     assert len(list_pictures(toy_folder)) == len(before)
 
 
-def test_a_dead_link_gets_a_sentence(toy_folder):
-    (toy_folder / "with_mask" / "broken.png").symlink_to(toy_folder / "nowhere.png")
-    with pytest.raises(DataError, match="broken.png is a link that leads nowhere"):
+def spoil_some(folder: Path) -> set[str]:
+    """Put pictures that cannot be read into a class's folder; returns their names."""
+    place = folder / "with_mask"
+    (place / "broken.png").symlink_to(folder / "nowhere.png")
+    (place / "empty.png").write_bytes(b"")
+    (place / "text.jpg").write_text("no picture")
+    noise(0, (1, 1)).save(place / "dot.png")
+    whole = (place / "00.png").read_bytes()
+    (place / "cut.png").write_bytes(whole[: len(whole) // 3])
+    os.mkfifo(place / "pipe.png")
+    return {"broken.png", "empty.png", "text.jpg", "dot.png", "cut.png", "pipe.png"}
+
+
+def test_all_bad_pictures_are_named_together_or_skipped(toy_folder):
+    bad = spoil_some(toy_folder)
+    pictures, told = list_pictures(toy_folder), Told()
+    with pytest.raises(DataError, match="6 of 66 pictures cannot be read: .* by --skip") as caught:
+        readable(pictures, tell=told)
+    assert "\n" not in str(caught.value)
+    assert told.names("cannot be read") == bad
+    assert len(readable(pictures, skip=True)) == 60
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_big_pictures_are_shrunk(toy_folder, suffix):
+    file = toy_folder / "with_mask" / f"big.{suffix}"
+    Image.new("RGB", (8000, 8000), (90, 120, 60)).save(file)
+    assert read_crop(file).size == (1600, 1600)
+
+
+class Told(list):
+    """Takes what is told of a folder."""
+
+    def __call__(self, sentence: str, names: Sequence[object]) -> None:
+        self.append((sentence, [str(name) for name in names]))
+
+    def names(self, part: str) -> set[str]:
+        """Files' names, or words, of the sentence that has this part."""
+        [found] = [names for sentence, names in self if part in sentence]
+        return {Path(name.split(" (")[0]).name for name in found}
+
+
+def test_nothing_is_left_out_in_silence(toy_folder):
+    for name in ("visor/1.png", "with_mask/notes.txt", "with_mask/a.jp2", "top.png"):
+        (toy_folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(toy_folder / "with_mask/00.png", toy_folder / name)
+    (toy_folder / "with_mask/._00.png").write_bytes(b"x")
+    told = Told()
+    assert len(list_pictures(toy_folder, tell=told)) == 60
+    assert told.names("no pictures by name") == {"notes.txt", "a.jp2"}
+    assert told.names("systems leave") == {"._00.png"}
+    assert told.names("in no class's folder") == {"visor", "toy"}
+    told.clear()
+    assert len(list_pictures(toy_folder, csv_beside(toy_folder), tell=told)) == 60
+    assert told.names("are not in") == {"1.png", "top.png"}
+    with_map = list_pictures(toy_folder, class_map={"visor": "without_mask"})
+    assert len(with_map) == 61
+
+
+def test_a_class_map_names_classes_that_there_are(toy_folder):
+    with pytest.raises(DataError, match="visor=hat names no class: use mask_weared_incorrect"):
+        list_pictures(toy_folder, class_map={"visor": "hat"})
+
+
+OTHER_NAMES = [
+    ("mask_worn_incorrectly", "mask_with", "mask_without"),
+    ("with_incorrect_mask", "WithMask", "WithoutMask"),
+    ("Mask Weared Incorrect", "Masked", "No-Mask"),
+    ("incorrect_mask", "correct_mask", "no_mask"),
+    ("IMFD", "CMFD", "unmasked"),
+]
+
+
+@pytest.mark.parametrize("names", OTHER_NAMES)
+def test_other_names_of_the_classes_are_read_and_told(toy_folder, names):
+    expected = [(p.file.name, p.label) for p in list_pictures(toy_folder)]
+    csv = csv_beside(toy_folder).read_text()
+    for own, other in zip(CLASSES, names, strict=True):
+        (toy_folder / own).rename(toy_folder / other)
+        csv = csv.replace(f"{own}/", f"{other}/").replace(f",{own},", f",{other},")
+    told = Told()
+    found = list_pictures(toy_folder, tell=told)
+    assert sorted((p.file.name, p.label) for p in found) == sorted(expected)
+    words = {f"{other} as {own}" for own, other in zip(CLASSES, names, strict=True)}
+    assert told.names("Class names are read") == words
+    file = csv_beside(toy_folder)
+    file.write_text(csv)
+    assert [p.label for p in list_pictures(toy_folder, file)] == [0] * 20 + [1] * 20 + [2] * 20
+
+
+def sort_in(folder: Path, place: Callable[[str, str], str], splits: Sequence[str]) -> None:
+    """Move the pictures to `place(split, class)`: 12, 4 and 4 of each class, as splits say."""
+    for name in CLASSES:
+        for index, file in enumerate(sorted((folder / name).glob("*.png"))):
+            split = splits[(index >= 12) + (index >= 16)]
+            new = folder / "new" / place(split, name) / file.name
+            new.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(new)
+        (folder / name).rmdir()
+
+
+LAYOUTS = {
+    "splits above": (lambda s, c: f"{s}/{c}", ("train", "val", "test")),
+    "splits below": (lambda s, c: f"{c}/{s}", ("Training", "validation", "Testing")),
+    "people below": (lambda s, c: f"{s}/{c}/people/deep", ("train", "valid", "test")),
+    "a folder around": (lambda s, c: f"masks/{s}/{c}", ("Train", "Dev", "Test")),
+}
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_split_folders_are_read_above_and_below_the_classes(toy_folder, case):
+    sort_in(toy_folder, *LAYOUTS[case])
+    pictures = list_pictures(toy_folder)
+    assert Counter(p.split for p in pictures) == {"train": 36, "val": 12, "test": 12}
+    assert Counter(p.label for p in pictures) == {0: 20, 1: 20, 2: 20}
+    assert default_split(toy_folder, pictures) == "test"
+
+
+def test_a_split_without_a_folder_is_taken_from_train(toy_folder):
+    sort_in(toy_folder, lambda s, c: f"{s}/{c}", ("train", "train", "test"))
+    told = Told()
+    pictures = list_pictures(toy_folder, tell=told)
+    counts = Counter((p.label, p.split) for p in pictures)
+    assert all(counts[label, "test"] == 4 and counts[label, "val"] > 0 for label in range(3))
+    assert any("no folder for val: these are taken from train" in line for line, _ in told)
+
+
+def test_folders_in_folders_of_two_classes_are_refused_or_parted(toy_folder):
+    deep = toy_folder / "with_mask" / "no_mask"
+    deep.mkdir()
+    (toy_folder / "with_mask/00.png").rename(deep / "00.png")
+    with pytest.raises(DataError, match="lies in folders of with_mask and without_mask"):
         list_pictures(toy_folder)
+    around = toy_folder / "masked"
+    around.mkdir()
+    (deep / "00.png").rename(toy_folder / "with_mask/00.png")
+    deep.rmdir()
+    for name in CLASSES:
+        (toy_folder / name).rename(around / name)
+    assert Counter(p.label for p in list_pictures(toy_folder)) == {0: 20, 1: 20, 2: 20}
+
+
+def test_pictures_beside_split_folders_are_refused(toy_folder):
+    (toy_folder / "with_mask/train").mkdir()
+    (toy_folder / "with_mask/00.png").rename(toy_folder / "with_mask/train/00.png")
+    with pytest.raises(DataError, match="lies in no folder for train, val or test, as others do"):
+        list_pictures(toy_folder)
+
+
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_small_sets_have_each_class_in_each_split(toy_folder, count):
+    for name in CLASSES:
+        for file in sorted((toy_folder / name).iterdir())[count:]:
+            file.unlink()
+    counts = Counter((p.label, p.split) for p in list_pictures(toy_folder))
+    assert len(counts) == 9 and sum(counts.values()) == 3 * count
+
+
+def test_too_small_a_set_says_how_many_pictures_a_class_needs(toy_folder):
+    for file in sorted((toy_folder / "with_mask").iterdir())[2:]:
+        file.unlink()
+    with pytest.raises(DataError, match="no picture of with_mask in .* at least three different"):
+        ready_to_train(list_pictures(toy_folder), MASK)
+
+
+def test_the_same_picture_in_two_splits_or_classes_is_refused_or_skipped(toy_folder):
+    """Other bytes, the same pixels."""
+    for old, new in (("with_mask/00", "with_mask/19"), ("with_mask/01", "without_mask/01")):
+        Image.open(toy_folder / f"{old}.png").save(toy_folder / f"{new}.png", compress_level=0)
+    pictures, told = list_pictures(toy_folder, csv_beside(toy_folder)), Told()
+    with pytest.raises(
+        DataError, match=r"the same picture lies in two splits: .*00.png \(train\) = "
+    ):
+        ready_to_train(pictures, MASK)
+    kept = ready_to_train(pictures, MASK, skip=True, tell=told)
+    left = {
+        f"{p.file.parent.name}/{p.file.stem}"
+        for p in pictures
+        if p.file not in {k.file for k in kept}
+    }
+    assert left == {"with_mask/00", "with_mask/01", "without_mask/01"}
+    assert [len(names) for line, names in told if "twice" in line] == [2]
+
+
+def test_names_that_are_no_text_are_read_and_written(toy_folder):
+    odd = os.fsdecode(b"caf\xe9.png")
+    (toy_folder / "with_mask/00.png").rename(toy_folder / "with_mask" / odd)
+    (toy_folder / "with_mask" / os.fsdecode(b"bad\xe9.png")).write_bytes(b"")
+    pictures = list_pictures(toy_folder)
+    assert fingerprint(pictures) == fingerprint(list_pictures(toy_folder))
+    file = csv_beside(toy_folder)
+    file.write_bytes(file.read_bytes().replace(b"with_mask/00.png", b"with_mask/caf\xe9.png", 1))
+    assert odd in {p.file.name for p in list_pictures(toy_folder, file)}
+
+
+def test_a_folder_that_is_linked_twice_is_read_once(toy_folder):
+    (toy_folder / "with_mask/again").symlink_to(toy_folder, target_is_directory=True)
+    (toy_folder / "without_mask").rename(toy_folder.parent / "elsewhere")
+    (toy_folder / "without_mask").symlink_to(toy_folder.parent / "elsewhere")
+    assert len(list_pictures(toy_folder)) == 60
+
+
+def test_the_kaggle_set_is_known_by_its_pixels(kaggle3, tmp_path):
+    """As it is downloaded: PNG files without a CSV."""
+    every = list_pictures(kaggle3, csv_beside(kaggle3))
+    wanted = [p for label in range(3) for p in [p for p in every if p.label == label][::100]]
+    for picture in wanted:
+        new = tmp_path / picture.file.parent.name / f"{picture.file.stem}.png"
+        new.parent.mkdir(exist_ok=True)
+        Image.open(picture.file).save(new)
+    found = {(p.file.parent.name, p.file.stem): p for p in list_pictures(tmp_path)}
+    assert len(found) == len(wanted) == 90
+    for p in wanted:
+        own = found[p.file.parent.name, p.file.stem]
+        assert (own.group, own.split, own.augmented) == (p.group, p.split, p.augmented)
 
 
 def test_several_folders_are_checked_together(toy_folder, tmp_path):

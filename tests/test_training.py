@@ -166,7 +166,6 @@ def test_the_command_trains_the_teachers_first_and_once(recipe, command, monkeyp
     assert (command.runs / "v1/elder/last.pt").stat().st_mtime_ns == written, "taught by the same"
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(train, "_bar", lambda what: list)
         stopping.setattr(train.tqdm, "write", _stop)
         assert command("--fresh") == 130
     assert len(command.epochs("elder")) == 1, "stopped in the teacher's training"
@@ -228,6 +227,22 @@ def test_what_a_killed_training_left_half_written_goes(command):
         file.write_bytes(b"half")
     assert command() == 0
     assert not any(file.exists() for file in left) and all(file.exists() for file in others)
+
+
+def test_bad_pictures_are_named_before_anything_starts_or_skipped(command, toy_folder, capsys):
+    toy_folder.with_suffix(".csv").unlink()
+    bad = [toy_folder / "with_mask" / name for name in ("a.png", "b.png", "c.png")]
+    for file in bad:
+        file.write_bytes(b"no picture")
+    (toy_folder / "visor").mkdir()
+    shutil.copy(toy_folder / "with_mask/00.png", toy_folder / "visor")
+    assert command() == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert all(str(file) in error for file in bad) and not command.runs.exists()
+    assert command("--skip") == 0
+    assert "class                  train  val  test  groups  copies" in capsys.readouterr().out
+    report = (command.runs / "v1/my_v1/data.txt").read_text()
+    assert all(str(file) in report for file in bad) and "visor" in report
 
 
 WRONG_USE = {

@@ -11,6 +11,7 @@ from ..exchange.exporting import FORMATS, export_version
 from ..exchange.importing import Built, import_version, task_of_classes
 from ..models.checkpoints import FOLDER, read_checkpoint
 from ..task import Task
+from .folders import Remarks
 
 FACES = 200  # to compare an exported network on, and to try an imported one with
 COMPARE_HELP = "image folder to compare on; default: painted faces"
@@ -88,7 +89,7 @@ def class_folders(folder: Path) -> list[str]:
 def _labelled(folder: Path, task: Task) -> list[Picture]:
     """Labelled faces of a data folder, evenly from its test split (without a CSV: from all)."""
     csv_file = csv_beside(folder)
-    pictures = list_pictures(folder, csv_file, task)
+    pictures = list_pictures(folder, csv_file, task, tell=Remarks())
     return evenly(select(pictures, "test" if csv_file else "all"), FACES)
 
 

@@ -3,14 +3,20 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
-from ..data.folder import Picture, Progress, csv_beside, list_all_pictures, read_crop, select
+from ..data.folder import (
+    Picture,
+    Progress,
+    default_split,
+    list_all_pictures,
+    read_crop,
+    select,
+)
 from ..data.samples import evenly
+from ..data.survey import readable
 from ..errors import UserError
 from ..files import write_json
 from ..models import checkpoints
@@ -29,13 +35,16 @@ from ..results.tables import (
     results_markdown,
     scenes_text,
 )
-from ..words import listed
+from ..words import listed, printable
+from .folders import Remarks, add_folder_options, bar
 
 DATA_HELP = (
     "image folder of face crops; no face finding; may be repeated: the first one is scored in "
     "full, the others in short"
 )
-SPLIT_HELP = "default: test with a CSV, all without; for answers on scenes val and test"
+SPLIT_HELP = (
+    "default: test where the data have splits, else all; for answers on scenes val and test"
+)
 SCENES_HELP = "folder with scenes/ and scenes.csv; with --model: its answers to the faces found"
 
 
@@ -51,6 +60,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv", type=Path, action="append", help="default: DIR.csv beside DIR, if it is there"
     )
+    add_folder_options(parser)
     parser.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.set_defaults(run=evaluate_command)
@@ -75,19 +85,21 @@ def evaluate_command(args: argparse.Namespace) -> int:
     if args.scenes:
         return _answer_scenes(args) if args.model else _evaluate_scenes(args)
     model = open_model(args.model)
-    folders = list_all_pictures(args.data, args.csv or [], model.task)
-    # Without a CSV the pictures are somebody's own test set: all of them count.
-    split = args.split or ("test" if args.csv or csv_beside(args.data[0]) else "all")
-    pictures, *others = (select(listed, split) for listed in folders)
-    bar = _bar("pictures")
+    remarks, show, mapped = Remarks(), bar("pictures"), dict(args.class_map)
+    folders = list_all_pictures(
+        args.data, args.csv or [], model.task, mapped, remarks, bar("check")
+    )
+    split = args.split or default_split(args.data[0], folders[0])
+    chosen = [select(pictures, split) for pictures in folders]
+    pictures, *others = (readable(part, args.skip, remarks, bar("check")) for part in chosen)
     if args.explanations:
-        return _evaluate_explanations(args, model, pictures, bar)
+        return _evaluate_explanations(args, model, pictures, show)
     timed = [model, *(open_model(n) for n in {REFERENCE} & set(list_versions()) - {model.name})]
     calibrated = (model.temperature, model.unsure_below)
-    evaluation = evaluate(model.network, model.task, pictures, bar, *calibrated)
-    names = (path.resolve().name for path in args.data[1:])
+    evaluation = evaluate(model.network, model.task, pictures, show, *calibrated)
+    names = (printable(path.resolve().name) for path in args.data[1:])
     more = dict(zip(names, others, strict=True))
-    short = evaluate_folders(model.network, model.task, more, bar, *calibrated)
+    short = evaluate_folders(model.network, model.task, more, show, *calibrated)
     crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
     cost = measure_cost(find_version(args.model), timed, crops)
     evaluation = evaluation.including(Results(cost=cost))
@@ -102,18 +114,14 @@ def evaluate_command(args: argparse.Namespace) -> int:
 
 
 def _evaluate_explanations(
-    args: argparse.Namespace, model: Model, pictures: Sequence[Picture], bar: Progress
+    args: argparse.Namespace, model: Model, pictures: Sequence[Picture], show: Progress
 ) -> int:
     torch.set_num_threads(1)  # as the page is served: the times are compared
-    scores = score_explanations(model, pictures, args.faces, progress=bar)
+    scores = score_explanations(model, pictures, args.faces, progress=show)
     _keep(args, model, asdict(scores), Results(explanations=scores))
     model.results = model.results.including(Results(explanations=scores))
     print(explanations_markdown([model]))
     return 0
-
-
-def _bar(what: str) -> Progress:
-    return partial(tqdm, desc=what, unit="picture", leave=False, disable=None)
 
 
 def _keep(args: argparse.Namespace, model: Model, figures: dict, part: Results) -> None:
@@ -130,19 +138,19 @@ def _answer_scenes(args: argparse.Namespace) -> int:
     if args.store and args.split:
         raise UserError("--store keeps the answers to val and test: leave out --split, or --store.")
     model = open_model(args.model)
-    bar = _bar("scenes")
+    show = bar("scenes")
     splits = (args.split,) if args.split else HELD_OUT
-    result = answer_scenes(model, args.scenes, splits, bar)
+    result = answer_scenes(model, args.scenes, splits, show)
     _keep(args, model, asdict(result), Results(street=result))
     print(found_answers_text(model.name, result))
     return 0
 
 
 def _evaluate_scenes(args: argparse.Namespace) -> int:
-    bar = _bar("scenes")
+    show = bar("scenes")
     if args.store or args.explanations:
         raise UserError("--store and --explanations are about a version: name one with --model.")
-    result = evaluate_scenes(args.scenes, split=args.split or "all", progress=bar)
+    result = evaluate_scenes(args.scenes, split=args.split or "all", progress=show)
     if args.json:
         write_json(args.json, result.to_dict())
     print(scenes_text(result))

@@ -61,10 +61,11 @@ def test_split(folder: Path | None, models: Sequence[Model]) -> SplitAnswers | N
     """The test split of a data folder, not answered yet. Raises DataError."""
     from ..data.folder import csv_beside, list_pictures, select
     from ..web.compare.split import SplitAnswers
+    from .folders import Remarks
 
     if folder is None:
         return None
-    pictures = list_pictures(folder, csv_beside(folder), models[-1].task)
+    pictures = list_pictures(folder, csv_beside(folder), models[-1].task, tell=Remarks())
     return SplitAnswers(models, select(pictures, "test"))
 
 

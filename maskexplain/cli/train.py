@@ -11,7 +11,7 @@ runs/v2/: painting/ (the painted masks) and a folder for each of its teachers.
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,22 +22,25 @@ from tqdm import tqdm
 from ..data.folder import (
     Picture,
     Pixels,
-    Progress,
     fingerprint,
     list_all_pictures,
     load_pixels,
     select,
 )
+from ..data.survey import counts_table, ready_to_train
 from ..errors import UserError
-from ..files import alone_in, clear_half_written
+from ..files import alone_in, clear_half_written, write_text
 from ..memory import keep_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
 from ..models.version import open_model
+from ..task import Task
 from ..train.finish import finish
 from ..train.loop import Training, fit, has_bf16, resume, start
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
+from ..words import printable
+from .folders import Remarks, add_folder_options, bar
 
 STOPPED = "stopped; the same command (without --fresh) goes on from what was saved last."
 LAST, PAINTED = "last.pt", "painting/painted.safetensors"
@@ -51,6 +54,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", choices=RECIPES)
     parser.add_argument("--data", type=Path, required=True, action="append", help=DATA_HELP)
     parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
+    add_folder_options(parser)
     parser.add_argument("--name", help=NAME_HELP)
     parser.add_argument("--replace", action="store_true", help=REPLACE_HELP)
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
@@ -70,8 +74,10 @@ def main(args: argparse.Namespace) -> None:
     keep_memory()
     recipe, root = _recipe(args), args.runs / args.version
     name = args.name or _own_name(recipe, args.version)
-    folders = list_all_pictures(args.data, args.csv or [], recipe.task)
-    data = fingerprint([picture for pictures in folders for picture in pictures])
+    remarks = Remarks()
+    folders = _folders(args, recipe.task, remarks)
+    pictures = [picture for listed in folders.values() for picture in listed]
+    data = fingerprint(pictures)
     begun = start(recipe, data)  # what is missing for it raises before anything is removed
     place = free_place(name, args.replace or _made_by(begun, args.out, name), args.out)
     folder = root / name
@@ -80,11 +86,27 @@ def main(args: argparse.Namespace) -> None:
         if args.fresh:
             _forget(recipe, root, folder)
         training = _open(recipe, folder, data)
-        names = [path.resolve().name for path in args.data]
-        named = dict(zip(names, folders, strict=True))
+        write_text(
+            folder / "data.txt", "\n".join([counts_table(pictures, recipe.task), *remarks.lines])
+        )
         if _unfinished(training):
-            _train(training, named, root, folder, _wants_bf16(args.precision))
-        print(finish(training, named, folder, place.parent, _bar("test"), name))
+            _train(training, pictures, root, folder, _wants_bf16(args.precision))
+        print(finish(training, folders, folder, place.parent, bar("test"), name))
+
+
+def _folders(args: argparse.Namespace, task: Task, remarks: Remarks) -> dict[str, list[Picture]]:
+    """The pictures to train on, by their folders' names; what is wrong with any is said first."""
+    show, mapped = bar("check"), dict(args.class_map)
+    lists = list_all_pictures(args.data, args.csv or [], task, mapped, remarks, show)
+    names = [printable(path.resolve().name) for path in args.data]
+    if len(set(names)) < len(names):
+        raise UserError("Two of the --data folders have the same name: rename one.")
+    every = [picture for pictures in lists for picture in pictures]
+    ready = ready_to_train(every, task, args.skip, remarks, show)
+    print(counts_table(ready, task))
+    kept = {picture.file: picture for picture in ready}
+    pairs = zip(names, lists, strict=True)
+    return {name: [kept[p.file] for p in listed if p.file in kept] for name, listed in pairs}
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -151,15 +173,10 @@ def _unfinished(training: Training) -> bool:
 
 
 def _train(
-    training: Training,
-    folders: Mapping[str, Sequence[Picture]],
-    root: Path,
-    folder: Path,
-    bf16: bool,
+    training: Training, pictures: Sequence[Picture], root: Path, folder: Path, bf16: bool
 ) -> None:
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
-    recipe, size, decode = training.recipe, training.network.transform.size, _bar("decode")
-    pictures = [picture for listed in folders.values() for picture in listed]
+    recipe, size, decode = training.recipe, training.network.transform.size, bar("decode")
     with ExitStack() as held:
         places = [root / teacher.name for teacher in recipe.teachers]
         for place in places:
@@ -167,9 +184,8 @@ def _train(
         # What cannot be resumed is an error before anything is trained, as is a bad picture.
         pairs = zip(recipe.teachers, places, strict=True)
         teachers = [_open(t, place, training.data, exact=True) for t, place in pairs]
-        splits = [select(pictures, split) for split in ("train", "val", "test")]
-        train = _load(recipe, splits[0], root)
-        val, _ = (load_pixels(split, size, decode) for split in splits[1:])
+        train = _load(recipe, select(pictures, "train"), root)
+        val = load_pixels(select(pictures, "val"), size, decode)
         for teacher, place in zip(teachers, places, strict=True):
             if _unfinished(teacher):
                 _fit(teacher, train, val, place, bf16)
@@ -180,35 +196,33 @@ def _train(
 def _load(recipe: Recipe, pictures: list[Picture], root: Path) -> Pixels:
     """The training pictures, with painted ones where the recipe wants them."""
     if not recipe.mix:
-        return load_pixels(pictures, TRAIN_SIZE, _bar("decode"))
+        return load_pixels(pictures, TRAIN_SIZE, bar("decode"))
     # Other seeds train on the same paintings: their spread is the training's.
     paint, seed = recipe.paint or {}, RECIPES[recipe.name].seed
-    bar = _bar("decode and paint")
     busy = f"Another training paints in {root}: start this one a little later."
     with alone_in((root / PAINTED).parent, busy):
-        return load_mixed(pictures, TRAIN_SIZE, paint, seed, root / PAINTED, bar)
+        return load_mixed(
+            pictures, TRAIN_SIZE, paint, seed, root / PAINTED, bar("decode and paint")
+        )
 
 
 def _fit(training: Training, train: Pixels, val: Pixels, folder: Path, bf16: bool) -> None:
     mix = training.recipe.mix
     steps = -(-(sum(mix.values()) if mix else len(train.labels)) // training.recipe.batch_size)
     epochs = training.recipe.epochs
-    with tqdm(total=epochs * steps, initial=len(training.history) * steps, unit="step") as bar:
+    done = len(training.history) * steps + len(training.begun.losses)
+    with tqdm(total=epochs * steps, initial=done, unit="step") as shown:
 
         def on_step(epoch: int, loss: float, rate: float) -> None:
-            bar.set_description(f"{training.recipe.name}, epoch {epoch + 1}/{epochs}")
-            bar.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
-            bar.update()
+            shown.set_description(f"{training.recipe.name}, epoch {epoch + 1}/{epochs}")
+            shown.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
+            shown.update()
 
         def on_epoch(line: Epoch) -> None:
-            bar.write(
+            shown.write(
                 f"{training.recipe.name}, epoch {line.epoch}: train loss {line.train_loss:.4f}, "
                 f"val loss {line.val_loss:.4f}, val balanced accuracy "
                 f"{line.val_balanced_accuracy:.4f}, lr {line.learning_rate:.1e}, {line.seconds} s"
             )
 
         fit(training, train, val, folder, bf16, on_step, on_epoch)
-
-
-def _bar(what: str) -> Progress:
-    return lambda items: tqdm(items, desc=what, unit="picture", leave=False)

@@ -1,33 +1,40 @@
-"""An image folder with a folder a class, its splits by group, and its pixels in memory."""
+"""An image folder, its classes and its splits by group, and its pixels in memory.
 
-import codecs
-import csv
+Nothing of a folder is left out in silence: `tell` gets a sentence for it, and the names.
+"""
+
 import hashlib
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from ..errors import UserError
 from ..images.edit import Shift
 from ..images.folder import SUFFIXES
-from ..images.read import ImageError, read_image
+from ..images.read import MAX_SIDE, OWN_PIXELS, ImageError, digest_of, read_image
 from ..masks.task import MASK
 from ..models.network import to_pixels
 from ..task import Task
+from ..words import listed
+from .kaggle import KnownFace, known_face
+from .names import SPLITS, ClassNames, DataError, split_of
+from .rows import Row, read_rows
 
-SPLITS = ("train", "val", "test")
+__all__ = ["DataError"]  # with what is defined here
+
 COLUMNS = ("file", "class", "split", "group", "augmented")
-SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
-SYSTEM = ("Thumbs.db", "desktop.ini", "__MACOSX")  # beside what begins with a dot
+KAGGLE = "they are of the public Kaggle set, whose groups, splits and made copies are listed here"
+SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")  # beside what begins with a dot
 
 # Wraps an iterable and shows how far it is, as tqdm does.
 Progress = Callable[[Iterable], Iterable]
+# Gets a sentence about the data, and the names that it speaks of.
+Tell = Callable[[str, Sequence[object]], object]
 
 
 def quietly(items: Iterable) -> Iterable:
@@ -35,15 +42,16 @@ def quietly(items: Iterable) -> Iterable:
     return items
 
 
-class DataError(UserError):
-    """The data folder or its CSV cannot be used."""
+def silently(sentence: str, names: Sequence[object] = ()) -> None:
+    """The teller that says nothing."""
 
 
 @dataclass(frozen=True)
 class Picture:
     """One picture of the data: `label` is its class index, `augmented` marks a made copy.
 
-    `source`: which collection it comes from, as the CSV tells; empty where it does not.
+    `source`: which collection it comes from, as the CSV tells; empty where it does not. `digest`:
+    of its pixels; empty where it was not opened yet, or cannot be.
     """
 
     file: Path
@@ -52,6 +60,7 @@ class Picture:
     group: str
     augmented: bool
     source: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,17 +71,35 @@ class Pixels:
     labels: torch.Tensor
 
 
-def list_pictures(folder: Path, csv_file: Path | None = None, task: Task = MASK) -> list[Picture]:
-    """The pictures of `folder`, with splits from the CSV or, without one, made by content.
+def list_pictures(
+    folder: Path,
+    csv_file: Path | None = None,
+    task: Task = MASK,
+    class_map: Mapping[str, str] | None = None,
+    tell: Tell = silently,
+    progress: Progress = quietly,
+) -> list[Picture]:
+    """The pictures of `folder`, with splits from the CSV, from its folders, or made by content.
 
-    `task`: whose classes the folder holds. Raises DataError.
+    `task`: whose classes the folder holds; `class_map`: other names for them. Without a CSV every
+    picture is opened. Raises DataError.
     """
-    check_folder(folder, task)
-    return _from_csv(folder, csv_file, task) if csv_file else _from_folder(folder, task)
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}: give the image folder with --data.")
+    names = ClassNames(task, class_map or {})
+    files = _walk(folder, tell)
+    if csv_file:
+        return _from_csv(folder, csv_file, names, files, tell)
+    return _from_folder(folder, names, files, tell, progress)
 
 
 def list_all_pictures(
-    folders: Sequence[Path], csv_files: Sequence[Path] = (), task: Task = MASK
+    folders: Sequence[Path],
+    csv_files: Sequence[Path] = (),
+    task: Task = MASK,
+    class_map: Mapping[str, str] | None = None,
+    tell: Tell = silently,
+    progress: Progress = quietly,
 ) -> list[list[Picture]]:
     """The pictures of several folders, a list each, with the CSVs beside them or the given ones.
 
@@ -82,10 +109,10 @@ def list_all_pictures(
         raise DataError("--csv must be given as often as --data, in the same order, or not at all.")
     files = list(csv_files) or [csv_beside(folder) for folder in folders]
     pairs = list(zip(folders, files, strict=True))
-    listed = [list_pictures(folder, file, task) for folder, file in pairs]
-    together = [picture for pictures in listed for picture in pictures]
+    lists = [list_pictures(place, file, task, class_map, tell, progress) for place, file in pairs]
+    together = [picture for pictures in lists for picture in pictures]
     _check_groups(together, " and ".join(str(file or folder) for folder, file in pairs))
-    return listed
+    return lists
 
 
 def csv_beside(folder: Path) -> Path | None:
@@ -95,33 +122,38 @@ def csv_beside(folder: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def check_folder(folder: Path, task: Task) -> None:
-    """Raise DataError unless `folder` has a folder for each of the task's classes."""
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}: give the image folder with --data.")
-    missing = [name for name in task.names if not (folder / name).is_dir()]
-    if missing:
-        raise DataError(
-            f"{folder} has no folder {' and no folder '.join(missing)}: an image folder with "
-            f"{', '.join(task.names)} is needed."
-        )
+def default_split(folder: Path, pictures: Sequence[Picture]) -> str:
+    """What to score of a folder: "test" where somebody parted it, "all" where nobody did."""
+    parted = any(p.group not in (p.digest, str(p.file)) for p in pictures)
+    folders = (part for p in pictures for part in p.file.relative_to(folder).parts[:-1])
+    return "test" if parted or any(split_of(part) for part in set(folders)) else "all"
 
 
-def _from_csv(folder: Path, csv_file: Path, task: Task) -> list[Picture]:
+# --- by a CSV
+
+
+def _from_csv(
+    folder: Path, csv_file: Path, names: ClassNames, files: Sequence[Path], tell: Tell
+) -> list[Picture]:
     rows = read_rows(csv_file, COLUMNS, "check --csv", "picture", DataError)
-    pictures = [_picture(folder, csv_file, row, task) for row in rows]
+    pictures = [_picture(folder, csv_file, row, names) for row in rows]
     _check_files(pictures, rows, csv_file)
     _check_groups(pictures, csv_file)
+    _tell_of_names((row["class"] for row in rows), names, tell)
+    named = {picture.file.resolve() for picture in pictures}
+    others = [file for file in files if file.resolve() not in named]
+    if others:
+        tell(f"{len(others)} pictures of {folder} are not in {csv_file} and are left out", others)
     return pictures
 
 
-def _picture(folder: Path, csv_file: Path, row: "Row", task: Task) -> Picture:
+def _picture(folder: Path, csv_file: Path, row: Row, names: ClassNames) -> Picture:
     where = f"{csv_file}, line {row.line},"
-    split = SPLIT_NAMES.get(row["split"].lower(), row["split"].lower())
-    if row["class"] not in task or split not in SPLITS:
+    known, split = names.of(row["class"]), split_of(row["split"])
+    if known is None or split is None:
         raise DataError(
             f"{where} gives {row['file']} the class {row['class']} and the split "
-            f"{row['split']}: use {', '.join(task.names)} and {', '.join(SPLITS)}."
+            f"{row['split']}: use {', '.join(names.task.names)} and {', '.join(SPLITS)}."
         )
     augmented = TRUTH.get(row["augmented"].lower())
     if augmented is None:
@@ -129,18 +161,18 @@ def _picture(folder: Path, csv_file: Path, row: "Row", task: Task) -> Picture:
     file = folder / row["file"].replace("\\", "/")
     if not file.is_file():
         raise DataError(f"{where} names {row['file']}, which {folder} does not hold: match both.")
-    own = file.parent.name
-    if own in task and own != row["class"]:
+    own = names.of(file.parent.name)
+    if own not in (None, known):
         raise DataError(
             f"{where} gives {row['file']} the class {row['class']}, but it lies in the folder "
-            f"{own}: match both."
+            f"{file.parent.name}: match both."
         )
     # Without a group a picture is one of its own.
     group, source = row["group"] or f"{csv_file.stem}/{row['file']}", row.get("source", "")
-    return Picture(file, task.index(row["class"]), split, group, augmented, source)
+    return Picture(file, names.task.index(known), split, group, augmented, source)
 
 
-def _check_files(pictures: Sequence[Picture], rows: Sequence["Row"], csv_file: Path) -> None:
+def _check_files(pictures: Sequence[Picture], rows: Sequence[Row], csv_file: Path) -> None:
     lines: dict[Path, int] = {}
     for picture, row in zip(pictures, rows, strict=True):
         first = lines.setdefault(picture.file.resolve(), row.line)
@@ -161,34 +193,204 @@ def _check_groups(pictures: Sequence[Picture], where: object) -> None:
             )
 
 
-def _from_folder(folder: Path, task: Task) -> list[Picture]:
-    pictures = []
-    for label, name in enumerate(task.names):
-        files = sorted(_walk(folder / name))
-        if not files:
-            raise DataError(f"{folder / name} holds no pictures: put some there.")
-        pictures += [_split_by_content(file, label) for file in files]
+# --- by its folders
+
+
+def _from_folder(
+    folder: Path, names: ClassNames, files: Sequence[Path], tell: Tell, progress: Progress
+) -> list[Picture]:
+    found = _labelled(folder, names, files, tell)
+    _check_classes(folder, names, found)
+    there = {picture.split for picture in found} - {""}
+    lacking = [split for split in SPLITS if split not in there]
+    if "train" in there and lacking:
+        tell(f"{folder} has no folder for {listed(lacking)}: these are taken from train", ())
+    opened = [replace(p, digest=look_at(p.file)[0]) for p in progress(found)]
+    known = {p.digest: face for p in opened if (face := known_face(p.digest))}
+    if known:
+        count = sum(picture.digest in known for picture in opened)
+        tell(f"{count} pictures of {folder} are known: {KAGGLE}", ())
+    pictures = [_grouped(picture, known.get(picture.digest)) for picture in opened]
+    return split_by_group(pictures, {face.group: face.split for face in known.values()})
+
+
+def _grouped(picture: Picture, known: KnownFace | None) -> Picture:
+    """The picture with its group: known, or of all that have its very pixels."""
+    if known is None:
+        return replace(picture, group=picture.digest or str(picture.file))
+    return replace(picture, group=known.group, augmented=known.augmented, source=known.source)
+
+
+def _labelled(folder: Path, names: ClassNames, files: Sequence[Path], tell: Tell) -> list[Picture]:
+    """Each picture with the class, and the split if any, that the folders above it stand for."""
+    parts = {file: file.relative_to(folder).parts[:-1] for file in files}
+    pictures, left, used = [], [], []
+    around = _around_classes(parts.values(), names)
+    for file, above in parts.items():
+        meant = [
+            part
+            for depth, part in enumerate(above, start=1)
+            if names.of(part) and above[:depth] not in around
+        ]
+        own = {names.of(part) for part in meant}
+        used += meant
+        splits = {split_of(part) for part in above if split_of(part) and not names.of(part)}
+        if len(own) > 1 or len(splits) > 1:
+            both = " and ".join(sorted(own if len(own) > 1 else splits))
+            raise DataError(f"{file} lies in folders of {both}: move it into one.")
+        if own:
+            [label], split = own, "".join(splits)
+            pictures.append(Picture(file, names.task.index(label), split, "", False))
+        else:
+            left.append(file)
+    _check_splits(pictures)
+    _tell_of_names(used, names, tell)
+    if left:
+        tell(
+            f"{len(left)} pictures of {folder} lie in no class's folder and are left out "
+            "(--class-map FOLDER=CLASS takes them)",
+            sorted({file.parent for file in left}),
+        )
     return pictures
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """The pictures' files in a folder and the folders in it; not those that systems put there."""
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        if path.suffix.lower() not in SUFFIXES or any(p[0] == "." or p in SYSTEM for p in parts):
-            continue
-        if path.is_symlink() and not path.exists():
-            raise DataError(f"{path} is a link that leads nowhere: remove it.")
-        if path.is_file():
-            yield path
+def _around_classes(parts: Iterable[tuple[str, ...]], names: ClassNames) -> set[tuple[str, ...]]:
+    """Folders with folders of several classes in them: these are parted by class, no class."""
+    below: dict[tuple[str, ...], set[str | None]] = defaultdict(set)
+    for above in set(parts):
+        for depth in range(1, len(above)):
+            below[above[:depth]] |= {names.of(part) for part in above[depth:]} - {None}
+    return {place for place, classes in below.items() if len(classes) > 1}
 
 
-def _split_by_content(file: Path, label: int) -> Picture:
-    # Exact duplicates share their digest, so they are one group and fall into one split: 70/15/15.
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    place = int(digest[:8], 16) % 100
-    split = "train" if place < 70 else "val" if place < 85 else "test"
-    return Picture(file, label, split, digest, augmented=False)
+def _check_splits(pictures: Sequence[Picture]) -> None:
+    without = [picture for picture in pictures if not picture.split]
+    if without and len(without) < len(pictures):
+        raise DataError(
+            f"{without[0].file} lies in no folder for train, val or test, as others do: sort "
+            f"{len(without)} such pictures in, or rename these folders."
+        )
+
+
+def _check_classes(folder: Path, names: ClassNames, pictures: Sequence[Picture]) -> None:
+    labels = {picture.label for picture in pictures}
+    missing = [name for label, name in enumerate(names.task.names) if label not in labels]
+    if not missing:
+        return
+    empty = [name for name in missing if (folder / name).is_dir()]
+    if empty:
+        raise DataError(f"{folder / empty[0]} holds no pictures: put some there.")
+    there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not _of_system(p.name))
+    raise DataError(
+        f"{folder} has no folder {' and no folder '.join(missing)}: an image folder with "
+        f"{', '.join(names.task.names)} is needed. It has {listed(there) or 'none'}; "
+        f"--class-map NAME={missing[0]} gives one a meaning."
+    )
+
+
+def _tell_of_names(used: Iterable[str], names: ClassNames, tell: Tell) -> None:
+    read = {name: names.of(name) for name in dict.fromkeys(used)}
+    other = [f"{name} as {known}" for name, known in read.items() if known not in (None, name)]
+    if other:
+        tell("Class names are read", other)
+
+
+def _walk(folder: Path, tell: Tell) -> list[Path]:
+    """The pictures' files in a folder and the folders in it, in order; dead links are among them.
+
+    What is left out is told: files that systems put there, and those that are no pictures.
+    """
+    system, others, pictures = [], [], []
+    for file in _all_files(folder):
+        parts = file.relative_to(folder).parts
+        if any(_of_system(part) for part in parts):
+            system.append(file)
+        elif file.suffix.lower() in SUFFIXES:
+            pictures.append(file)
+        else:
+            others.append(file)
+    if system:
+        tell(f"{len(system)} files that systems leave in {folder} are left out", system)
+    if others:
+        tell(f"{len(others)} files of {folder} are no pictures by name and are left out", others)
+    return pictures
+
+
+def _of_system(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM
+
+
+def _all_files(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, through links, each folder once."""
+    seen = set()
+    for place, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(folders)
+        yield from (Path(place, name) for name in sorted(files) if real not in seen)
+        seen.add(real)
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be opened: check its permissions.") from error
+
+
+# --- splits
+
+SHARES = {"train": 70, "val": 15, "test": 15}  # percent
+
+
+def split_by_group(
+    pictures: Sequence[Picture], known: Mapping[str, str] | None = None
+) -> list[Picture]:
+    """The pictures with splits, where they have none; a group lies in one.
+
+    `known`: splits of groups. Others go by the groups' digests: 70% train, 15% val, 15% test, so
+    that pictures which come later change no other's split. Then each class gets a group in each
+    split, as long as it has three. Of a folder with train and test alone, or train and val, train
+    gives what is missing.
+    """
+    there = {picture.split for picture in pictures} - {""}
+    fixed = there - {"train"}
+    if fixed and "train" not in there:
+        return list(pictures)
+    open_to = [split for split in SPLITS if split not in fixed]
+    groups = {p.group for p in pictures} - {p.group for p in pictures if p.split in fixed}
+    splits = {group: (known or {}).get(group, "") for group in groups}
+    splits = {g: s if s in open_to else _place(g, open_to) for g, s in splits.items()}
+    _fill(pictures, splits, open_to)
+    return [
+        p if p.split in fixed else replace(p, split=splits.get(p.group, "train")) for p in pictures
+    ]
+
+
+def _place(group: str, open_to: Sequence[str]) -> str:
+    share = int(_sha256(group)[:8], 16) % 100 * sum(SHARES[s] for s in open_to) / 100
+    for split in open_to:
+        share -= SHARES[split]
+        if share < 0:
+            return split
+    return open_to[-1]
+
+
+def _fill(pictures: Sequence[Picture], splits: dict[str, str], open_to: Sequence[str]) -> None:
+    """Move groups of small classes, so that none lacks a split."""
+    for label in sorted({picture.label for picture in pictures}):
+        own = sorted({p.group for p in pictures if p.label == label and p.group in splits})
+        for wanted in open_to if len(own) >= len(open_to) else ():
+            by_split = {split: [g for g in own if splits[g] == split] for split in open_to}
+            if not by_split[wanted]:
+                splits[max(by_split.values(), key=len)[0]] = wanted
+
+
+# --- opening them
+
+
+def look_at(file: Path) -> tuple[str, str]:
+    """The digest of a picture's pixels, or, where it cannot be read, "" and why."""
+    try:
+        return digest_of(_open(file)), ""
+    except ImageError as error:
+        return "", str(error)
 
 
 def load_pixels(
@@ -208,15 +410,24 @@ def load_pixels(
 def read_crop(file: Path) -> Image.Image:
     """A picture of the data as RGB. Raises DataError, which names the file."""
     try:
-        return read_image(file)
+        return _open(file)
     except ImageError as error:
         raise DataError(f"{file} is unreadable ({error}): mend or remove it.") from error
+
+
+def _open(file: Path) -> Image.Image:
+    return read_image(file, MAX_SIDE, OWN_PIXELS)
 
 
 def fingerprint(pictures: Sequence[Picture]) -> str:
     """A digest of which pictures lie where: the same data give the same one on every machine."""
     lines = sorted(f"{p.file.parent.name}/{p.file.name} {p.label} {p.split}" for p in pictures)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return _sha256("\n".join(lines))
+
+
+def _sha256(text: str) -> str:
+    # A file's name may hold bytes that are no text.
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def select(pictures: Sequence[Picture], split: str) -> list[Picture]:
@@ -225,45 +436,3 @@ def select(pictures: Sequence[Picture], split: str) -> list[Picture]:
     if not chosen:
         raise DataError(f"The split {split} holds no pictures: use {', '.join(SPLITS)} or all.")
     return chosen
-
-
-class Row(dict[str, str]):
-    """A row of a CSV by its columns' names, and the line that it ends in."""
-
-    line = 0
-
-
-def read_rows(
-    file: Path, columns: Sequence[str], remedy: str, unit: str, error: type[UserError]
-) -> list[Row]:
-    """The rows of a CSV. Raises `error` where it has none, or lacks a column.
-
-    As spreadsheet programs write them: cells parted by commas, semicolons or tabs, in UTF-8 or
-    UTF-16, headings in any case, blanks around cells. `remedy` and `unit` (what a row stands for)
-    complete the sentence.
-    """
-    try:
-        text = _decoded(file.read_bytes())
-        heading = text.partition("\n")[0]
-        parted = max(",;\t", key=heading.count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=parted, strict=True)
-        names = [name.strip().lower() for name in next(reader, [])]
-        rows = []
-        for cells in reader:
-            if any(cells):
-                row = Row(
-                    zip_longest(names, (c.strip() for c in cells[: len(names)]), fillvalue="")
-                )
-                row.line = reader.line_num
-                rows.append(row)
-    except (OSError, UnicodeDecodeError, csv.Error) as cause:
-        raise error(f"{file} cannot be read as a CSV: {remedy}.") from cause
-    if not rows or not set(columns) <= set(names):
-        raise error(f"{file} needs the columns {', '.join(columns)} and a row a {unit}.")
-    return rows
-
-
-def _decoded(content: bytes) -> str:
-    utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    # utf-8-sig: spreadsheet programs put a mark before the first column's name.
-    return content.decode("utf-16" if utf_16 else "utf-8-sig")

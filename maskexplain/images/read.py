@@ -26,6 +26,7 @@ from ..errors import UserError
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 40_000_000
+OWN_PIXELS = 170_000_000  # of pictures in folders of one's own; Pillow's own limit lies above
 MIN_SIDE = 16
 # Two and a half times what the face finder looks at: its smallest faces keep about 30 pixels.
 MAX_SIDE = 1600
@@ -37,9 +38,7 @@ REMEDY = "save it as JPEG, PNG, WebP or HEIC and try again"
 TOO_MANY_BYTES = (
     f"The picture's file is over {MAX_BYTES // 2**20} MB: send a smaller or more compressed one."
 )
-TOO_MANY_PIXELS = (
-    f"The picture has more than {MAX_PIXELS // 1_000_000} megapixels: send a smaller copy of it."
-)
+TOO_MANY_PIXELS = "The picture has more than {} megapixels: send a smaller copy of it."
 
 # EXIF tag 0x0112 -> what makes the picture upright (CIPA DC-008-2023, 4.6.5.1.6).
 ORIENTATION = 0x0112
@@ -65,12 +64,14 @@ class ImageError(UserError, ValueError):
 
 
 def read_image(
-    source: str | Path | bytes | BinaryIO, max_side: int | None = MAX_SIDE
+    source: str | Path | bytes | BinaryIO,
+    max_side: int | None = MAX_SIDE,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """An upright RGB picture of its own: no open file, no EXIF, no colour profile.
 
     `source` is a path, the bytes of a file, a binary file object or a `data:` URL. Read are JPEG,
-    PNG, WebP, BMP, TIFF, AVIF, GIF (first frame) and HEIC of at most 40 megapixels and 64 MiB,
+    PNG, WebP, BMP, TIFF, AVIF, GIF (first frame) and HEIC of at most `max_pixels` and 64 MiB,
     at least 16 pixels on the short side. 16-bit gray is scaled to 8 bits, transparency is laid on
     white, the EXIF orientation is applied. A picture whose long side is over `max_side` pixels is
     shrunk to it; None keeps the size.
@@ -81,7 +82,7 @@ def read_image(
     if not data:
         raise ImageError("The picture's file is empty: choose or send the picture again.")
     with _decoding(data), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(*image.size)
+        _check_size(*image.size, max_pixels)
         return _upright_rgb(image, max_side)
 
 
@@ -97,7 +98,7 @@ def _decoding(data: bytes) -> Iterator[None]:
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise ImageError(TOO_MANY_PIXELS, too_large=True) from error
+        raise ImageError(TOO_MANY_PIXELS.format(MAX_PIXELS // 10**6), too_large=True) from error
     except UnidentifiedImageError as error:
         raise ImageError(_what_it_is(data)) from error
     except Exception as error:  # on damaged bytes decoders raise nearly anything
@@ -189,9 +190,9 @@ OTHER_KINDS = (
 )
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(TOO_MANY_PIXELS, too_large=True)
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageError(TOO_MANY_PIXELS.format(max_pixels // 10**6), too_large=True)
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"The picture is only {width} x {height} pixels: send one of at least {MIN_SIDE} "

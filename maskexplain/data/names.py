@@ -1,0 +1,60 @@
+"""What the folders of a data set are called: which name stands for which class or split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import UserError
+from ..masks.task import OTHER_NAMES
+from ..task import Task
+
+SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    **{name: "train" for name in ("train", "training", "trainset", "trainingset")},
+    **{name: "val" for name in ("val", "valid", "validation", "dev", "valset", "validationset")},
+    **{name: "test" for name in ("test", "testing", "testset", "holdout")},
+}
+
+
+class DataError(UserError):
+    """The data folder or its CSV cannot be used."""
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Which of a task's classes a name stands for.
+
+    `given`: names and the classes that their user says they stand for. Raises DataError where one
+    of these is no class of the task.
+
+    >>> ClassNames(MASK).of("MaskWornIncorrectly")
+    'mask_weared_incorrect'
+    """
+
+    task: Task
+    given: Mapping[str, str] = field(default_factory=dict)
+    _known: dict[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for old, new in self.given.items():
+            if new not in self.task:
+                raise DataError(
+                    f"--class-map {old}={new} names no class: use {', '.join(self.task.names)}."
+                )
+        others = {o: name for name in self.task.names for o in OTHER_NAMES.get(name, ())}
+        own = {name: name for name in self.task.names}
+        known = {_plain(old): new for old, new in {**others, **own, **self.given}.items()}
+        object.__setattr__(self, "_known", known)
+
+    def of(self, name: str) -> str | None:
+        """The class that a name stands for; None where it is not understood."""
+        return self._known.get(_plain(name))
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name stands for; None where it is none."""
+    return SPLIT_NAMES.get(_plain(name))
+
+
+def _plain(name: str) -> str:
+    """A name without case, blanks, - and _: "With-Mask" and "with_mask" are the same."""
+    return "".join(sign for sign in name.casefold() if sign.isalnum()) or name

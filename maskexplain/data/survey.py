@@ -1,0 +1,132 @@
+"""What is wrong with a data set, said all at once, before anything starts."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..task import Task
+from ..words import listed
+from .folder import Picture, Progress, Tell, look_at, quietly, silently
+from .names import SPLITS, DataError
+
+FEW = 5  # names in a sentence
+
+
+def some(names: Sequence[object], most: int = FEW) -> str:
+    """The names in a row, the first few of them where there are many."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return listed([*map(str, names[:most]), *more])
+
+
+# What is wrong with pictures, and their names.
+Problem = tuple[str, Sequence[str]]
+
+
+def readable(
+    pictures: Sequence[Picture],
+    skip: bool = False,
+    tell: Tell = silently,
+    progress: Progress = quietly,
+) -> list[Picture]:
+    """The pictures with their digests; each is opened, those that have one are not again.
+
+    Those that cannot be read are told, all of them. Then DataError is raised, or with `skip` they
+    are left out.
+    """
+    good, problems = _opened(pictures, progress)
+    _refuse(problems, skip, tell)
+    return good
+
+
+def ready_to_train(
+    pictures: Sequence[Picture],
+    task: Task,
+    skip: bool = False,
+    tell: Tell = silently,
+    progress: Progress = quietly,
+) -> list[Picture]:
+    """The pictures that a training may use, with their digests.
+
+    What is wrong is told, all of it. Then DataError is raised for pictures that cannot be read,
+    and for the same picture in two splits or two classes; `skip` leaves these out (of train, or of
+    val where it is in test; of both classes). DataError, too, for a class without pictures in a
+    split.
+    """
+    good, problems = _opened(pictures, progress)
+    same = defaultdict(list)
+    for picture in good:
+        same[picture.digest].append(picture)
+    doubled = [found for found in same.values() if len(found) > 1]
+    leaks = [found for found in doubled if len({p.split for p in found}) > 1]
+    unclear = [found for found in doubled if len({p.label for p in found}) > 1]
+    if doubled:
+        tell(f"{len(doubled)} pictures are there twice or more", _names(doubled))
+    problems += [("the same picture lies in two splits", _names(leaks))] if leaks else []
+    problems += [("the same picture lies in two classes", _names(unclear))] if unclear else []
+    _refuse(problems, skip, tell)
+    left = {p.file for found in unclear for p in found}
+    left |= {p.file for found in leaks for p in found if p.split != _last_split(found)}
+    kept = [picture for picture in good if picture.file not in left]
+    _check_splits(kept, task)
+    return kept
+
+
+def _opened(pictures: Sequence[Picture], progress: Progress) -> tuple[list[Picture], list[Problem]]:
+    good, bad = [], []
+    for picture in progress(pictures):
+        digest, reason = (picture.digest, "") if picture.digest else look_at(picture.file)
+        if digest:
+            good.append(replace(picture, digest=digest))
+        else:
+            bad.append(f"{picture.file} ({reason})")
+    return good, [(f"{len(bad)} of {len(pictures)} pictures cannot be read", bad)] if bad else []
+
+
+def _names(doubled: Sequence[Sequence[Picture]]) -> list[str]:
+    return [" = ".join(f"{p.file} ({p.split})" for p in found) for found in doubled]
+
+
+def _refuse(problems: Sequence[Problem], skip: bool, tell: Tell) -> None:
+    for sentence, names in problems:
+        tell(sentence + ("; left out" if skip else ""), names)
+    if problems and not skip:
+        found = "; ".join(f"{sentence}: {some(names)}" for sentence, names in problems)
+        raise DataError(f"{found}: mend or remove them, or go on without them by --skip.")
+
+
+def _last_split(pictures: Sequence[Picture]) -> str:
+    return max((picture.split for picture in pictures), key=SPLITS.index)
+
+
+def _check_splits(pictures: Sequence[Picture], task: Task) -> None:
+    counts = Counter((picture.label, picture.split) for picture in pictures)
+    lacking = [
+        f"{name} in {split}"
+        for label, name in enumerate(task.names)
+        for split in SPLITS
+        if not counts[label, split]
+    ]
+    if lacking:
+        raise DataError(
+            f"There is no picture of {listed(lacking)}: a class needs at least three different "
+            "pictures (of three groups), one for each of train, val and test."
+        )
+
+
+def counts_table(pictures: Sequence[Picture], task: Task) -> str:
+    """Pictures by class and split, and the groups and made copies among them, as a table."""
+    head = ("class", *SPLITS, "groups", "copies")
+    rows = [head, *(_row(name, pictures, task) for name in task.names)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = (
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
+    return "\n".join(lines)
+
+
+def _row(name: str, pictures: Sequence[Picture], task: Task) -> tuple[str, ...]:
+    own = [picture for picture in pictures if task.names[picture.label] == name]
+    splits = Counter(picture.split for picture in own)
+    groups = len({picture.group for picture in own})
+    copies = sum(picture.augmented for picture in own)
+    return (name, *(str(splits[split]) for split in SPLITS), str(groups), str(copies))
