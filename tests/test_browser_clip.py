@@ -4,6 +4,7 @@ import pytest
 from browser import PATIENCE, close, needs_browser, open_page, screenshot, upload
 from clips import frame, portraits, write_clip
 from playwright.sync_api import Page, expect
+from test_browser_look import overflow, violations
 
 from maskexplain.video.frames import SENTENCES, open_clip
 
@@ -43,7 +44,7 @@ def test_the_example_is_answered_and_its_moments_are_clicked(browser, url, tmp_p
     last.focus()
     page.keyboard.press("Enter")
     assert shows(page) == pytest.approx(float(last.get_attribute("data-at")), abs=0.1)
-    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    assert violations(page) == [] and overflow(page) <= 0
     screenshot(page, f"clip-{width}-{'dark' if dark else 'light'}")
     with page.expect_download() as saved:
         page.get_by_role("link", name="Save the annotated clip").click()

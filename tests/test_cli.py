@@ -302,6 +302,11 @@ def test_predict_says_what_is_wrong_with_a_clip(version, clip, portrait, tmp_pat
     bad.write_bytes(b"nothing")
     assert cli.main(["predict", str(bad), portrait, "--model", version]) == 1
     assert "failed\tThe file is no video that is read here" in capsys.readouterr().out
-    for wrong in ([clip, portrait, "--out", "a.mp4"], [portrait, "--csv", "a.csv"]):
+    for wrong, sentence in (
+        ([clip, portrait, "--out", "a.mp4"], "for one clip and one version"),
+        ([portrait, "--csv", "a.csv"], "for one clip and one version"),
+        ([clip, "--out", "a.webm"], "end its name with .mp4"),
+        ([clip, "--csv", clip], "would be overwritten"),
+    ):
         assert cli.main(["predict", *wrong, "--model", version]) == 2
-        assert "for one clip and one version" in capsys.readouterr().err
+        assert sentence in capsys.readouterr().err

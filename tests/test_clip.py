@@ -24,7 +24,7 @@ from maskexplain.task import task_of_names
 from maskexplain.video import frames as reading
 from maskexplain.video.answers import answer_clip, changes, lasting
 from maskexplain.video.decoder import ERRORS
-from maskexplain.video.drawing import FEW, ClipWriter, Mark, draw_marks, sign, words
+from maskexplain.video.drawing import ClipWriter, Mark, draw_marks, sign, words, written_out
 from maskexplain.video.frames import EMPTY, SENTENCES, ClipError, open_clip
 from maskexplain.video.tracks import HOLD, TURNS, Scene, Track, advance, answered, due, matched
 from maskexplain.web.clip.view import (
@@ -368,7 +368,7 @@ def test_the_annotated_clip_is_written_whole_or_not_at_all(tiny, story, tmp_path
 # Drawing
 
 
-def test_few_faces_are_written_out_and_of_many_only_the_main_one():
+def test_an_answer_in_words_and_as_a_sign():
     mark = Mark((0, 0, 10, 10), "without_mask", 0.934)
     assert words(MASK, mark, full=True) == "✗ No mask 93%"
     assert words(MASK, replace(mark, unsure=True), full=False) == "✗?"
@@ -378,13 +378,22 @@ def test_few_faces_are_written_out_and_of_many_only_the_main_one():
     assert [sign(things, name) for name in things.names] == ["1", "2"]
 
 
+def test_words_cover_no_other_face_and_no_other_words():
+    far = [Mark((x, 200, x + 60, 260), "without_mask", 0.9) for x in (20, 560)]
+    assert written_out(MASK, far, SIZE, 20) == [True, True]
+    near = [Mark((x, 200, x + 60, 260), "without_mask", 0.9) for x in (20, 100, 560)]
+    assert written_out(MASK, near, SIZE, 20) == [False, True, True], "beside one another"
+    above = [Mark((20, y, 80, y + 30), "with_mask", 0.9) for y in (200, 235)]
+    assert written_out(MASK, above, SIZE, 20) == [True, False], "its words would hide a face"
+    assert written_out(MASK, above[:1], SIZE, 60) == [True] and not written_out(MASK, [], SIZE, 20)
+
+
 def test_boxes_are_drawn_in_their_classes_colours():
     grey = Image.new("RGB", SIZE, "grey")
     marks = [
         Mark((60 * n, 100, 60 * n + 40, 140), name, 0.9, name=str(n))
         for n, name in enumerate(MASK.names * 2)
     ]
-    assert len(marks) > FEW
     drawn = np.asarray(draw_marks(grey, MASK, marks)).reshape(-1, 3)
     seen = {tuple(pixel) for pixel in drawn.tolist()}
     for name in MASK.names:
@@ -421,6 +430,11 @@ def test_a_stopped_clip_keeps_what_is_answered(tiny, story):
     left = iter([True] * 15)
     *_, last = clip_views(tiny, story, lambda: next(left, False))
     assert last.notice.endswith("Stopped: the first 1.6 s are answered.") and last.result
+
+
+def test_a_clip_of_one_frame_is_answered(tiny, tmp_path):
+    *_, last = clip_views(tiny, write_clip(tmp_path / "a.mp4", [frame(portraits()["bare"])]))
+    assert last.notice == "One face in 0.1 s, answered by tiny." and last.result
 
 
 def test_bad_clips_and_clips_without_a_face_are_a_sentence(tiny, tmp_path):

@@ -91,8 +91,8 @@ def predict_command(args: argparse.Namespace) -> int:
     """Answer every face of every picture by every version, largest face first."""
     models = _open_models(args.model)
     files = picture_files(args.images)
-    if (args.out or args.csv) and (len(files) > 1 or len(models) > 1 or not _is_clip(files[0])):
-        raise UserError("--out and --csv are for one clip and one version: name just these.")
+    if args.out or args.csv:
+        _check_clip(args, files, models)
 
     def answered(file: PictureFile) -> Outcome:
         if _is_clip(file):
@@ -109,6 +109,18 @@ def predict_command(args: argparse.Namespace) -> int:
         return _outcome(file, lines, facts, image, subjects)
 
     return _all_of(args, files, answered)
+
+
+def _check_clip(
+    args: argparse.Namespace, files: Sequence[PictureFile], models: Sequence[Model]
+) -> None:
+    """Refuse what --out and --csv cannot be for, before the work."""
+    if len(files) > 1 or len(models) > 1 or not _is_clip(files[0]):
+        raise UserError("--out and --csv are for one clip and one version: name just these.")
+    if files[0].path.resolve() in {path.resolve() for path in (args.out, args.csv) if path}:
+        raise UserError("The clip itself would be overwritten: name another file.")
+    if args.out and args.out.suffix.lower() != ".mp4":
+        raise UserError("--out writes an MP4: end its name with .mp4.")
 
 
 def _is_clip(file: PictureFile) -> bool:

@@ -230,4 +230,5 @@ def changes(clip: ClipAnswers) -> list[tuple[float, int, str | None, str]]:
 def lasting(clip: ClipAnswers) -> Sequence[int]:
     """The numbers of the faces that were seen in more than a moment, in the order of coming."""
     frames = [face.number for frame in clip.frames for face in frame.faces if not face.lost]
-    return [number for number in sorted(set(frames)) if frames.count(number) >= BRIEF]
+    enough = min(BRIEF, len(clip.frames))
+    return [number for number in sorted(set(frames)) if frames.count(number) >= enough]

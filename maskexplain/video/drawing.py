@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from io import BytesIO
@@ -16,13 +16,13 @@ import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from ..files import write_file
-from ..images.faces import Box
+from ..images.faces import Box, area, iou
 from ..task import Meaning, Task
 from .frames import RATE
 
 # What a class stands for as one sign, where there is no room for its title.
 SIGNS: dict[Meaning, str] = {"good": "✓", "bad": "!", "absent": "✗", "other": ""}
-FEW = 3  # faces; up to so many each has its title written out
+LINE, LETTER = 1.35, 0.7  # a line's height and a bold letter's width, of the text's height
 MAX_SIDE = 960  # of the annotated clip
 # What bounds its size: thirty seconds are at most some 6 MB.
 BITS_A_SECOND = 1_500_000
@@ -58,43 +58,79 @@ def words(task: Task, mark: Mark, full: bool) -> str:
     return f"{sign(task, mark.label)} {task.title(mark.label)} {mark.confidence:.0%}{unsure}"
 
 
+def written_out(
+    task: Task, marks: Sequence[Mark], size: tuple[int, int], letter: float
+) -> list[bool]:
+    """Which marks (the main face's first) have room for their words: they would cover no other face
+    and no other words. `letter`: the text's height in the picture's pixels.
+    """
+    rooms = [_over(mark.box, LINE * letter) for mark in marks]
+    texts: list[Box] = []
+    for mark in marks:
+        width = LETTER * letter * len(f"{mark.name} {words(task, mark, full=True)}")
+        text = text_box(mark.box, width, LINE * letter, size)
+        others = [room for one, room in zip(marks, rooms, strict=True) if one is not mark]
+        covers = any(iou(text, other) > 0 for other in (*others, *filter(area, texts)))
+        texts.append((0.0, 0.0, 0.0, 0.0) if covers else text)
+    return [area(text) > 0 for text in texts]
+
+
+def text_box(box: Box, width: float, height: float, size: tuple[int, int]) -> Box:
+    """Where a face's text stands: above its box, or inside of it where there is no room; towards
+    the picture's middle, and within the picture where it fits.
+    """
+    left = box[0] if box[0] + box[2] < size[0] else box[2] - width
+    left = min(max(left, 0.0), max(size[0] - width, 0.0))
+    top = box[1] - height if box[1] >= height else box[1]
+    return left, top, left + width, top + height
+
+
+def _over(box: Box, height: float) -> Box:
+    """A face's box with the room for a line above it."""
+    return box[0], box[1] - height, box[2], box[3]
+
+
 def draw_marks(image: Image.Image, task: Task, marks: Sequence[Mark]) -> Image.Image:
     """The RGB picture, at most 960 pixels long, with a box and an answer at every face (the main
-    one first). A lost face's box is thin, at its last place.
+    one first): in words, or as a sign where there is no room. A lost face's box is thin, at its
+    last place.
     """
     drawn = image.copy()
     drawn.thumbnail((MAX_SIDE, MAX_SIDE))
-    scale = drawn.width / image.width
+    marks = [_scaled(mark, drawn.width / image.width) for mark in marks]
     pen = ImageDraw.Draw(drawn)
     size = max(12, round(max(drawn.size) / 50))
+    full = written_out(task, marks, drawn.size, size)
     for index, mark in reversed(list(enumerate(marks))):
-        x0, y0, x1, y1 = mark.box
-        box = x0 * scale, y0 * scale, x1 * scale, y1 * scale
-        _frame(pen, box, task.colour(mark.label), 1 if mark.lost else 4 if index == 0 else 3)
-        text = f"{mark.name} {words(task, mark, len(marks) <= FEW or index == 0)}".strip()
-        _tag(pen, box, text, "#444444" if mark.lost else _deep(task, mark.label), size, drawn.size)
+        width = 1 if mark.lost else 4 if index == 0 else 3
+        _frame(pen, mark.box, task.colour(mark.label), width)
+        text = f"{mark.name} {words(task, mark, full[index])}".strip()
+        deep = task.classes[task.index(mark.label)].deep
+        _tag(pen, mark.box, text, "#444444" if mark.lost else deep, size, drawn.size)
     return drawn
 
 
-def _deep(task: Task, label: str) -> str:
-    return task.classes[task.index(label)].deep
+def _scaled(mark: Mark, scale: float) -> Mark:
+    x0, y0, x1, y1 = mark.box
+    return replace(mark, box=(x0 * scale, y0 * scale, x1 * scale, y1 * scale))
 
 
 def _frame(pen: ImageDraw.ImageDraw, box: Box, colour: str, width: int) -> None:
     pen.rectangle(box, outline="black", width=width + 2)
-    pen.rectangle([box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1], outline=colour, width=width)
+    # A face at the picture's edge may be a few pixels wide.
+    if box[2] - box[0] > 2 and box[3] - box[1] > 2:
+        inner = (box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1)
+        pen.rectangle(inner, outline=colour, width=width)
 
 
 def _tag(
     pen: ImageDraw.ImageDraw, box: Box, text: str, colour: str, size: int, within: tuple[int, int]
 ) -> None:
-    """A text above its box, or inside of it where there is no room; never beyond the picture."""
     font = _font(size)
-    width, height = pen.textlength(text, font) + size / 2, 1.35 * size
-    x = min(max(box[0], 0.0), max(within[0] - width, 0.0))
-    y = box[1] - height if box[1] >= height else box[1]
-    pen.rectangle((x, y, x + width, y + height), fill=colour)
-    pen.text((x + size / 4, y + height / 2), text, "white", font, anchor="lm")
+    width = pen.textlength(text, font) + size / 2
+    place = text_box(box, width, LINE * size, within)
+    pen.rectangle(place, fill=colour)
+    pen.text((place[0] + size / 4, (place[1] + place[3]) / 2), text, "white", font, anchor="lm")
 
 
 @cache

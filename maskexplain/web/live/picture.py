@@ -13,9 +13,10 @@ from ...images.crops import Crop
 from ...images.edit import between_centres
 from ...images.faces import MIN_TILT
 from ...task import Task
-from ...video.drawing import FEW, Mark, words
+from ...video.drawing import Mark, words, written_out
 from ...video.tracks import Track
 
+LETTERS = 27  # the picture's width on a phone (390 pixels) in letters' heights (.9rem)
 SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the frame
 
 
@@ -30,19 +31,20 @@ def live_marks(
 ) -> str:
     """HTML to lay over the mirrored camera picture: the faces of a frame (a JPEG's bytes) of a
     size (width, height), the main one first. Those not seen at `now` (by default all are) are said
-    to be lost, at their last place. In a crowd only the main face's answer is written out.
+    to be lost, at their last place. Where there is no room for words stands a sign.
 
     The frame itself is not sent back, which took half of the time: the camera's picture is there.
     The heat is mirrored by the style sheet; boxes and texts are placed mirrored, so that texts can
     be read. `data-frame` names the frame that was answered. Answers under `unsure_below` (0..1)
     are said to be unsure.
     """
-    full = len(tracks) if len(tracks) <= FEW else 1
     hidden = "" if heat_url else " hidden"
     said = _said(task, tracks, now)
+    found = [_mark(track, unsure_below, now) for track in tracks]
+    full = written_out(task, found, size, letter=size[0] / LETTERS)
     marks = [
-        _marks(task, _mark(track, unsure_below, now), track.face.tilt, size, i == 0, i < full)
-        for i, track in enumerate(tracks)
+        _marks(task, mark, tracks[i].face.tilt, size, i == 0, full[i])
+        for i, mark in enumerate(found)
     ]
     return (
         f'<div class="live-marks" role="img" aria-label="{said}" data-frame="{frame_name(frame)}" '
@@ -88,7 +90,7 @@ def _marks(
     look, text = task.style(mark.label), escape(words(task, mark, full))
     # The text keeps to the side where there is room for it, and above the box where it fits.
     side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
-    above = top > 0.08
+    above = top > (0.08 if full else 0.05)
     across = f"bottom:{1 - top:.1%}" if above else f"top:{top:.1%}"
     turn = -tilt if abs(tilt) > MIN_TILT else 0.0
     return (
