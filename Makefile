@@ -22,6 +22,7 @@ bench: $(ALL)
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
 	$(BIN)/python -m benchmarks.http
+	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.what_if
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))

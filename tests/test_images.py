@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import random
+import re
 import struct
 import warnings
 import zlib
@@ -16,10 +17,10 @@ import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from maskexplain.errors import UserError
-from maskexplain.images.read import MAX_BYTES, MAX_SIDE, UPRIGHT, ImageError, read_image
+from maskexplain.images.read import MAX_BYTES, MAX_SIDE, UPRIGHT, ImageError, read_image, remark_of
 
 SIZE = (96, 64)
 COLOURS = ((200, 40, 40), (40, 180, 60), (50, 60, 200), (230, 220, 210))  # by quarter, row by row
@@ -386,6 +387,125 @@ def test_threads_read_the_same() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda data: np.asarray(read_image(data)), files))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+# --- files that are cut off, or hold more than pixels
+
+
+def street(mode: str = "RGB") -> Image.Image:
+    """A picture with something to see everywhere, 480 x 360."""
+    pixels = np.random.default_rng(1).integers(0, 256, (36, 48, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((480, 360), Image.Resampling.BICUBIC).convert(mode)
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def with_text(value: str = "a note") -> bytes:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", value)
+    return saved(street(), "PNG", pnginfo=info)
+
+
+def ends(data: bytes) -> int:
+    """Where the checksum of a PNG's first chunk of pixels lies."""
+    start = data.index(b"IDAT")
+    return start + 4 + int.from_bytes(data[start - 4 : start], "big")
+
+
+STREETS = {
+    "jpeg": lambda: saved(street(), "JPEG", quality=90),
+    "jpeg gray": lambda: saved(street("L"), "JPEG", quality=90),
+    "jpeg, full colour": lambda: saved(street(), "JPEG", quality=90, subsampling=0),
+    "jpeg with restarts": lambda: saved(street(), "JPEG", quality=90, restart_marker_blocks=5),
+    "jpeg progressive": lambda: saved(street(), "JPEG", quality=90, progressive=True),
+    "png": lambda: saved(street(), "PNG"),
+    "png palette": lambda: saved(street().quantize(64), "PNG"),
+    "png gray 16 bit": lambda: saved(
+        Image.fromarray(np.asarray(street("L")).astype(np.uint16) * 257), "PNG"
+    ),
+}
+
+
+@pytest.mark.parametrize("missing", [2, 4, 12, 200, 0.04])
+@pytest.mark.parametrize("name", STREETS)
+def test_file_that_is_cut_off_is_read_with_a_remark(name: str, missing: float) -> None:
+    data = STREETS[name]()
+    whole = np.asarray(read_image(data), int)
+    cut = data[: -(missing if missing > 1 else int(missing * len(data)))]
+    picture = read_image(cut)
+    assert "cut off" in remark_of(picture) and remark_of(read_image(data)) == ""
+    wrong = (np.abs(np.asarray(picture) - whole).max(axis=-1) > 40).mean()
+    share = re.search(r"(\d+)%", remark_of(picture))
+    told = int(share[1]) / 100 if share else 1.0
+    assert told >= 0.9 and wrong <= 1 - told + 0.01
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(cut, complete=True)
+
+
+@pytest.mark.parametrize("name", [name for name in STREETS if "progressive" not in name])
+def test_file_without_a_fifth_is_refused(name: str) -> None:
+    data = STREETS[name]()
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(data[: int(0.8 * len(data))])
+
+
+def test_progressive_file_without_its_fine_bands_is_refused() -> None:
+    data = STREETS["jpeg progressive"]()
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(data[: len(data) // 8])
+
+
+CHECKSUMS = {
+    "of a text": lambda: flipped(with_text(), with_text().index(b"a note")),
+    "of the pixels": lambda: flipped(saved(street(), "PNG"), ends(saved(street(), "PNG"))),
+    "of the end": lambda: flipped(saved(street(), "PNG"), len(saved(street(), "PNG")) - 1),
+}
+
+
+@pytest.mark.parametrize("which", CHECKSUMS)
+def test_wrong_checksum_is_a_remark_where_the_pixels_are_right(which: str) -> None:
+    picture = read_image(CHECKSUMS[which]())
+    assert "all of the picture is there" in remark_of(picture)
+    assert np.array_equal(picture, street())
+
+
+def test_checksum_of_the_header_must_be_right() -> None:
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(flipped(saved(street(), "PNG"), 20))
+
+
+def test_what_is_not_pixels_is_skipped() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a very long prompt " * 100_000)
+    info.add_text("zipped", "a very long prompt " * 200_000, zip=True)
+    info.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta>" * 200_000)
+    profile = np.random.default_rng(0).bytes(2_000_000)
+    for options in ({"pnginfo": info}, {"icc_profile": profile}):
+        picture = read_image(saved(street(), "PNG", **options))
+        assert np.array_equal(picture, street()) and remark_of(picture) == ""
+
+
+def test_orientation_stands_in_xmp_too() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>')
+    picture = read_image(saved(street(), "PNG", pnginfo=info))
+    assert np.array_equal(picture, street().transpose(Image.Transpose.ROTATE_270))
+
+
+def test_unusual_packing_is_named() -> None:
+    with pytest.raises(ImageError, match="packed in a way that is not read here"):
+        read_image(saved(street(), "TIFF", compression="lzma"))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "L", "CMYK", "P"])
+def test_large_picture_of_any_mode_is_shrunk_alike(mode: str) -> None:
+    """Band by band gives what the whole picture at once would."""
+    picture = street().resize((1500, 1100)).convert(mode)
+    small = read_image(saved(picture, "TIFF"), max_side=300)
+    plain = picture.convert("RGB").resize((300, 220), Image.Resampling.BICUBIC)
+    assert np.abs(np.asarray(small, float) - np.asarray(plain, float)).mean() < 2
 
 
 def picture_or_image_error(data: bytes) -> None:

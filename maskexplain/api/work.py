@@ -16,7 +16,7 @@ from ..explain.report import subjects_for
 from ..explain.verdicts import verdict_of
 from ..explain.ways import Way, default_way
 from ..images.crops import Subjects, remarks
-from ..images.read import read_image
+from ..images.pool import read_apart
 from ..models.version import Model, Prediction
 from .schemas import ExplainReply, ExplanationReply, ModelInfo, ModelsReply, PredictReply
 
@@ -35,7 +35,7 @@ def predict_picture(model: Model, file: BinaryIO, whole: bool = False) -> Predic
 
     Raises ImageError and NoFaceError.
     """
-    return predict_image(model, read_image(file), whole)
+    return predict_image(model, read_apart(file), whole)
 
 
 def predict_image(model: Model, image: Image.Image, whole: bool = False) -> PredictReply:
@@ -46,7 +46,7 @@ def predict_image(model: Model, image: Image.Image, whole: bool = False) -> Pred
 
 def prepare_picture(model: Model, file: BinaryIO, whole: bool = False) -> Prepared:
     """All of `predict_picture` that comes before the network. Raises ImageError and NoFaceError."""
-    return _prepared(model, read_image(file), whole)
+    return _prepared(model, read_apart(file), whole)
 
 
 def _prepared(model: Model, image: Image.Image, whole: bool) -> Prepared:
@@ -75,7 +75,7 @@ def explain_picture(
     and ExplainError.
     """
     asked = (method, target, against, baseline, whole)
-    return explain_image(model, read_image(file), *asked)
+    return explain_image(model, read_apart(file), *asked)
 
 
 def explain_image(

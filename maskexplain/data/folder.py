@@ -416,7 +416,7 @@ def read_crop(file: Path) -> Image.Image:
 
 
 def _open(file: Path) -> Image.Image:
-    return read_image(file, MAX_SIDE, OWN_PIXELS)
+    return read_image(file, MAX_SIDE, OWN_PIXELS, complete=True)
 
 
 def fingerprint(pictures: Sequence[Picture]) -> str:

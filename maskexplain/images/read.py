@@ -23,6 +23,8 @@ import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError
+from .mend import mend
+from .sift import SiftError, sift
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 40_000_000
@@ -30,6 +32,8 @@ OWN_PIXELS = 170_000_000  # of pictures in folders of one's own; Pillow's own li
 MIN_SIDE = 16
 # Two and a half times what the face finder looks at: its smallest faces keep about 30 pixels.
 MAX_SIDE = 1600
+BAND = 256  # rows that are changed at once
+ENOUGH = 0.9  # of a picture whose file is cut off
 
 # Pillow tries no other reader than these: the one for PostScript, for one, starts a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF", "HEIF")
@@ -40,6 +44,9 @@ TOO_MANY_BYTES = (
 )
 TOO_MANY_PIXELS = "The picture has more than {} megapixels: send a smaller copy of it."
 
+TOO_MUCH_MEMORY = "The picture takes too much memory to open: send a smaller copy of it."
+
+REMARK = "remark"  # where a picture keeps what is to be said of its file
 # EXIF tag 0x0112 -> what makes the picture upright (CIPA DC-008-2023, 4.6.5.1.6).
 ORIENTATION = 0x0112
 UPRIGHT = {
@@ -67,6 +74,7 @@ def read_image(
     source: str | Path | bytes | BinaryIO,
     max_side: int | None = MAX_SIDE,
     max_pixels: int = MAX_PIXELS,
+    complete: bool = False,
 ) -> Image.Image:
     """An upright RGB picture of its own: no open file, no EXIF, no colour profile.
 
@@ -76,18 +84,36 @@ def read_image(
     white, the EXIF orientation is applied. A picture whose long side is over `max_side` pixels is
     shrunk to it; None keeps the size.
 
-    Raises ImageError for everything else.
+    Of a JPEG or PNG that is cut off nine tenths are enough, unless it has to be
+    `complete`; `remark_of` tells of it. Raises ImageError for everything else.
     """
-    data = _bytes_of(source)
-    if not data:
-        raise ImageError("The picture's file is empty: choose or send the picture again.")
-    with _decoding(data), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        _check_size(*image.size, max_pixels)
-        return _upright_rgb(image, max_side)
+    return decode(bytes_of(source), max_side, max_pixels, complete)
+
+
+def decode(
+    data: bytes,
+    max_side: int | None = MAX_SIDE,
+    max_pixels: int = MAX_PIXELS,
+    complete: bool = False,
+) -> Image.Image:
+    """`read_image` of a file's bytes."""
+    with _decoding(data, max_pixels):
+        sifted = sift(data, max_pixels)
+        if sifted.size:
+            _check_pixels(*sifted.size, max_pixels)
+        data, share = mend(sifted) if sifted.damaged else (sifted.data, 1.0)
+        if share < ENOUGH or (sifted.damaged and complete):
+            raise ImageError(DAMAGED)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(*image.size, max_pixels)
+            picture = _upright_rgb(image, max_side, sifted.orientation)
+        if sifted.damaged:
+            picture.info[REMARK] = cut_off(share)
+        return picture
 
 
 @contextmanager
-def _decoding(data: bytes) -> Iterator[None]:
+def _decoding(data: bytes, max_pixels: int) -> Iterator[None]:
     """Turn whatever a decoder does with damaged or hostile bytes into one ImageError."""
     try:
         with warnings.catch_warnings():
@@ -97,10 +123,14 @@ def _decoding(data: bytes) -> Iterator[None]:
             yield
     except ImageError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise ImageError(TOO_MANY_PIXELS.format(MAX_PIXELS // 10**6), too_large=True) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels(max_pixels) from error
+    except MemoryError as error:
+        raise ImageError(TOO_MUCH_MEMORY, too_large=True) from error
     except UnidentifiedImageError as error:
         raise ImageError(_what_it_is(data)) from error
+    except SiftError as error:
+        raise ImageError(f"The picture's file {error}: {REMEDY}.") from error
     except Exception as error:  # on damaged bytes decoders raise nearly anything
         raise ImageError(DAMAGED) from error
 
@@ -108,7 +138,15 @@ def _decoding(data: bytes) -> Iterator[None]:
 # --- getting the bytes
 
 
-def _bytes_of(source: str | Path | bytes | BinaryIO) -> bytes:
+def bytes_of(source: str | Path | bytes | BinaryIO) -> bytes:
+    """The bytes of a file, however it is given. Raises ImageError."""
+    data = _given(source)
+    if not data:
+        raise ImageError("The picture's file is empty: choose or send the picture again.")
+    return data
+
+
+def _given(source: str | Path | bytes | BinaryIO) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         return _bounded(bytes(source))
     if isinstance(source, str) and source[:5].lower() == "data:":
@@ -190,14 +228,31 @@ OTHER_KINDS = (
 )
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
+def _too_many_pixels(allowed: int) -> ImageError:
+    return ImageError(TOO_MANY_PIXELS.format(allowed // 10**6), too_large=True)
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise ImageError(TOO_MANY_PIXELS.format(max_pixels // 10**6), too_large=True)
+        raise _too_many_pixels(max_pixels)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    _check_pixels(width, height, max_pixels)
     if min(width, height) < MIN_SIDE:
         raise ImageError(
             f"The picture is only {width} x {height} pixels: send one of at least {MIN_SIDE} "
             "pixels on each side."
         )
+
+
+def cut_off(share: float) -> str:
+    """What to say of a picture of which a share (0..1) is there."""
+    if share == 1:
+        return "The picture's file is cut off or damaged, but all of the picture is there."
+    return (
+        f"The picture's file is cut off or damaged: {int(100 * share)}% of the picture are there."
+    )
 
 
 def _what_it_is(data: bytes) -> str:
@@ -230,16 +285,15 @@ def _decodes(data: bytes) -> bool:
 # --- making the picture
 
 
-def _upright_rgb(image: Image.Image, max_side: int | None) -> Image.Image:
+def _upright_rgb(image: Image.Image, max_side: int | None, orientation: int) -> Image.Image:
     if max_side:
         _draft(image, max_side)
     image.load()
-    # After load(): the TIFF reader turns the picture itself and then drops the tag.
-    orientation = _orientation(image)
-    pixels = _shrunk(_eight_bits(image), max_side)
+    if image.format == "AVIF":  # which makes EXIF of how the picture is to be turned
+        orientation = image.getexif().get(ORIENTATION, 1)
+    pixels = _shrunk(image, max_side)
     if min(pixels.size) < MIN_SIDE:
         raise ImageError("The picture is a very narrow strip: send the part with the face.")
-    pixels = _on_white(pixels)
     if orientation in UPRIGHT:
         pixels = pixels.transpose(UPRIGHT[orientation])
     # A new picture: whatever the file said beside its pixels (place, owner) stays behind.
@@ -256,13 +310,6 @@ def _draft(image: Image.Image, max_side: int) -> None:
         image.draft(None, tuple(max(1, int(side * scale)) for side in image.size))
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(ORIENTATION, 1)
-    except Exception:  # damaged EXIF beside sound pixels: take the picture as it lies
-        return 1
-
-
 def _eight_bits(image: Image.Image) -> Image.Image:
     """The picture with 8 bits a channel and no palette, as L, RGB or RGBA (or CMYK, LAB ...)."""
     if image.mode in ("I", "F"):
@@ -277,11 +324,29 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _shrunk(image: Image.Image, max_side: int | None) -> Image.Image:
+    """The picture in RGB on white, with a long side of at most `max_side`."""
     scale = (max_side or max(image.size)) / max(image.size)
+    # First by a whole factor, the mean of the pixels: to twice what is wanted, or more.
+    flat = _flat(image, int(1 / scale / 2) or 1)
     if scale >= 1:
-        return image
+        return flat
     size = tuple(max(1, round(side * scale)) for side in image.size)
-    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return flat.resize(size, Image.Resampling.BICUBIC)
+
+
+def _flat(image: Image.Image, factor: int) -> Image.Image:
+    """The picture in RGB on white, reduced by a whole factor.
+
+    Band by band: a large picture is never there twice.
+    """
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image.reduce(factor) if factor > 1 else image
+    width, height = image.size
+    flat = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, BAND * factor):
+        band = image.crop((0, top, width, min(height, top + BAND * factor)))
+        flat.paste(_on_white(_eight_bits(band)).reduce(factor), (0, top // factor))
+    return flat
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -293,7 +358,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def remark_of(image: Image.Image) -> str:
     """What `read_image` has to say of a picture that it gave, such as a file cut off; or ""."""
-    return image.info.get("remark", "")
+    return image.info.get(REMARK, "")
 
 
 def digest_of(image: Image.Image | ImageError | None) -> str:

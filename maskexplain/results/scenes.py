@@ -200,7 +200,7 @@ def _result(
 def read_scene(scene: Scene) -> Image.Image:
     """The scene's picture as RGB, in its own size. Raises ScenesError, which names the file."""
     try:
-        return read_image(scene.file, max_side=None)
+        return read_image(scene.file, max_side=None, complete=True)
     except ImageError as error:
         raise ScenesError(f"{scene.file} is unreadable ({error}): mend or remove it.") from error
 

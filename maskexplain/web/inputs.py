@@ -6,13 +6,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..images.read import ImageError, read_image
+from ..images.pool import read_apart
+from ..images.read import ImageError
 from ..video.frames import ClipError
 from .gradio_inside import NoAddresses, PlainVideo, upload_folder
 
 
 class PhotoInput(NoAddresses):
-    """gr.Image that reads through `read_image`: Gradio's own reading has no words for a bad file.
+    """gr.Image that reads through `read_apart`: Gradio's own reading has no words for a bad file.
 
     A handler gets an upright RGB picture, None, or the ImageError that says what is wrong. It is
     returned and not raised, since a raised one is a toast that goes away unread.
@@ -23,7 +24,7 @@ class PhotoInput(NoAddresses):
         if payload is None:
             return None
         try:
-            return read_image(self._source(payload))
+            return read_apart(self._source(payload))
         except ImageError as error:
             return error
 

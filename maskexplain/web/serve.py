@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ..api import MAX_BODY, make_router
 from ..api.guard import DISK_FULL, is_disk_full
 from ..errors import UserError
+from ..images.pool import POOL
 from ..models.version import Model
 from .assets import STYLES, head
 from .door import MCP, PAGE, Door, House, address, openings
@@ -66,6 +67,7 @@ def launch(
     """
     if mcp:
         _check_mcp(auth)
+    POOL.warm()
     host = host.removeprefix("[").removesuffix("]")
     listener = _listen(host, port)
     log_discreetly()

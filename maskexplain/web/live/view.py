@@ -14,7 +14,8 @@ from ...explain.question import Question
 from ...explain.verdicts import record_sentence, track_record
 from ...explain.ways import Way, default_way
 from ...images.crops import Crop, crop_face
-from ...images.read import ImageError, read_image
+from ...images.pool import read_apart
+from ...images.read import ImageError
 from ...models.version import Model
 from ...task import Task
 from ...video.drawing import sign
@@ -74,7 +75,7 @@ def live_view(model: Model, frame: bytes | ImageError, scene: Scene, now: float)
     try:
         if isinstance(frame, ImageError):
             raise frame
-        image = read_image(frame, max_side=MAX_FRAME)
+        image = read_apart(frame, max_side=MAX_FRAME)
         return _seen(model, frame, image, advance(scene, image, now), now)
     except UserError as error:
         return LiveView(str(error), "", "", scene)
