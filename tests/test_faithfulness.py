@@ -24,7 +24,23 @@ from maskexplain.explain.faithfulness import (
 from maskexplain.explain.places import blur_inputs, blur_places, heat_at, hottest, random_heat
 from maskexplain.explain.verdicts import TITLES, measure_trust, verdict_of
 from maskexplain.masks.task import MASK
+from maskexplain.models.network import EvaluationTransform
 from maskexplain.models.version import Model
+
+
+def test_blur_and_transform_are_torchvisions():
+    """They are written out, since serving would import torchvision for these two alone."""
+    from torchvision.transforms.v2 import functional as F
+
+    inputs = torch.randn(2, 3, 65, 65, generator=torch.Generator().manual_seed(0))
+    sigma = 65 / 12
+    side = 2 * round(2.5 * sigma) + 1
+    blurred = F.gaussian_blur(inputs, kernel_size=[side, side], sigma=[sigma, sigma])
+    assert torch.allclose(blur_inputs(inputs), blurred, atol=1e-6)
+    crop = noise(1, (65, 65))
+    transform = EvaluationTransform(65, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    pixels = F.normalize(F.pil_to_tensor(crop).float() / 255, transform.mean, transform.std)
+    assert torch.equal(transform(crop), pixels)
 
 
 @pytest.fixture

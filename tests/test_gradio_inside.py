@@ -16,6 +16,7 @@ from maskexplain.web.gradio_inside import (
     NoAddresses,
     PlainVideo,
     as_upload,
+    bound_queue,
     forget_visitor,
     hide_events,
     upload_folder,
@@ -73,7 +74,20 @@ def test_events_are_hidden_and_visitors_forgotten():
     held[state._id] = "a photo"
     request = type("Request", (), {"session_hash": "visitor"})()
     forget_visitor(page, request)
+    assert "visitor" not in page.state_holder, "nor what the components showed last"
     assert page.state_holder["visitor"][state._id] == 1
+
+
+def test_a_queue_remembers_little():
+    with gr.Blocks() as page:
+        gr.Textbox()
+    page.queue()
+    bound_queue(page, 2)
+    for name in "abc":
+        page._queue.pending_messages_per_session[name] = []
+    assert list(page._queue.pending_messages_per_session) == ["b", "c"]
+    page._queue.events_recorded = 9
+    assert page._queue.compute_analytics_summary([{}]) == {"functions": {}}, "nothing is tallied"
 
 
 def test_nothing_else_reaches_inside():

@@ -71,6 +71,8 @@ def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
             leave_files(url)
             first = httpx.post(f"{url}/predict", files=picture, timeout=60).json()
             [folder] = temporary.iterdir()
+            # Torchvision brings torch._dynamo: a fifth of the start and 130 MB, for nothing here.
+            assert "torchvision" not in Path(f"/proc/{process.pid}/maps").read_text()
             left = files_in(temporary)
             assert folder.name.startswith(PREFIX) and len(left) >= 3
             assert all(path.is_relative_to(folder) for path in left)
@@ -86,6 +88,27 @@ def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
         process.send_signal(signal.SIGHUP)
         assert process.wait(timeout=60) == 0
     assert list(temporary.iterdir()) == []
+
+
+MEMORY = """
+from pathlib import Path
+from maskexplain.memory import bound_memory, release_memory
+def resident(): return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+assert bound_memory()
+blocks = [bytes(b"x" * 100_000) for _ in range(3000)]
+blocks = blocks[::20]  # what is kept stands between what is freed
+before = resident()
+release_memory()
+print(before, resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_freed_memory_goes_back_to_the_system():
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    before, after = map(float, done.stdout.split())
+    assert before > 250 and after < 100
 
 
 # --- the folder of a run

@@ -102,14 +102,14 @@ def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scrat
     import torch
 
     from ..data.samples import write_examples
-    from ..memory import keep_memory
+    from ..memory import bound_memory
     from ..models.checkpoints import by_number, list_versions
     from ..models.version import open_models
     from ..web.page import build_page
     from ..web.serve import launch
 
     torch.set_num_threads(args.threads)
-    keep_memory()
+    bound_memory()
     models = open_models(args.models or list_versions() or ["v1"])
     split = test_split(args.data, models)
     page = build_page(models, write_examples(folder.path / "examples", whole=True), split)

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from captum.attr import LayerAttribution
 from PIL import Image
+from torch.nn import functional as nnf
 
 from ..models.version import Model, Prediction
 from ..task import Task
@@ -229,7 +229,7 @@ def _explanation(
 ) -> Explanation:
     width, height = size
     signed = attribution.map[index : index + 1].detach()
-    large = LayerAttribution.interpolate(signed, (height, width), "bilinear")
+    large = nnf.interpolate(signed, (height, width), mode="bilinear")
     complete = attribution.gaps is not None
     return Explanation(
         heatmap=large[0, 0].float().cpu().numpy(),

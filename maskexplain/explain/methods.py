@@ -6,6 +6,8 @@ command line and measurements then offer it.
 `features` has run once before; the methods on the final conv block attribute over `head` alone,
 with the activations as its input. The values are those of Captum's layer methods called on the
 whole network, in a fraction of the time.
+
+Captum is imported by who uses it: with what it draws by, it is a tenth of the program's imports.
 """
 
 from collections.abc import Callable
@@ -13,12 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from captum.attr import (
-    IntegratedGradients,
-    LayerGradCam,
-    LayerGradientXActivation,
-    Occlusion,
-)
 from torch import nn
 from torch.nn import functional as nnf
 
@@ -163,6 +159,8 @@ def grad_cam(case: Case) -> Attribution:
 
     Signed: the paper's final ReLU is left to whoever draws the map.
     """
+    from captum.attr import LayerGradCam
+
     score = _Known(case)
     cam = LayerGradCam(score, score.layer)
     return Attribution(
@@ -181,6 +179,8 @@ def layer_cam(case: Case) -> Attribution:
     Layer-CAM's weighting by position (Jiang et al. 2021), signed: neither gradients nor the sum
     are cut at zero.
     """
+    from captum.attr import LayerGradientXActivation
+
     score = _Known(case)
     values = LayerGradientXActivation(score, score.layer).attribute(
         case.activations, additional_forward_args=case.weights, grad_kwargs=AGAIN
@@ -220,6 +220,8 @@ def _refined(case: Case, attribution: torch.Tensor) -> tuple[torch.Tensor, float
 
 def _integrate(case: Case, steps: int) -> torch.Tensor:
     """Maps N x 1 x h x w."""
+    from captum.attr import IntegratedGradients
+
     head, activations, baseline = live_part(
         case.network.head, case.activations.detach(), case.baseline
     )
@@ -267,6 +269,8 @@ def occlusion(case: Case) -> Attribution:
     Asks the network only, no gradient. The window is blurred, a quarter of the side wide, and
     moves by half of that.
     """
+    from captum.attr import Occlusion
+
     side = case.inputs.shape[-1] // OCCLUSION_CELLS
     values = Occlusion(_Score(case.network)).attribute(
         case.inputs,

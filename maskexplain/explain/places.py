@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch.nn import functional as nnf
-from torchvision.transforms.v2 import functional as F
 
 SIGMA = 1 / 12  # of the blur, as a part of the picture's side
 GRID = 8  # random orders are smooth fields of this many cells a side
@@ -16,9 +15,15 @@ GRID = 8  # random orders are smooth fields of this many cells a side
 
 def blur_inputs(inputs: torch.Tensor) -> torch.Tensor:
     """Network inputs N x 3 x S x S, blurred until no eye or mouth is left."""
-    sigma = inputs.shape[-1] * SIGMA
-    side = 2 * round(2.5 * sigma) + 1
-    return F.gaussian_blur(inputs, kernel_size=[side, side], sigma=[sigma, sigma])
+    channels, side = inputs.shape[1], inputs.shape[-1]
+    sigma = side * SIGMA
+    reach = round(2.5 * sigma)
+    offsets = torch.arange(-reach, reach + 1, device=inputs.device, dtype=inputs.dtype)
+    bell = (-0.5 * (offsets / sigma) ** 2).softmax(0).expand(channels, 1, -1)
+    padded = nnf.pad(inputs, [reach] * 4, mode="reflect")
+    # First along the rows, then along the columns: the same as both at once, in far fewer steps.
+    rows = nnf.conv2d(padded, bell[:, :, None], groups=channels)
+    return nnf.conv2d(rows, bell[..., None], groups=channels)
 
 
 def blur_places(inputs: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

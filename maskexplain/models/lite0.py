@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torchvision.ops import Conv2dNormActivation
 
 from .network import EvaluationTransform, network
 
@@ -29,11 +28,9 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _conv(inputs: int, outputs: int, kernel: int, relu: bool = True, **more: int) -> nn.Module:
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False, **more)
     # ReLU6 is not in place: in-place ones break attribution methods.
-    act = nn.ReLU6 if relu else None
-    return Conv2dNormActivation(
-        inputs, outputs, kernel, norm_layer=_norm, activation_layer=act, inplace=False, **more
-    )
+    return nn.Sequential(conv, _norm(outputs), *([nn.ReLU6()] if relu else []))
 
 
 class InvertedResidual(nn.Module):

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torchvision.transforms.v2 import functional as F
 
 from ..errors import UserError
 
@@ -37,12 +37,17 @@ class EvaluationTransform:
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 pixels (0..255) to the network's floats; any leading dimensions."""
-        return F.normalize(pixels.float() / 255, self.mean, self.std)
+        mean, std = (
+            torch.tensor(values, device=pixels.device)[:, None, None]  # 3 x 1 x 1
+            for values in (self.mean, self.std)
+        )
+        return (pixels.float() / 255 - mean) / std
 
 
 def to_pixels(crop: Image.Image, size: int) -> torch.Tensor:
     """An RGB picture resized to a square, as uint8 tensor 3 x size x size."""
-    return F.pil_to_tensor(crop.resize((size, size), Image.Resampling.BILINEAR))
+    resized = crop.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 
 class Network(Protocol):

@@ -4,6 +4,7 @@ Gradio is pinned to its minor version because of this file; `tests/test_gradio_i
 one of these touches no longer fits. Nothing else in the project reaches inside.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,8 +67,21 @@ def as_upload(content: bytes, name: str, component: gr.components.Component) -> 
 
 
 def forget_visitor(page: gr.Blocks, request: gr.Request) -> None:
-    """Drop what the page's states remember of a visitor."""
+    """Drop what the page remembers of a visitor: states, and the last value of every component."""
     page.state_holder.delete_state(request.session_hash)
+    page.state_holder.session_data.pop(request.session_hash, None)
+    page.state_holder.time_last_used.pop(request.session_hash, None)
+
+
+def bound_queue(page: gr.Blocks, visitors: int) -> None:
+    """Bound what a page's queue remembers, behind `page.queue`.
+
+    `visitors`: for how many results wait that nobody fetches. Gradio also tallies its last 10,000
+    events anew after each one, for a route that is not open here.
+    """
+    page._queue.pending_messages_per_session.max_size = visitors
+    page._queue.ANALYTICS_MAX_EVENTS = 1
+    page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
 
 
 def print_errors_by(printing: Callable[[], None]) -> None:

@@ -17,6 +17,7 @@ from stat import S_ISDIR
 from filelock import FileLock, Timeout
 
 from ..errors import UserError
+from ..memory import release_memory
 
 PREFIX, LOCK = "maskexplain-", ".lock"
 AGE = 300.0  # seconds that an upload stays: somebody looks at their photo in all tabs
@@ -154,3 +155,4 @@ def _is_ours(path: Path) -> bool:
 def _sweep_until(folder: Scratch, ended: threading.Event) -> None:
     while not ended.wait(LOOK):
         folder.sweep()
+        release_memory()  # the other thing that answers leave behind

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -25,6 +26,7 @@ from .assets import STYLES, head
 from .door import MCP, PAGE, Door, House, address, openings
 from .gradio_inside import (
     attach_server,
+    bound_queue,
     end_streams,
     has_logged_in,
     mount_page,
@@ -37,7 +39,7 @@ from .logs import log_discreetly, print_where
 from .page import page_theme
 from .scratch import Scratch
 
-VISITORS = 200  # whose state is kept at once
+VISITORS = 100  # whose state, and results not fetched, are kept at once
 HEAD_SECONDS = 10.0  # for a request's head to come, from the connection or its first byte on
 CONNECTIONS_EACH, CONNECTIONS = 128, 900  # of one address; of all (1024 files may be open)
 GOODBYE_SECONDS = 5  # for answers under way when the server is ended
@@ -79,6 +81,8 @@ def launch(
     attach_server(page, server, here, port)
     server.start(listener)  # which closes it in the end
     print(f"The page: {here}", flush=True)
+    # What the first explanation needs, once requests are answered.
+    threading.Thread(target=import_module, args=("captum.attr",), daemon=True).start()
     if share:
         print(open_tunnel(page, _own_host(host), port), flush=True)
     if block:
@@ -99,6 +103,7 @@ def _door(
 ) -> Door:
     # Two at once: a second visitor waits for no first, and two cores are busy.
     page.queue(default_concurrency_limit=2, max_size=32, api_open=False)
+    bound_queue(page, VISITORS)
     # Gradio's openapi.json would list its own routes. Its own leave for other sites gives way to
     # this one, which gives none; the door gives it for our API.
     app = FastAPI(
