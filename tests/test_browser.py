@@ -359,6 +359,22 @@ def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits,
     close(page)
 
 
+def test_several_photos_get_a_row_each_and_open_at_a_click(browser, url, portraits, tmp_path):
+    (tmp_path / "note.png").write_text("no picture")
+    page = open_page(browser, url)
+    page.get_by_role("button", name="Several photos at once").click()
+    given = [portraits["bare"], tmp_path / "note.png", portraits["nose_out"]]
+    page.set_input_files("#many-files input[type=file]", given)
+    rows = page.locator(".many button")
+    expect(rows).to_have_count(3, timeout=PATIENCE)
+    expect(rows.nth(0).locator(".answer")).to_have_text("No mask")
+    expect(rows.nth(1)).to_contain_text("not a picture")
+    rows.nth(2).click()
+    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    screenshot(page, "several-photos")
+    close(page)
+
+
 def test_bad_pictures_get_a_message(browser, url, tmp_path):
     page = open_page(browser, url)
     (tmp_path / "note.png").write_text("no picture")

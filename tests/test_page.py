@@ -36,6 +36,7 @@ from maskexplain.web.parts import VISITORS, Newest, changes_of
 from maskexplain.web.photo import html
 from maskexplain.web.photo.arrival import arrival_html
 from maskexplain.web.photo.brush import CELLS, hidden_html, hide, places_of
+from maskexplain.web.photo.many import MOST, answer_files, many_html
 from maskexplain.web.photo.view import PhotoView, photo_views, photo_zip
 
 GRAD_CAM = Question(ways=("grad_cam",))
@@ -224,6 +225,23 @@ def test_an_empty_map_gets_no_sentences_about_its_heat(tiny, portrait):
     view = answer_photo([tiny], portrait, question=Question("with_mask", ways=("grad_cam",)))
     assert TITLES["empty"] in view.heat
     assert "curves" not in view.tested and "on their way" not in view.tested
+
+
+def test_several_files_get_a_row_each(tiny, portrait, pair, tmp_path):
+    portrait.save(tmp_path / "<one>.png")
+    pair.save(tmp_path / "two.png")
+    noise(3, (640, 480)).save(tmp_path / "none.png")
+    (tmp_path / "text.png").write_text("no picture")
+    files = [tmp_path / f"{name}.png" for name in ("<one>", "two", "none", "text")]
+    views = list(answer_files([tiny], files))
+    assert [len(rows) for rows in views] == [1, 2, 3, 4]
+    assert [len(row.answers) for row in views[-1]] == [1, 2, 0, 0]
+    assert "No face was found" in views[-1][2].trouble and "text" in views[-1][3].trouble
+    page = many_html([tiny], views[-1], 4)
+    assert page.count("<li>") == 4 and "&lt;one&gt;.png" in page and "<progress" not in page
+    assert "1 of 4 photos answered" in many_html([tiny], views[0], 4)
+    assert len(list(answer_files([tiny], files[3:] * (MOST + 1)))) == MOST
+    assert f"The first {MOST} of {MOST + 1}" in many_html([tiny], views[-1], MOST + 1)
 
 
 # --- on arrival, and the brush

@@ -10,3 +10,11 @@ function startStage(element, props, trigger, watch) {
   watch(["value", "chosen"], mark);
   mark();
 }
+
+// Several photos: a click on a row opens its photo.
+function startMany(element, trigger) {
+  element.addEventListener("click", ({ target }) => {
+    const row = target.closest?.("[data-row]");
+    if (row) trigger("click", { row: Number(row.dataset.row) });
+  });
+}

@@ -33,6 +33,7 @@ from ..parts import (
 )
 from .arrival import arrival_html
 from .brush import hidden_html
+from .many import many_photos, wire_many
 from .view import Kept, PhotoView, photo_views, photo_zip
 
 START = "Give a photo, or click an example."
@@ -99,12 +100,14 @@ def _layout(models: Sequence[Model], examples: Examples) -> _PhotoTab:
             photo = photo_input("photo", examples)
             gr.HTML(asset("photo_trouble.html"))
             whole = whole_box("photo")
+            many = many_photos()
         with gr.Column(elem_classes="answered", elem_id="photo-answer"):
             notice = gr.HTML(status(START), elem_id="notice")
             with gr.Column(elem_classes="parts"):
                 lead = gr.HTML(arrival, elem_id="lead")
                 heat = gr.HTML(elem_id="heat")
             folds = _folds(models)
+    wire_many(models, many, photo)
     return _PhotoTab(
         photo=photo,
         faces=FaceControls(whole, stage, face, turn),
