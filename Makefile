@@ -25,6 +25,7 @@ bench: $(ALL)
 	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.what_if
+	$(BIN)/python -m benchmarks.networks
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
 
 lint: $(ALL)

@@ -61,6 +61,8 @@ def resnet() -> Model:
 def test_the_parts_answer_as_the_whole_does_folded_too(name):
     network = named(name)
     assert network.layer == LAYERS[name]
+    fresh = build_by_name(f"torchvision:{name}", 2, SMALL)
+    assert fresh.training and not any(b.any() for n, b in fresh.named_buffers() if "mean" in n)
     check_network(network, name, 2)
     x = torch.randn(3, 3, 64, 64)
     with torch.no_grad():

@@ -49,9 +49,14 @@ class SplitNetwork(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, transform: EvaluationTransform, layer: str | None = None
+        self,
+        name: str,
+        network: nn.Module,
+        transform: EvaluationTransform,
+        layer: str | None = None,
     ) -> None:
         super().__init__()
+        self.name = name
         self.network = network
         self.transform = transform
         for module in network.modules():
@@ -122,8 +127,11 @@ class _Trace(fx.Tracer):
         """The shape N x C x h x w of every node with one, in the order in which they run."""
         shapes = _Shapes(network, self.graph)
         parameter = next(network.parameters())
+        was_training = network.training
         with torch.no_grad():
+            network.eval()  # or batch norms would learn from the zeros
             shapes.run(torch.zeros(1, 3, size, size).to(parameter))
+        network.train(was_training)
         return shapes.found
 
 
@@ -364,7 +372,7 @@ def build_by_name(
 ) -> SplitNetwork:
     """A network such as `torchvision:resnet18`, with random weights. Raises NetworkError."""
     transform = transform or usual_transform(name)
-    return SplitNetwork(bare_network(name, classes, transform.size), transform, layer)
+    return SplitNetwork(name, bare_network(name, classes, transform.size), transform, layer)
 
 
 def torchvision_names() -> list[str]:
