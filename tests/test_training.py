@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from maskexplain import cli
 from maskexplain.cli import train
 from maskexplain.data.folder import csv_beside, list_pictures, load_pixels, select
+from maskexplain.errors import UserError
 from maskexplain.files import alone_in
 from maskexplain.models.checkpoints import (
     FOLDER,
@@ -22,8 +24,10 @@ from maskexplain.models.checkpoints import (
 )
 from maskexplain.models.version import open_model
 from maskexplain.results.evaluate import logits_of
+from maskexplain.task import task_of_names
 from maskexplain.train.finish import finish
 from maskexplain.train.loop import TrainingError, fit, resume, start
+from maskexplain.train.own import own_recipe
 from maskexplain.train.recipe import RECIPES
 
 
@@ -146,6 +150,46 @@ def command(recipe, toy_folder, tmp_path, monkeypatch) -> Command:
     monkeypatch.setitem(RECIPES, "v1", replace(recipe, name="v1"))
     monkeypatch.setattr(train, "TRAIN_SIZE", 16)
     return Command(toy_folder, tmp_path)
+
+
+def test_a_folder_of_ones_own_classes_is_trained_in_one_command(toy_folder, tmp_path, capsys):
+    (toy_folder.parent / "toy.csv").unlink()  # of other classes
+    for old, new in (("with_mask", "cup"), ("without_mask", "lamp")):
+        (toy_folder / old).rename(toy_folder / new)
+    shutil.rmtree(toy_folder / "mask_weared_incorrect")
+    arguments = ["train", "mine", "--network", "tiny", "--data", str(toy_folder), "--epochs", "3"]
+    arguments += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--whole"]
+    assert cli.main(arguments) == 0
+    assert "tiny for cup, lamp, from random weights" in capsys.readouterr().out
+    model = open_model("mine", folder=tmp_path / "out")
+    assert model.task.names == ("cup", "lamp") and not model.task.faces
+    assert model.results.epochs == 3 and model.temperature > 0
+    assert cli.main(["train", "mine", "--data", str(toy_folder)]) == 2
+    assert "There is no recipe mine" in capsys.readouterr().err
+
+
+def test_a_librarys_network_starts_at_the_pictures_size_with_weights_at_hand(toy, monkeypatch):
+    pictures, *_ = toy
+    name = "torchvision:shufflenet_v2_x0_5"
+    recipe = own_recipe(name, task_of_names(["a", "b", "c"]), [p for p in pictures if p.label])
+    network = start(recipe).network
+    assert network.transform.size == 128 and recipe.start is None
+    assert recipe.class_weights[1] < 1 < recipe.class_weights[0]
+    with pytest.raises(UserError, match="not on this machine"):
+        start(replace(recipe, start="published"))
+
+
+def test_published_weights_are_taken_but_for_the_last_layer(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    theirs = torchvision.models.shufflenet_v2_x0_5()
+    (tmp_path / "checkpoints").mkdir()
+    url = torchvision.models.ShuffleNet_V2_X0_5_Weights.DEFAULT.url
+    torch.save(theirs.state_dict(), tmp_path / "checkpoints" / url.rpartition("/")[2])
+    recipe = own_recipe("torchvision:shufflenet_v2_x0_5", task_of_names(["a", "b"]), [])
+    assert recipe.start == "published"
+    ours = start(recipe).network.network
+    assert torch.equal(ours.conv5[0].weight, theirs.conv5[0].weight)
+    assert ours.fc.weight.shape == (2, 1024)
 
 
 def _stop(*line: object, **more: object) -> None:

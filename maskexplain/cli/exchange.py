@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.folder import Picture, csv_beside, list_pictures, read_crop, select
+from ..data.folder import Picture, class_folders, csv_beside, list_pictures, read_crop, select
 from ..data.samples import evenly, painted_faces
 from ..errors import UserError
 from ..exchange.exporting import FORMATS, export_version
@@ -78,12 +78,6 @@ def _built(args: argparse.Namespace) -> Built:
         raise UserError("--std must be three numbers over 0.")
     mean, std = (tuple(three) if three else None for three in (args.mean, args.std))
     return Built(args.network, args.size, mean, std, args.layer)
-
-
-def class_folders(folder: Path) -> list[str]:
-    """The classes that an image folder is parted into, by their names in order."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path.name for path in found if path.is_dir() and path.name[0] not in "._")
 
 
 def _labelled(folder: Path, task: Task) -> list[Picture]:

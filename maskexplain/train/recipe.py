@@ -39,7 +39,7 @@ class Recipe:
     mix only), 0 for none; `hide`: with a focus, the share of pictures whose middle is blurred out,
     for an even answer. `teachers`: recipes of the networks, trained before, whose mean answer is
     learned in the labels' place; their pictures, paintings and input transform are this recipe's.
-    `task`: what is answered.
+    `task`: what is answered. `size`: side of the network's pictures, None for its own.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Recipe:
     autocast: bool = True
     calibrate: bool = False
     sure: float = 0.995
+    size: int | None = None
     focus: float = 0.0
     hide: float = 0.0
     teachers: tuple["Recipe", ...] = ()
@@ -71,7 +72,9 @@ class Recipe:
     def to_dict(self) -> dict:
         """Plain values; the task as the list of its classes."""
         teachers = tuple(teacher.to_dict() for teacher in self.teachers)
-        return {**asdict(self), "teachers": teachers, "task": list(self.task.names)}
+        plain = {**asdict(self), "teachers": teachers, "task": list(self.task.names)}
+        # Trainings that began before it was there go on.
+        return plain if self.size is not None else {k: v for k, v in plain.items() if k != "size"}
 
 
 AUGMENTS: dict[str, Augment] = {}
