@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": ("pictures", "answer pictures"),
     "explain": ("pictures", "figures and heatmaps"),
     "evaluate": ("measuring", "score a version, or face finding"),
+    "compare": ("measuring", "versions held against each other over a folder"),
     "results": ("measuring", "stored results as a Markdown table"),
     "train": ("train", "train one version from its recipe"),
     "import": ("exchange", "somebody else's weights as a version"),

@@ -10,8 +10,11 @@ import torch
 from ..data.folder import (
     Picture,
     Progress,
+    class_folders,
+    csv_beside,
     default_split,
     list_all_pictures,
+    list_pictures,
     read_crop,
     select,
 )
@@ -23,6 +26,7 @@ from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
 from ..models.results import Results
 from ..models.version import Model, open_model, open_models
+from ..results.compare import compare_on, comparison_markdown
 from ..results.evaluate import COST_FACES, evaluate, evaluate_folders, measure_cost
 from ..results.explanations import score_explanations
 from ..results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
@@ -35,6 +39,7 @@ from ..results.tables import (
     results_markdown,
     scenes_text,
 )
+from ..task import task_of_names
 from ..words import listed, printable
 from .folders import Remarks, add_folder_options, bar
 
@@ -64,6 +69,28 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.set_defaults(run=evaluate_command)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="image folder of face crops")
+    parser.add_argument("--models", nargs="+", required=True, metavar="NAME", help="two or more")
+    parser.add_argument("--faces", type=_positive, default=200, help="how many (default: 200)")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.set_defaults(run=compare_command)
+
+
+def compare_command(args: argparse.Namespace) -> None:
+    """Answer the test pictures of a folder by several versions, and print who is right."""
+    if len(args.models) < 2:
+        raise UserError("--models needs two or more versions.")
+    models, task = open_models(args.models), task_of_names(class_folders(args.data))
+    pictures = list_pictures(args.data, csv_beside(args.data), task, tell=Remarks())
+    split = default_split(args.data, pictures)
+    chosen = evenly(select(pictures, split), args.faces)
+    found = compare_on(models, chosen, task.names, bar("pictures"))
+    print(comparison_markdown(found))
+    if args.json:
+        write_json(args.json, asdict(found))
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:

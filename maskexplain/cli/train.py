@@ -162,7 +162,7 @@ def _known(version: str) -> Recipe:
 
 
 def _own_task(args: argparse.Namespace) -> Task:
-    """The classes that the first folder is parted into, by the names known here. Raises TaskError."""
+    """The classes of the first folder, by the mask task's names where all are known to it."""
     found = class_folders(args.data[0], dict(args.class_map))
     known = [ClassNames(MASK).of(name) for name in found]
     names = (

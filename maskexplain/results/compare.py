@@ -1,0 +1,140 @@
+"""Versions held against each other over a folder: who is right, and where they look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..data.folder import Picture, Progress, quietly, read_crop
+from ..explain.explain import answer_and_explain
+from ..explain.places import heat_at
+from ..explain.randomise import spearman
+from ..explain.ways import default_way
+from ..models.version import Model
+from .explanations import find_landmarks, heat_ratio, mean_known, nose_and_mouth
+
+MAP = 56  # pixels a side at which heatmaps are held against each other
+
+
+@dataclass(frozen=True)
+class VersionOnFolder:
+    """One version: the shares (0..1) of the pictures that it answers right and that it is unsure
+    of, and its mean heat for area on nose and mouth (1 is even), None where no face was found.
+    """
+
+    name: str
+    right: float
+    unsure: float
+    nose_mouth: float | None
+
+
+@dataclass(frozen=True)
+class PairOnFolder:
+    """Two versions: the share (0..1) of equal answers, how many pictures only the first and how
+    many only the second answers right, and how alike their heatmaps are (Spearman, -1..1).
+    """
+
+    names: tuple[str, str]
+    agree: float
+    first_right: int
+    second_right: int
+    heat_alike: float
+
+
+@dataclass(frozen=True)
+class FolderComparison:
+    """All versions and all pairs of them, over the same pictures."""
+
+    pictures: int
+    versions: tuple[VersionOnFolder, ...]
+    pairs: tuple[PairOnFolder, ...]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One version's answer to one picture, and its heatmap, MAP x MAP."""
+
+    label: str
+    right: bool
+    unsure: bool
+    heat: torch.Tensor
+    nose_mouth: float | None
+
+
+def compare_on(
+    models: Sequence[Model],
+    pictures: Sequence[Picture],
+    classes: Sequence[str],
+    progress: Progress = quietly,
+) -> FolderComparison:
+    """Answer and explain every picture by every version, each in its own best way.
+
+    `classes`: the names of the pictures' labels; a version that lacks one is never right there.
+    Raises DataError.
+    """
+    rows = []
+    for picture in progress(pictures):
+        crop = read_crop(picture.file)
+        landmarks = find_landmarks(crop) if any(m.task.faces for m in models) else None
+        place = nose_and_mouth(landmarks, crop.size)
+        rows.append([_look(model, crop, classes[picture.label], place) for model in models])
+    columns = list(zip(*rows, strict=True))
+    names = [model.name for model in models]
+    versions = [_version(name, looks) for name, looks in zip(names, columns, strict=True)]
+    pairs = combinations(zip(names, columns, strict=True), 2)
+    return FolderComparison(
+        len(rows), tuple(versions), tuple(_pair(*one, *other) for one, other in pairs)
+    )
+
+
+def _look(model: Model, crop: Image.Image, truth: str, place: np.ndarray | None) -> _Look:
+    answer = answer_and_explain(model, crop, [default_way(model)])
+    [explanation] = answer.explanations
+    label, unsure = answer.prediction.label, answer.prediction.unsure
+    heat = heat_at([explanation.heatmap], MAP)[0]
+    return _Look(label, label == truth, unsure, heat, heat_ratio(explanation, place))
+
+
+def _version(name: str, looks: Sequence[_Look]) -> VersionOnFolder:
+    return VersionOnFolder(
+        name,
+        right=float(np.mean([look.right for look in looks])),
+        unsure=float(np.mean([look.unsure for look in looks])),
+        nose_mouth=mean_known(look.nose_mouth for look in looks),
+    )
+
+
+def _pair(first: str, own: Sequence[_Look], second: str, other: Sequence[_Look]) -> PairOnFolder:
+    both = list(zip(own, other, strict=True))
+    return PairOnFolder(
+        (first, second),
+        agree=float(np.mean([a.label == b.label for a, b in both])),
+        first_right=sum(a.right and not b.right for a, b in both),
+        second_right=sum(b.right and not a.right for a, b in both),
+        heat_alike=float(np.mean([spearman(a.heat, b.heat) for a, b in both])),
+    )
+
+
+def comparison_markdown(found: FolderComparison) -> str:
+    """Two tables: the versions, and their pairs."""
+    lines = [
+        f"{found.pictures} pictures",
+        "",
+        "| Version | right | unsure | heat for area on nose and mouth |",
+        "| --- | --- | --- | --- |",
+    ]
+    for one in found.versions:
+        heat = "-" if one.nose_mouth is None else f"{one.nose_mouth:.2f}"
+        lines.append(f"| {one.name} | {one.right:.1%} | {one.unsure:.1%} | {heat} |")
+    lines += [
+        "",
+        "| Two versions | same answer | only the first is right | only the second | heat alike |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for pair in found.pairs:
+        names, counts = " and ".join(pair.names), f"{pair.first_right} | {pair.second_right}"
+        lines.append(f"| {names} | {pair.agree:.1%} | {counts} | {pair.heat_alike:.2f} |")
+    return "\n".join(lines)

@@ -1,0 +1,54 @@
+"""Versions compared over a folder: counts that can be checked by hand."""
+
+import json
+
+import torch
+from conftest import TinyCNN
+
+from maskexplain import cli
+from maskexplain.data.folder import list_pictures
+from maskexplain.masks.task import MASK
+from maskexplain.models.checkpoints import write_weights
+from maskexplain.models.version import Model
+from maskexplain.results.compare import compare_on
+from maskexplain.task import task_of_names
+
+
+def always(label: str, task=MASK) -> Model:
+    """A version that answers one class whatever it sees."""
+    torch.manual_seed(len(label))
+    network = TinyCNN(len(task))
+    with torch.no_grad():
+        network.network[-1].bias[task.index(label)] = 100
+    return Model(label, network, task)
+
+
+def test_who_is_right_and_who_agrees(toy_folder):
+    two = task_of_names(["without_mask", "with_mask"])
+    models = [always("with_mask"), always("without_mask"), always("with_mask", two)]
+    pictures = list_pictures(toy_folder)[::5]
+    counts = [sum(p.label == label for p in pictures) for label in range(3)]
+    found = compare_on(models, pictures, MASK.names)
+    worn, bare = (counts[MASK.index(name)] for name in ("with_mask", "without_mask"))
+    assert found.pictures == len(pictures) == 12
+    assert [round(one.right * 12) for one in found.versions] == [worn, bare, worn]
+    assert all(one.nose_mouth is None for one in found.versions), "no face on plain colours"
+    first, same, last = found.pairs
+    assert (first.agree, first.first_right, first.second_right) == (0, worn, bare)
+    assert (same.agree, same.first_right, same.second_right) == (1, 0, 0)
+    assert (last.agree, last.first_right, last.second_right) == (0, bare, worn)
+    assert all(-1 <= pair.heat_alike <= 1 for pair in found.pairs)
+
+
+def test_the_command_prints_it_as_tables(toy_folder, tmp_path, capsys):
+    names = []
+    for label in ("with_mask", "without_mask"):
+        names.append(str(tmp_path / f"{label}.safetensors"))
+        write_weights(tmp_path / f"{label}.safetensors", always(label).network, "tiny", MASK, False)
+    command = ["compare", "--data", str(toy_folder), "--faces", "6", "--models"]
+    assert cli.main([*command, *names, "--json", str(tmp_path / "x.json")]) == 0
+    said = capsys.readouterr().out
+    assert "6 pictures" in said and "| with_mask and without_mask | 0.0% |" in said
+    assert json.loads((tmp_path / "x.json").read_text())["pairs"][0]["agree"] == 0
+    assert cli.main([*command, names[0]]) == 2
+    assert "two or more versions" in capsys.readouterr().err
