@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .explain.explain import Explanation, explain
-    from .images.crops import crop_face
+    from .images.crops import Subjects, crop_face, find_subjects
     from .images.faces import Face, find_faces
-    from .images.read import ImageError, read_image
+    from .images.read import ImageError, read_image, remark_of
     from .models.version import Model, Prediction, open_model
     from .video.answers import ClipAnswers, answer_clip
     from .video.frames import ClipError
@@ -27,12 +27,15 @@ _HOMES = {
     "ImageError": ".images.read",
     "Model": ".models.version",
     "Prediction": ".models.version",
+    "Subjects": ".images.crops",
     "answer_clip": ".video.answers",
     "crop_face": ".images.crops",
     "explain": ".explain.explain",
     "find_faces": ".images.faces",
+    "find_subjects": ".images.crops",
     "open_model": ".models.version",
     "read_image": ".images.read",
+    "remark_of": ".images.read",
 }
 
 __all__ = [
@@ -43,12 +46,15 @@ __all__ = [
     "ImageError",
     "Model",
     "Prediction",
+    "Subjects",
     "answer_clip",
     "crop_face",
     "explain",
     "find_faces",
+    "find_subjects",
     "open_model",
     "read_image",
+    "remark_of",
 ]
 
 

@@ -41,6 +41,7 @@ from maskexplain.explain.faithfulness import blur_test
 from maskexplain.explain.methods import BASELINES, METHODS
 from maskexplain.explain.question import ExplainError
 from maskexplain.explain.verdicts import verdict_of
+from maskexplain.images import pool
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.edit import turned
 from maskexplain.images.read import read_image
@@ -197,6 +198,23 @@ def test_an_empty_heat_is_black(tiny):
     reply = explain_picture(tiny, BytesIO(CROP))
     gray = Image.open(BytesIO(base64.b64decode(reply.explanation.heatmap_png)))
     assert gray.size == (90, 100) and gray.getextrema() == (0, 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts no core's time")
+def test_picture_that_takes_too_long_is_refused_and_the_next_one_answered(client, monkeypatch):
+    hurried = pool.Pool(1, pool.Bounds(seconds=0.03))
+    monkeypatch.setattr(pool, "POOL", hurried)
+    large = encoded(Image.new("RGB", (5000, 4000), "white"))
+    reply = send(client, "/predict", large)
+    assert (reply.status_code, reply.json()["detail"]) == (400, pool.TOO_LONG)
+    assert send(client, "/predict").status_code == 200
+    hurried.close()
+
+
+def test_file_that_is_cut_off_is_answered_with_a_remark(client, pair):
+    reply = send(client, "/predict", pair[:-12]).json()
+    assert "all of the picture is there" in reply["remark"] and len(reply["faces"]) == 2
+    assert reply["turn"] == 0
 
 
 def test_unknown_names_are_errors_without_http_too(tiny):

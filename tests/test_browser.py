@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64encode
 from io import BytesIO
 from zipfile import ZipFile
 
@@ -22,6 +23,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from maskexplain.explain.ways import all_ways
 from maskexplain.masks.task import MASK
+from tools.bombs import heic
 
 pytestmark = needs_browser
 
@@ -380,6 +382,24 @@ def test_bad_pictures_get_a_message(browser, url, tmp_path):
     (tmp_path / "note.png").write_text("no picture")
     upload(page, tmp_path / "note.png")
     expect(page.locator("#notice")).to_contain_text("not a picture", timeout=PATIENCE)
+    close(page)
+
+
+DROP = """([content, name]) => {
+  const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name)); // without a type
+  const place = document.querySelector("#photo input[type=file]").closest("button");
+  const init = { dataTransfer: data, bubbles: true, cancelable: true };
+  place.dispatchEvent(new DragEvent("drop", init));
+}"""
+
+
+def test_a_phones_picture_without_a_type_can_be_dropped(browser, url, portraits):
+    content = heic(Image.open(portraits["bare"]).convert("RGB"))
+    page = open_page(browser, url)
+    page.evaluate(DROP, [b64encode(content).decode(), "IMG_0001.HEIC"])
+    expect(page.locator("#notice")).to_contain_text("One face found", timeout=PATIENCE)
     close(page)
 
 
