@@ -6,6 +6,7 @@ from clips import frame, portraits, write_clip
 from playwright.sync_api import Page, expect
 from test_browser_look import overflow, violations
 
+from maskexplain.api import MAX_BODY
 from maskexplain.video.frames import SENTENCES, open_clip
 
 pytestmark = needs_browser
@@ -81,6 +82,11 @@ def test_a_clip_is_stopped_replaced_and_removed(browser, url, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no clip at all")
     upload(page, tmp_path / "bad.mp4", into="clip")
     expect(page.locator(NOTICE)).to_contain_text(SENTENCES["unknown"], timeout=PATIENCE)
+    page.locator("#clip").get_by_role("button", name="Clear").click()
+    (tmp_path / "large.mp4").write_bytes(bytes(MAX_BODY + 1))
+    upload(page, tmp_path / "large.mp4", into="clip")
+    expect(page.get_by_role("alert")).to_contain_text("larger than 20 MB. Cut it shorter")
+    expect(page.get_by_text("exceed the maximum")).to_have_count(0)
     close(page)
 
 

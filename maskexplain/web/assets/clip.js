@@ -53,3 +53,18 @@ function startClip(element, watch) {
   watch("value", load);
   load();
 }
+
+// A clip that is too large is told before it is sent; Gradio's own word for it goes away unread.
+(() => {
+  function check(event, files) {
+    const words = document.querySelector(".clip-too-large");
+    if (!event.target.closest?.("#clip") || !words || !files?.length) return;
+    words.hidden = [...files].every(({ size }) => size <= words.dataset.megabytes * 2 ** 20);
+    if (words.hidden) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (event.target.files) event.target.value = "";
+  }
+  document.addEventListener("change", (event) => check(event, event.target.files), true);
+  document.addEventListener("drop", (event) => check(event, event.dataTransfer?.files), true);
+})();
