@@ -21,7 +21,7 @@ from ..results.tables import (
 )
 from ..task import Task
 from .answers import newest_first
-from .assets import TEMPLATES, asset
+from .assets import asset, macros
 from .charts import reliability_svg
 from .mean_maps import MeanPicture, mean_maps
 from .photo.html import standing
@@ -165,7 +165,7 @@ def _unsure(results: Results) -> str:
 # --- for people
 
 
-_MACROS = TEMPLATES.get_template("about.jinja").module
+_MACROS = macros("about")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from ..models.checkpoints import by_number
 from ..models.version import Model, Prediction
 from ..task import Task
 from ..words import listed
-from .assets import TEMPLATES
+from .assets import macros
 
-_MACROS = TEMPLATES.get_template("answers.jinja").module
+_MACROS = macros("answers")
 
 
 def pill(task: Task, label: str) -> Markup:

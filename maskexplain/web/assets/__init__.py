@@ -26,6 +26,11 @@ def render(template: str, /, **values: Any) -> Markup:
     return Markup(TEMPLATES.get_template(f"{template}.jinja").render(**values))
 
 
+def macros(template: str) -> Any:
+    """The macros of a template (NAME.jinja of this folder), as functions that give safe HTML."""
+    return TEMPLATES.get_template(f"{template}.jinja").module
+
+
 def asset(name: str) -> str:
     """A file's text."""
     return (FOLDER / name).read_text(encoding="utf-8")

@@ -28,7 +28,7 @@ from ...video.answers import (
 )
 from ...video.drawing import ClipWriter, draw_marks, sign
 from ...video.frames import RATE, ClipError, Frames, open_clip
-from ..assets import TEMPLATES
+from ..assets import macros
 
 MAX_SECONDS = 30  # of a visitor's clip
 WORK_SECONDS = 120.0  # for one clip, on a machine that others use, too
@@ -43,7 +43,7 @@ STOPPED = "Stopped: the first {:.1f} s are answered."
 BUSY = "This took too long on a busy machine: the first {:.1f} s are answered."
 NO_CLIP = "There is no clip yet: give one first."
 
-_MACROS: Any = TEMPLATES.get_template("clip.jinja").module
+_MACROS: Any = macros("clip")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ...images.read import ImageError, digest_of, read_image
 from ...models.network import to_pixels
 from ...models.results import Results
 from ...models.version import Model
-from ..assets import TEMPLATES
+from ..assets import macros
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
 from ..mean_maps import mean_maps
 from ..photo.view import Kept, keep
@@ -27,7 +27,7 @@ from .disagree import Comparison, compare, headline, why_it_matters
 
 SIDE = 256  # of a picture in the table, in pixels
 NEVER = "never measured"
-_MACROS = TEMPLATES.get_template("compare.jinja").module
+_MACROS = macros("compare")
 
 
 @dataclass(frozen=True)

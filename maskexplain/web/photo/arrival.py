@@ -14,13 +14,13 @@ from ...masks.task import is_mask
 from ...models.version import Model, Prediction
 from ...words import listed
 from ..answers import newest_first
-from ..assets import TEMPLATES, render
+from ..assets import macros, render
 from .html import standing
 
 LOW, HIGH, STEP = 10, 150, 5  # percent of the light; the slider's
 START = 100
 EXAMPLE = "striped"  # worn correctly; in dim light v1 and v2 change their answer
-_MACROS = TEMPLATES.get_template("answers.jinja").module
+_MACROS = macros("answers")
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from ...explain.ways import default_way
 from ...models.threads import at_once
 from ...models.version import Model, Prediction
 from ..answers import newest_first
-from ..assets import TEMPLATES
+from ..assets import macros
 from .html import CELLS
 from .view import Kept
 
 MUCH, LITTLE = 1.5, 0.67  # heat for its area: from here on a map foretells a lot, up to here little
 GONE = "This face is no longer in memory: give the photo again."
-_MACROS = TEMPLATES.get_template("brush.jinja").module
+_MACROS = macros("brush")
 
 
 @dataclass(frozen=True)

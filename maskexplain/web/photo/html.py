@@ -22,12 +22,12 @@ from ...images.crops import Crop
 from ...models.results import Results
 from ...models.version import Model
 from ..answers import newest_first
-from ..assets import TEMPLATES
+from ..assets import macros
 from ..charts import curves_svg
 from ..compare.disagree import drawn_to
 
 CELLS = 24  # of the brush's grid, a side: finer than any of the networks' heatmaps
-_MACROS = TEMPLATES.get_template("photo.jinja").module
+_MACROS = macros("photo")
 
 
 class Pictures:

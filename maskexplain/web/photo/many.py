@@ -11,7 +11,7 @@ from ...images.crops import NoFaceError
 from ...images.read import ImageError, read_image
 from ...models.version import Model, Prediction
 from ..answers import newest_first
-from ..assets import TEMPLATES
+from ..assets import macros
 from ..faces import look
 from ..gradio_inside import upload_folder
 from ..parts import status
@@ -19,7 +19,7 @@ from ..parts import status
 MOST = 100  # photos at once
 TOO_MANY = "The first {} of {} photos are answered. The command line takes any number."
 GONE = "This photo is no longer there: give it again."
-_MACROS = TEMPLATES.get_template("many.jinja").module
+_MACROS = macros("many")
 
 
 @dataclass(frozen=True)

@@ -99,31 +99,27 @@ def _views(
     models = newest_first(models)
     choice = choose_face(models, image, kept.scene, kept.asked[0])
     subject = subject_of(image, kept.scene.subjects, choice.chosen)
-    view = PhotoView(choice, kept=kept)
+    view, crop = PhotoView(choice, kept=kept), kept.scene.subjects.crops[choice.chosen]
     lines: list[str] = []
+    draw: tuple[Pictures, bool] = (kept.pictures, signed)
     before = bool(kept.known.found)  # then a map is shown already
     for ready in reports(models, subject, question, kept.known):
         lead = ready[0]
         if before and not lead.ways:
             continue
-        draw = (kept.pictures, signed)
         yield replace(
             view,
             spoken=spoken(lead),
             lead=lead_html(lead, models, subject),
             heat=heat_html(lead, *draw),
             tested=tested_html(lead, *draw),
-            more=_more(ready, draw, image, kept, choice.chosen),
+            more=more_html(lead, *draw, image, crop),
             others=others_html(ready, lines, *draw),
         )
         if len(models) > 1:
             if not kept.compared:
                 kept.compared.append(compare(models, subject))
             lines = why_it_matters(kept.compared[0])
-
-
-def _more(ready, draw, image: Image.Image, kept: Kept, chosen: int) -> str:
-    return more_html(ready[0], *draw, image, kept.scene.subjects.crops[chosen])
 
 
 def photo_zip(

@@ -17,7 +17,7 @@ from ...masks.task import BARE, is_mask
 from ...models.checkpoints import by_number
 from ...models.threads import at_once
 from ...models.version import Model, Prediction
-from ..assets import TEMPLATES
+from ..assets import macros
 from ..parts import status
 from .changes import ChangeError, Changes, Sitter, apply, seat
 from .curves import POINTS, Sweep, present_style, sweep_svg, sweeps
@@ -26,7 +26,7 @@ from .sliders import SLIDERS
 
 CHARTS = "whatif-charts"  # the id of what the charts are put into
 HEAT_SIDE, FACE_SIDE = 200, 320  # pixels
-_MACROS = TEMPLATES.get_template("what_if.jinja").module
+_MACROS = macros("what_if")
 
 MASK_TITLES = {
     "none": "None",
