@@ -15,7 +15,7 @@ from maskexplain.exchange.importing import Built, import_version
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
 from maskexplain.explain.question import ExplainError
 from maskexplain.explain.randomise import similarity
-from maskexplain.explain.ways import Way, find_ways
+from maskexplain.explain.ways import Way, fast_way, find_ways
 from maskexplain.models.by_name import SplitNetwork, build_by_name
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.models.network import EvaluationTransform, NetworkError, check_network
@@ -162,7 +162,7 @@ def test_a_transformer_gets_the_methods_that_fit_it():
     ]
     with pytest.raises(ExplainError, match="does not fit vit, in which attention mixes"):
         explain(model, CROP, "grad_cam")
-    assert explain(model, CROP, "layer_cam").heatmap.any()
+    assert explain(model, CROP, fast_way(model).method).heatmap.any()
 
 
 def test_it_travels_in_the_weights_file(tmp_path):
@@ -183,10 +183,11 @@ def test_theirs_are_imported_by_name_and_by_their_shapes(tmp_path, capsys):
     torch.save({"model_state_dict": state, "idx_to_class": {0: "on", 1: "off"}}, file)
     command = ["import", str(file), "--as", "theirs", "--folder", str(tmp_path), "--replace"]
     network = "torchvision:shufflenet_v2_x0_5"
-    more = ["--network", network, "--size", "64", "--mean", "0.4", "0.5", "0.6"]
+    more = ["--network", network, "--size", "64", "--whole", "--mean", "0.4", "0.5", "0.6"]
     assert cli.main([*command, *more, "--std", "0.2", "0.2", "0.25"]) == 0
     assert f"network {network}, classes on, off" in capsys.readouterr().out
     model = open_model("theirs", folder=tmp_path)
+    assert not model.task.faces
     assert model.network.transform == EvaluationTransform(64, (0.4, 0.5, 0.6), (0.2, 0.2, 0.25))
     with torch.no_grad():
         assert torch.allclose(model.logits([CROP]), theirs(model.inputs([CROP])), atol=1e-5)

@@ -25,6 +25,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", type=float, nargs=3, help="of red, green, blue, 0..1")
     parser.add_argument("--std", type=float, nargs=3)
     parser.add_argument("--layer", help="what is explained; default: the last map")
+    parser.add_argument("--whole", action="store_true", help="its pictures show no single faces")
     parser.add_argument("--classes", nargs="+", metavar="CLASS", help="the order of its outputs")
     parser.add_argument(
         "--data", type=Path, help="image folder that tells whether the order is right"
@@ -77,7 +78,7 @@ def _built(args: argparse.Namespace) -> Built:
     if args.std and min(args.std) <= 0:
         raise UserError("--std must be three numbers over 0.")
     mean, std = (tuple(three) if three else None for three in (args.mean, args.std))
-    return Built(args.network, args.size, mean, std, args.layer)
+    return Built(args.network, args.size, mean, std, args.layer, not args.whole)
 
 
 def _labelled(folder: Path, task: Task) -> list[Picture]:

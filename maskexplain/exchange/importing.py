@@ -73,7 +73,8 @@ class Imported:
 @dataclass(frozen=True)
 class Built:
     """What a file does not say of its network: its name (None: found out, where that is possible),
-    how its pictures go in (None: as its library's), and the layer that is to be explained.
+    how its pictures go in (None: as its library's), the layer that is to be explained, and whether
+    it answers faces or whole pictures.
     """
 
     network: str | None = None
@@ -81,6 +82,7 @@ class Built:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     layer: str | None = None
+    faces: bool = True
 
     def transform(self, usual: EvaluationTransform) -> EvaluationTransform:
         """The usual transform with what was given in its place."""
@@ -139,6 +141,7 @@ def import_version(
     if not order and not labelled:
         raise assumed_nothing(file, content.notes, found.outputs)
     order, task, fit = _settled(file, network, found.outputs, order, labelled)
+    task = task if built.faces else replace(task, faces=False)
     _reorder(network, task, order.classes)
     write_weights(path, network, found.network, task, half=False)
     path.with_suffix(".json").unlink(missing_ok=True)  # those of a version that stood there

@@ -12,7 +12,7 @@ from ...explain.draw import relative_heat
 from ...explain.explain import answer_and_explain
 from ...explain.question import Question
 from ...explain.verdicts import record_sentence, track_record
-from ...explain.ways import Way, default_way
+from ...explain.ways import default_way, fast_way
 from ...images.crops import Crop, crop_face
 from ...images.pool import read_apart
 from ...images.read import ImageError
@@ -23,7 +23,6 @@ from ...video.tracks import LOST, Heat, Scene, Track, advance, answered, due
 from ..answers import bars, pill, unsure_badge
 from .picture import heat_url, live_marks
 
-METHOD = Way("grad_cam")  # the fast way: one walk back through the head
 HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
 MAX_FRAME = 640  # pixels of the long side; a larger frame is shrunk
 # Seconds between drawings of the bars while the answer is the same one: nobody reads 20 a second,
@@ -99,7 +98,7 @@ def _answer(
         return []
     main, *others = asked
     question = Question(target=main.label or None)
-    answer = answer_and_explain(model, crops[main.number].image, [METHOD], question)
+    answer = answer_and_explain(model, crops[main.number].image, [fast_way(model)], question)
     explanation = answer.explanations[0]
     small = cv2.resize(explanation.heatmap, (HEAT_SIDE, HEAT_SIDE), interpolation=cv2.INTER_AREA)
     heat = Heat(relative_heat(small), explanation.target)
@@ -178,12 +177,13 @@ def _remember(scene: Scene, tracks: Sequence[Track]) -> Scene:
 
 
 def live_record(model: Model) -> str:
-    """How far Grad-CAM, the live method, was right about this version when it was measured."""
-    record = track_record(model, METHOD)
-    measured = f"{METHOD.title} is the fast way that runs live. {record_sentence(model, METHOD)}"
+    """How far the live way, Grad-CAM mostly, was right about this version when it was measured."""
+    way = fast_way(model)
+    record = track_record(model, way)
+    measured = f"{way.title} is the fast way that runs live. {record_sentence(model, way)}"
     if record is None:
         return measured
-    if default_way(model) == METHOD:
+    if default_way(model) == way:
         return f"{measured} No other way was clearly right more often."
     believe = _believe(record.right / record.faces)
     return f"{measured} {believe} Freeze the picture for {escape(model.name)}’s best way."
