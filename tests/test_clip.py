@@ -23,7 +23,7 @@ from maskexplain.models.version import Model, open_model
 from maskexplain.task import task_of_names
 from maskexplain.video import frames as reading
 from maskexplain.video.answers import answer_clip, changes, lasting
-from maskexplain.video.decoder import ERRORS
+from maskexplain.video.decoder import ERRORS, HEADER
 from maskexplain.video.drawing import ClipWriter, Mark, draw_marks, sign, words, written_out
 from maskexplain.video.frames import EMPTY, SENTENCES, ClipError, open_clip
 from maskexplain.video.tracks import HOLD, TURNS, Scene, Track, advance, answered, due, matched
@@ -81,6 +81,17 @@ def test_what_phones_and_browsers_record_is_read(tmp_path, name, codec):
     assert [f.time for f in read] == pytest.approx(np.arange(20) / 10, abs=0.01)
     levels = [np.asarray(f.image).mean() for f in read]
     assert levels == pytest.approx(10 * np.arange(20), abs=4)
+
+
+def test_a_phones_ten_bit_clip_is_read(tmp_path):
+    with av.open(str(tmp_path / "hdr.mov"), "w") as container:
+        stream = container.add_stream("libx265", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p10le"
+        for image in colours(5):
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode())
+    levels = [np.asarray(f.image).mean() for f in shown(tmp_path / "hdr.mov")]
+    assert levels == pytest.approx([0, 10, 20, 30, 40], abs=4)
 
 
 def test_ten_frames_a_second_are_taken_of_more(tmp_path):
@@ -225,6 +236,29 @@ def test_the_decoder_can_open_nothing(tmp_path):
     assert told == ["24", "24"]  # EMFILE
 
 
+HOSTILE = {  # what somebody who has taken over the decoder might send
+    "vast": HEADER.pack(b"F", 0.0, 2**31, 2**31, 2**31, 0),
+    "long rows": HEADER.pack(b"F", 0.0, 64, 64, 2**31, 0),
+    "short rows": HEADER.pack(b"F", 0.0, 64, 64, 64, 0) + bytes(64 * 64),
+    "no error": HEADER.pack(b"E", 0.0, 2**31, 0, 0, 0),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_the_decoder_is_not_trusted(tmp_path, monkeypatch, kind):
+    sent = HEADER.pack(b"C", 1.0, 0, 0, 0, 0) + HOSTILE[kind]
+    (tmp_path / "sent").write_bytes(sent)
+    program = tmp_path / "decoder.py"
+    program.write_text(
+        f"import sys; sys.stdout.buffer.write(open({str(tmp_path / 'sent')!r}, 'rb').read())"
+    )
+    monkeypatch.setattr(reading, "DECODER", program)
+    path = write_clip(tmp_path / "a.mp4", colours(2))
+    with pytest.raises(ClipError):
+        shown(path)
+
+
 def test_leaving_a_clip_ends_its_decoder(tmp_path):
     path = write_clip(tmp_path / "a.mp4", colours(25, (1280, 720)) * 4)
     with open_clip(path, 30) as clip:
@@ -330,6 +364,8 @@ def test_v3_tells_when_the_mask_comes(tmp_path, light):
         ("without_mask", "with_mask"),
     ]
     assert 2.0 <= changed[1][0] <= 2.7
+    sure = [one for one in clip.spans()[1] if not one.unsure and one.label == "with_mask"]
+    assert sum(one.end - one.begin for one in sure) > (1.0 if light == 1 else 0), "soon sure"
 
 
 def test_csv_and_json_say_the_same(tiny, story):

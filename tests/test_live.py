@@ -119,12 +119,15 @@ def test_one_odd_frame_does_not_change_the_answer_but_a_second_of_them_does():
     track = answered(Track(1, face(0), 0.0, 0.0), prediction(0, 1, 0), 0.0)
     track = answered(track, prediction(0, 0, 1), 0.05)
     assert track.label == "with_mask"
-    for step in range(2, 22):
+    for step in range(2, 8):
         track = answered(track, prediction(0, 0, 1), step * 0.05)
-    shown = track.prediction(unsure_below=0.5)
+    assert track.prediction(unsure_below=0.95).unsure, "the answers contradict one another"
+    for step in range(8, 22):
+        track = answered(track, prediction(0, 0, 1), step * 0.05)
+    shown = track.prediction(unsure_below=0.95)
     assert track.label == shown.label == "without_mask"
     assert shown.confidence == track.confidence == track.probabilities["without_mask"]
-    assert not shown.unsure and track.prediction(unsure_below=1.0).unsure
+    assert not shown.unsure
 
 
 def test_heat_is_mixed_for_one_class_and_begins_anew_for_another():
@@ -369,9 +372,12 @@ def test_the_bars_are_drawn_for_a_new_answer_and_else_five_times_a_second():
 
 
 def test_an_unsure_answer_is_marked_on_the_picture():
-    track = answered(Track(1, face(0), 0.0, 0.0), prediction(0.2, 0.8, 0), 0.0)
-    sure, unsure = (live_marks(b"jpeg", (640, 480), MASK, [track], None, t) for t in (0.7, 0.9))
-    assert "Worn correctly 80%<" in sure and "Worn correctly 80%, unsure<" in unsure
+    track = answered(Track(1, face(0), 0.0, 0.0), prediction(0.3, 0.7, 0), 0.0)
+    sure, unsure = (live_marks(b"jpeg", (640, 480), MASK, [track], None, t) for t in (0.6, 0.9))
+    assert "Worn correctly 70%<" in sure and "Worn correctly 70%, unsure<" in unsure
+    doubtful = replace(prediction(0.1, 0.9, 0), unsure=True)
+    track = answered(Track(1, face(0), 0.0, 0.0), doubtful, 0.0)
+    assert "90%, unsure<" in live_marks(b"jpeg", (640, 480), MASK, [track], None, 0.95)
 
 
 # The camera's payloads

@@ -74,6 +74,8 @@ def _confine(cpu_seconds: int, memory: int) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
     ):
+        most = resource.getrlimit(limit)[1]  # a container may have set less
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(limit, (value, value))
 
 

@@ -25,6 +25,7 @@ DECODER = Path(__file__).with_name("decoder.py")
 
 RATE = 10  # frames answered a second: a hand takes some .3 s to pull a mask down
 SIDE = 1280  # pixels of a frame's long side; a larger one is shrunk
+SPARE = 256  # bytes at most that a row has behind its pixels
 MEMORY = 1 << 30  # bytes of the decoder: 4K with 16 reference frames takes about half of it
 PATIENCE = 20.0  # seconds of waiting for the next frame, on a busy machine
 # Processor seconds for each second of a clip: 4K of 60 frames a second takes about 2.
@@ -99,6 +100,9 @@ class Frames:
         return CUT_OFF.format(time) if time + 2 / RATE < 0.9 * self.seconds else ""
 
     def _picture(self, width: int, height: int, row: int, turn: int) -> Image.Image:
+        # Whoever has taken over the decoder could ask for any amount of memory here.
+        if not (0 < width <= SIDE and 0 < height <= SIDE and 3 * width <= row <= 3 * width + SPARE):
+            raise ClipError(SENTENCES["damaged"])
         pixels = self._read(row * height)
         image = Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", row, 1)
         image = image.rotate(turn, expand=True) if turn else image.copy()
@@ -109,7 +113,7 @@ class Frames:
     def _header(self) -> tuple:
         kind, time, *numbers = HEADER.unpack(self._read(HEADER.size))
         if kind == b"E":
-            raise ClipError(SENTENCES[ERRORS[numbers[0]]])
+            raise ClipError(SENTENCES[ERRORS[numbers[0] % len(ERRORS)]])
         return kind, time, *numbers
 
     def _read(self, count: int) -> bytes:

@@ -61,8 +61,11 @@ class Track:
         return self.probabilities[self.label]
 
     def prediction(self, unsure_below: float) -> Prediction:
-        """What is shown; only once it is answered. `unsure_below`: the version's, 0..1."""
-        unsure = self.confidence < unsure_below or self.doubt > 0.5
+        """What is shown; only once it is answered. `unsure_below`: the version's, 0..1.
+
+        It is unsure where most answers were, or where they contradict one another.
+        """
+        unsure = self.doubt > 0.5 or self.confidence < min(unsure_below, AGREED)
         return Prediction(self.label, self.confidence, self.probabilities, unsure)
 
 
@@ -224,6 +227,8 @@ def _mixed(old: Heat | None, new: Heat | None, seconds: float) -> Heat | None:
 
 ANSWER_SECONDS = 0.4  # after these, a new answer has two thirds of its weight
 HEAT_SECONDS = 0.25
+# Answers that agree have a higher mean; half a second after a change they agree again.
+AGREED = 0.75
 LEAD = 0.1  # by which another class's probability must lead before it becomes the label
 
 

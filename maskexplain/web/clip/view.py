@@ -36,7 +36,8 @@ TOLD_EVERY = 0.5  # seconds between looks at how far it is
 MOMENTS = 24  # pictures to click; more are not looked at
 ROWS = 50  # faces with a line of their own
 THUMBNAIL = 176  # pixels of a moment's long side
-TICKS = 6  # seconds written under the lines, at most
+TICKS = 7  # seconds written under the lines, at most
+LAST_TICK = 93  # percent; the text needs the rest
 
 NO_FACE = "No face was found in the clip: try one where a face is larger and in view."
 STOPPED = "Stopped: the first {:.1f} s are answered."
@@ -184,7 +185,8 @@ class _Moment:
 def _ticks(seconds: float) -> list[tuple[float, str]]:
     """Where seconds are written under the lines (percent), and which."""
     step = next(s for s in (0.5, 1, 2, 5, 10, ceil(seconds)) if seconds / s < TICKS)
-    return [(100 * n * step / seconds, f"{n * step:g} s") for n in range(int(seconds / step) + 1)]
+    places = ((100 * n * step / seconds, f"{n * step:g} s") for n in range(TICKS))
+    return [(left, text) for left, text in places if left <= LAST_TICK]
 
 
 def _jpeg_url(content: bytes) -> str:
