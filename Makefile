@@ -1,7 +1,8 @@
 # make demo: serve the page.  make test: run the tests, two files at a time.  make lint: style, types.
 # make bench: the speed of explanations, of the HTTP API, of Live and of What if (these two need
 # Chromium); with DATA=DIR of training, too.
-# Each first installs what it needs in .venv, where that is missing or has changed.
+# Each first installs what it needs in .venv, where that is missing or has changed. With LOCKED=1
+# these are the exact versions of locks/, which `make lock` writes anew (it needs uv).
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +11,7 @@ SERVING = $(VENV)/.serving
 ALL = $(VENV)/.all
 NEEDS = requirements.txt pyproject.toml setup.py
 
-.PHONY: demo test bench lint
+.PHONY: demo test bench lint lock
 
 demo: $(SERVING)
 	$(BIN)/python app.py $(ARGS)
@@ -39,9 +40,14 @@ $(SERVING): $(NEEDS)
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing PyTorch and the other packages: this takes some minutes."
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r locks/torch.txt -r locks/serve.txt)
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
 $(ALL): $(SERVING)
+	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r locks/dev.txt)
 	$(BIN)/python -m pip install --quiet -e ".[train,export,mcp,dev]"
 	touch $@
+
+lock:
+	PYTHONPATH=. $(PYTHON) -m tools.lock

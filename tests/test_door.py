@@ -197,7 +197,7 @@ def test_who_has_logged_in_gets_all(locked, tmp_path):
 
 def test_wrong_passwords_are_held_back_and_the_right_one_is_not(locked, monkeypatch):
     monkeypatch.setattr(door, "WRONG_SECONDS", 1.0)
-    away, near = ({"X-Forwarded-For": name} for name in ("203.0.113.7", "203.0.113.8"))
+    away, near = ({"X-Forwarded-For": name} for name in ("9.9.9.7", "9.9.9.8"))
     url = f"{locked.base_url}/models"
 
     def guess(number: int) -> int:
@@ -327,7 +327,7 @@ def test_a_trickle_is_ended_and_blocks_nobody(server, monkeypatch):
 
 
 def test_an_address_has_so_many_bodies_on_their_way(server):
-    lead = "POST /predict HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 198.51.100.3\r\n"
+    lead = "POST /predict HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 9.9.9.3\r\n"
     head = f"{lead}Content-Length: 999\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
     links = several(server, door.ARRIVING_EACH + 1)
     try:
@@ -335,7 +335,7 @@ def test_an_address_has_so_many_bodies_on_their_way(server):
             link.sendall(head.encode())
             time.sleep(0.02)
         assert b" 429 " in links[-1].recv(4096)
-        other = {"X-Forwarded-For": "198.51.100.4"}
+        other = {"X-Forwarded-For": "9.9.9.4"}
         reply = server.post("/predict", files={"file": ("a.png", CROP)}, headers=other)
         assert reply.status_code == 200
     finally:
@@ -348,9 +348,11 @@ def test_an_address_has_so_many_bodies_on_their_way(server):
     [
         ("127.0.0.1", ""),
         ("::1", ""),
+        ("172.17.0.1", ""),
+        ("fd00::7", ""),
         ("testclient", ""),
-        ("203.0.113.9", "203.0.113.9"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("9.9.9.9", "9.9.9.9"),
+        ("2600:0:1:2:3:4:5:6", "2600:0:1:2::/64"),
     ],
 )
 def test_who_asks(host, known):

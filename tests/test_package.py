@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from maskexplain import __version__
 from maskexplain.data.samples import write_examples
@@ -34,6 +36,30 @@ def installed(tmp_path_factory) -> Path:
     command += ["--no-build-isolation", "--target", str(target), str(copy)]
     subprocess.run(command, check=True, timeout=300)
     return target
+
+
+def _locked(*names: str) -> dict[str, list[str]]:
+    """The versions that the locks hold, by package."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        text = (ROOT / "locks" / f"{name}.txt").read_text()
+        entries = [one for one in text.split("\n") if one and one[0] not in " #"]
+        assert text.count("--hash=sha256:") >= len(entries) > 0 and "://" not in text
+        assert not re.findall(r"\\\n(?! )", text), "every entry has hashes"
+        for entry in entries:
+            package, version = entry.split(" ")[0].split("==")
+            found.setdefault(package, []).append(version)
+    return found
+
+
+@pytest.mark.parametrize("part", ["serving", "train", "export", "mcp", "dev"])
+def test_the_locks_hold_what_is_asked_for(part):
+    asked = SERVING if part == "serving" else PROJECT["optional-dependencies"][part]
+    locks = ("serve", "torch") if part == "serving" else ("serve", "torch", "dev")
+    locked = _locked(*locks)
+    for requirement in map(Requirement, filter(None, asked)):
+        versions = locked[canonicalize_name(requirement.name)]
+        assert all(version in requirement.specifier for version in versions), "make lock"
 
 
 def _run(installed: Path, folder: Path, *command: str | Path) -> subprocess.CompletedProcess:

@@ -283,14 +283,14 @@ class Door:
 def address(scope: Scope) -> str:
     """Who asks, as far as it is known: an IPv4 address, an IPv6 network, or nothing.
 
-    A proxy on the same machine that does not tell for whom it asks stands for everybody.
+    A proxy or a container's gateway, which have private addresses, may stand for everybody.
     """
     host = (scope.get("client") or ("",))[0]
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
         return ""
-    if ip.is_loopback:
+    if ip.is_private:  # loopback is, too
         return ""
     # One household has 2**64 addresses of IPv6.
     return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)

@@ -1,6 +1,7 @@
 """How the page and its HTTP API are served: one port, behind the door."""
 
 import errno
+import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ from .scratch import Scratch
 VISITORS = 100  # whose state, and results not fetched, are kept at once
 HEAD_SECONDS = 10.0  # for a request's head to come, from the connection or its first byte on
 CONNECTIONS_EACH, CONNECTIONS = 128, 900  # of one address; of all (1024 files may be open)
+# Whose word on whom they ask for is taken: proxies beside us, and gateways of containers.
+PROXIES = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
 GOODBYE_SECONDS = 5  # for answers under way when the server is ended
 
 
@@ -146,6 +149,7 @@ class Server(uvicorn.Server):
             http=Connection,
             ws="none",
             log_config=None,
+            forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", PROXIES),
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=GOODBYE_SECONDS,
