@@ -17,11 +17,13 @@ from filelock import FileLock
 from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
+from maskexplain.cli.serve import PROXIES, use_proxies
 from maskexplain.errors import UserError
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.web import scratch as scratches
 from maskexplain.web.scratch import LOCK, PREFIX, Scratch, remove_stale, scratch
+from maskexplain.web.serve import _listen, _own_host
 from tools.served import ROOT
 
 MARK = "visitors-own-words"
@@ -29,7 +31,7 @@ MARK = "visitors-own-words"
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    path = tmp_path_factory.mktemp("gewichte-für-ü") / "tiny.safetensors"
     write_weights(path, TinyCNN(), "tiny", MASK, half=True)
     return path
 
@@ -81,8 +83,13 @@ def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
     told = (tmp_path / "stderr").read_text()
     assert "ValueError" in told, "what went wrong is told, and where"
     assert MARK not in told and encoded()[:40] not in told and "me.png" not in told
-    with program(weights, temporary, port) as (url, process):
+    # A container's environment: no locale, IPv6, a prefix; and a home that cannot be written to.
+    bare = {"LC_ALL": "C", "GRADIO_SERVER_NAME": "::", "HOME": "/proc", "GRADIO_ROOT_PATH": "mask/"}
+    with program(weights, temporary, port, **bare) as (url, process):
         assert not folder.exists(), "what the killed one left is gone"
+        six = url.replace("127.0.0.1", "[::1]")
+        told = [httpx.get(f"{one}/openapi.json").json()["servers"] for one in (url, six)]
+        assert told == [[{"url": "/mask"}]] * 2
         assert httpx.post(f"{url}/predict", files=picture, timeout=60).json() == first
         httpx.post(f"{url}/gradio_api/upload", files={"files": ("me.png", CROP)})
         process.send_signal(signal.SIGHUP)
@@ -178,6 +185,33 @@ def test_what_killed_runs_left_goes_and_what_runs_stays(tmp_path):
     assert left == {f"{PREFIX}{name}" for name in ("running", "not-locked-yet", "link")} | {
         "elsewhere"
     }
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "::2"])
+def test_a_host_that_is_not_here_is_one_sentence(host):
+    with pytest.raises(UserError, match="no address of this machine"):
+        _listen(host, 0)
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "127.0.0.1", "localhost", ""])
+def test_hosts_to_listen_on(host):
+    with _listen(host, 0) as listener:
+        place = (_own_host(host), listener.getsockname()[1])
+        with socket.create_connection(place, 5), pytest.raises(UserError, match="is taken"):
+            _listen(host, place[1])
+
+
+def test_proxies_are_left_to_share(monkeypatch):
+    for name in list(os.environ):
+        if name.lower() in PROXIES:
+            monkeypatch.delenv(name)
+    for share, kept in ((True, {"https_proxy"}), (False, set())):
+        monkeypatch.setenv("https_proxy", "http://proxy:1")
+        monkeypatch.setenv("ALL_PROXY", "socks5h://proxy:2")
+        monkeypatch.setenv("no_proxy", "elsewhere")
+        use_proxies(share)
+        assert {name for name in os.environ if name.lower() in PROXIES} == kept
+        assert "127.0.0.1" in os.environ["NO_PROXY"]
 
 
 def test_no_folder_to_write_to_is_one_sentence(monkeypatch):

@@ -228,7 +228,7 @@ def _listen(host: str, port: int) -> socket.socket:
     """A listening socket; "::" takes IPv4, too. Raises UserError."""
     try:
         family, *_, place = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         both = host == "::" and socket.has_dualstack_ipv6()
         return socket.create_server(place[:2], family=family, backlog=256, dualstack_ipv6=both)
