@@ -21,6 +21,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from maskexplain.errors import UserError
 from maskexplain.images.read import MAX_BYTES, MAX_SIDE, UPRIGHT, ImageError, read_image, remark_of
+from maskexplain.images.sift import png_chunk
 
 SIZE = (96, 64)
 COLOURS = ((200, 40, 40), (40, 180, 60), (50, 60, 200), (230, 220, 210))  # by quarter, row by row
@@ -457,7 +458,28 @@ def test_progressive_file_without_its_fine_bands_is_refused() -> None:
         read_image(data[: len(data) // 8])
 
 
+def repacked(change: Callable[[bytes], bytes]) -> bytes:
+    """A PNG whose packed pixels are changed, with right checksums of its chunks."""
+    data = saved(street(), "PNG")
+    packed = change(zlib.compress(unpacked(data)))
+    return data[:33] + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b"")
+
+
+def unpacked(data: bytes) -> bytes:
+    """The rows of a PNG, each behind its filter: none."""
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    return b"".join(b"\0" + row.tobytes() for row in pixels)
+
+
+def test_pixels_that_are_packed_too_short_are_told() -> None:
+    picture = read_image(repacked(lambda packed: packed[:-2000]))
+    assert re.search(r"9\d% of the picture is there", remark_of(picture))
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(repacked(lambda packed: packed[: len(packed) * 3 // 4]))
+
+
 CHECKSUMS = {
+    "of the packed pixels": lambda: repacked(lambda packed: flipped(packed, len(packed) - 1)),
     "of a text": lambda: flipped(with_text(), with_text().index(b"a note")),
     "of the pixels": lambda: flipped(saved(street(), "PNG"), ends(saved(street(), "PNG"))),
     "of the end": lambda: flipped(saved(street(), "PNG"), len(saved(street(), "PNG")) - 1),

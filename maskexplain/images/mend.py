@@ -16,9 +16,9 @@ from .sift import DRI, EOI, FRAMES, PNG_START, SOS, Sifted, png_chunk, segments
 
 MAX_UNPACKED = 2**27  # bytes of a PNG's pixels that are unpacked here
 STEP = 2**16  # bytes packed, unpacked at once: a wrong one spoils no more than these
-# What is held against each other to see which pixels a JPEG's file decides.
+# A JPEG is read with two endings: the pixels that differ are not in the file.
 COMPARED_SIDE, SAME = 800, 12
-NOTHING = re.sub(rb"\xff", b"", np.random.default_rng(0).bytes(4096))  # no markers in it
+FILLING = re.sub(rb"\xff", b"", np.random.default_rng(0).bytes(4096))  # no markers in it
 
 
 def mend(sifted: Sifted) -> tuple[bytes, float]:
@@ -48,7 +48,8 @@ def _png(sifted: Sifted) -> tuple[bytes, float]:
     expected = _unpacked_size(dict(parts)[b"IHDR"])
     packed = dict(parts)[b"IDAT"]
     rows = _unpacked(packed, expected) if sifted.sound < len(packed) else b""
-    # The stream's own checksum may tell that all is right where a chunk's tells otherwise.
+    # The stream's own checksum may tell that all is right where a chunk's tells otherwise, and the
+    # other way round.
     if len(rows) < expected:
         rows = _unpacked(packed[: sifted.sound], expected, checked=False)
     share = len(rows) / expected
@@ -72,16 +73,17 @@ def _unpacked_size(header: bytes) -> int:
 
 
 def _unpacked(packed: bytes, expected: int, checked: bool = True) -> bytes:
-    """As many bytes as come out before an error; none where `checked` and there is an error."""
-    unpacker, rows = zlib.decompressobj(), bytearray()
+    """As many bytes as come out before an error; none where `checked` and the checksum is wrong."""
+    unpacker, rows = zlib.decompressobj(wbits=-15), bytearray()  # the checksum is looked at below
     try:
-        for at in range(0, len(packed), STEP):
+        for at in range(2, len(packed), STEP):
             rows += unpacker.decompress(packed[at : at + STEP], expected - len(rows) + 1)
             if len(rows) > expected:
                 break
     except zlib.error:
         return b"" if checked else bytes(rows[:expected])
-    return bytes(rows[:expected]) if unpacker.eof or not checked else b""
+    right = unpacker.eof and zlib.adler32(rows) == int.from_bytes(unpacker.unused_data[:4], "big")
+    return bytes(rows[:expected]) if right or not checked else b""
 
 
 # --- JPEG
@@ -93,7 +95,7 @@ def _jpeg_share(data: bytes) -> float:
     if not scan.complete:
         return 0.0
     agreed = _decoded(data)
-    other = _decoded(data[:-2] + NOTHING * (len(data) // len(NOTHING) // 4 + 1) + data[-2:])
+    other = _decoded(data[:-2] + FILLING * (len(data) // len(FILLING) // 4 + 1) + data[-2:])
     same = (np.abs(agreed - other).max(axis=-1) <= SAME).mean()
     return float(min(same, scan.share))
 

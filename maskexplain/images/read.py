@@ -13,6 +13,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError
 from .mend import mend
-from .sift import SiftError, sift
+from .sift import Sifted, SiftError, sift
 
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 40_000_000
@@ -101,15 +102,25 @@ def decode(
         sifted = sift(data, max_pixels)
         if sifted.size:
             _check_pixels(*sifted.size, max_pixels)
-        data, share = mend(sifted) if sifted.damaged else (sifted.data, 1.0)
-        if share < ENOUGH or (sifted.damaged and complete):
-            raise ImageError(DAMAGED)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(*image.size, max_pixels)
-            picture = _upright_rgb(image, max_side, sifted.orientation)
-        if sifted.damaged:
-            picture.info[REMARK] = cut_off(share)
-        return picture
+        try:
+            return _read(sifted, max_side, max_pixels, complete)
+        except OSError:
+            # Only a PNG's decoder tells that the packed pixels end too early, or are wrong.
+            if sifted.kind != "PNG" or sifted.damaged:
+                raise
+            return _read(replace(sifted, damaged=True), max_side, max_pixels, complete)
+
+
+def _read(sifted: Sifted, max_side: int | None, max_pixels: int, complete: bool) -> Image.Image:
+    data, share = mend(sifted) if sifted.damaged else (sifted.data, 1.0)
+    if share < ENOUGH or (sifted.damaged and complete):
+        raise ImageError(DAMAGED)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check_size(*image.size, max_pixels)
+        picture = _upright_rgb(image, max_side, sifted.orientation)
+    if sifted.damaged:
+        picture.info[REMARK] = cut_off(share)
+    return picture
 
 
 @contextmanager
@@ -250,9 +261,7 @@ def cut_off(share: float) -> str:
     """What to say of a picture of which a share (0..1) is there."""
     if share == 1:
         return "The picture's file is cut off or damaged, but all of the picture is there."
-    return (
-        f"The picture's file is cut off or damaged: {int(100 * share)}% of the picture are there."
-    )
+    return f"The picture's file is cut off or damaged: {int(100 * share)}% of the picture is there."
 
 
 def _what_it_is(data: bytes) -> str:

@@ -20,6 +20,8 @@ from .yunet import detect
 TILTS = (0, 90, 180, 270)  # degrees by which a face's eyes may be turned clockwise
 # The sizes that a face is seen at, in pixels: the second one only where the first is undecided.
 SIDES = (60, 100)
+# An upright face seen at the first size reaches it every other time, one in 50 turned ones does.
+SURE = 0.88
 LEAD = 0.1  # of the best tilt's score over each other one's, for a face
 ASKED = 3  # of the largest faces: one may be a mistake, or lie down
 
@@ -72,21 +74,23 @@ def _point_back(point: Point, size: tuple[int, int], turn: int) -> Point:
 def _turn_of(image: Image.Image, faces: Sequence[Face]) -> int:
     """The turn that sets the largest faces upright, 0 where it is undecided."""
     pixels = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
+    if _score(pixels, faces[0], SIDES[0], 0) >= SURE:
+        return 0
     asked = faces[:ASKED]
     scores = np.zeros(len(TILTS))
     for side in SIDES:
-        scores += sum(_scores(pixels, face, side) for face in asked)
+        scores += [sum(_score(pixels, face, side, tilt) for face in asked) for tilt in TILTS]
         second, best = np.sort(scores)[-2:]
         if best - second > LEAD * len(asked):
             return (-TILTS[scores.argmax()]) % 360
     return 0
 
 
-def _scores(pixels: np.ndarray, face: Face, side: int) -> np.ndarray:
-    """What YuNet gives the face, seen at a size, for each of TILTS; 0 where it sees none."""
+def _score(pixels: np.ndarray, face: Face, side: int, tilt: int) -> float:
+    """What YuNet gives the face, seen at a size and turned level by a tilt; 0 for no face."""
     x0, y0, x1, y1 = face.box
     size = (round(side * CLOSER_MARGIN),) * 2
     scale = sqrt(area(face.box)) / side
-    looks = (placement(((x0 + x1) / 2, (y0 + y1) / 2), size, tilt, scale) for tilt in TILTS)
-    seen = (central(detect(cut_patch(pixels, m, size), f"turn{side}"), size) for m in looks)
-    return np.array([0.0 if row is None else float(row[SCORE]) for row in seen])
+    matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, tilt, scale)
+    row = central(detect(cut_patch(pixels, matrix, size), f"turn{side}"), size)
+    return 0.0 if row is None else float(row[SCORE])

@@ -104,7 +104,7 @@ def _jpeg(data: bytes, max_pixels: int) -> Sifted:
             orientation = _xmp_orientation(body) if xmp else orientation_of(body)
         if mark in FRAMES:
             height, width = struct.unpack_from(">HH", body, 1)
-            pixels = width * height
+            pixels = max(pixels, width * height)
         scans += mark == SOS
         if scans > MAX_SCANS or scans * pixels > FULL_SCANS * max_pixels:
             raise SiftError
@@ -352,13 +352,13 @@ def _check_tiff(known: dict[int, int], max_pixels: int) -> None:
 # --- HEIC and AVIF (ISO/IEC 23008-12)
 
 # The entry of an item that holds EXIF or XMP: its version, flags, number and protection, its kind.
-SPOKEN = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))(?:Exif|mime)", re.DOTALL)
+NOTES = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))(?:Exif|mime)", re.DOTALL)
 
 
 def _heif(data: bytes, _: int) -> Sifted:
     if data.count(b"infe") > MAX_ITEMS:
         raise SiftError
-    return Sifted(SPOKEN.sub(rb"\1skip", data))
+    return Sifted(NOTES.sub(rb"\1skip", data))
 
 
 KINDS: dict[bytes, Callable[[bytes, int], Sifted]] = {
