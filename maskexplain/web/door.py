@@ -7,6 +7,7 @@ the body is bounded in size and time; JSON is looked through before Gradio reads
 import asyncio
 import ipaddress
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -251,7 +252,8 @@ class Door:
         async def later(message: Message) -> None:
             # Gradio's form to log in answers a wrong password with 400.
             if message.get("status") in (400, 401):
-                with _counted(self._guessing, who, GUESSING_EACH):
+                # It has been let in: from here on it only counts.
+                with _counted(self._guessing, who, sys.maxsize):
                     await asyncio.sleep(WRONG_SECONDS)
             await send(message)
 
