@@ -219,6 +219,15 @@ def test_frozen_scripts_are_read_by_the_order_of_use(form, name, tmp_path):
         import_version(tmp_path / "x.pt", "y", ["a", "b"], folder=tmp_path, built=other)
 
 
+def test_without_a_name_the_shapes_tell_at_any_size(tmp_path):
+    theirs = torchvision.models.resnet18(num_classes=2)
+    torch.save({"ema": theirs.state_dict()}, tmp_path / "x.pth")
+    done = import_version(
+        tmp_path / "x.pth", "x", ["a", "b"], False, None, tmp_path, Built(size=50)
+    )
+    assert (done.network, done.place) == ("torchvision:resnet18", "ema")
+
+
 def test_a_head_of_several_layers_is_named(tmp_path):
     theirs = torchvision.models.shufflenet_v2_x0_5(num_classes=2)
     theirs.fc = nn.Sequential(nn.Linear(1024, 8), nn.ReLU(), nn.Linear(8, 2))

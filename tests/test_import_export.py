@@ -133,7 +133,7 @@ WAYS = {
     "weights": lambda s: {"weights": s},
     "ema": lambda s: {"ema": s, "best_acc": torch.tensor(0.9)},
     "any name, deep": lambda s: {"run 7": {"stuff": s}},
-    "a tuple": lambda s: (s, 3),
+    "a tuple": lambda s: (3, s),
     "DataParallel": lambda s: _under("module.", s),
     "compiled": lambda s: _under("_orig_mod.", s),
     "compiled, parallel": lambda s: {"model": _under("module._orig_mod.", s)},

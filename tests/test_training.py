@@ -175,6 +175,7 @@ def test_a_librarys_network_starts_at_the_pictures_size_with_weights_at_hand(toy
     network = start(recipe).network
     assert network.transform.size == 128 and recipe.start is None
     assert recipe.class_weights[1] < 1 < recipe.class_weights[0]
+    assert recipe.epochs == 200, "a folder of two batches is gone through often"
     with pytest.raises(UserError, match="not on this machine"):
         start(replace(recipe, start="published"))
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ..models.checkpoints import FOLDER, free_place, write_weights
 from ..models.network import (
     NETWORKS,
     EvaluationTransform,
+    NetworkError,
     build_network,
     check_network,
     last_layer,
@@ -42,6 +44,7 @@ SECOND = re.compile(
     r"(?:^|[._/-])(ema|swa|averaged?|teacher|momentum|best|old|initial|backup|shadow)(?=[._/-]|$)",
     re.I,
 )
+COMMON = ("resnet", "mobilenet", "efficientnet")  # tried first: most files are of one of them
 # Parts of a training that a saved module may hold beside the network.
 TRAINING = re.compile(
     r"criterion|loss|metric|acc|confusion|auroc|f1|train_|val_|valid_|test_", re.I
@@ -214,7 +217,7 @@ def find_weights(
     Raises UserError where none fits, or where it is not plain which weights are in use.
     """
     plain = _unwrapped(tensors)
-    fits = next((found for w in _candidates(plain, built) if (found := _fitting(w, plain))), None)
+    fits = next((found for w in _candidates(built) if (found := _fitting(w, plain))), None)
     if not fits:
         raise UserError(_misfit(file, plain, built))
     first = [found for found in fits if not SECOND.search(found.place)] or fits
@@ -225,16 +228,16 @@ def find_weights(
     return first[0], (*others, *_beside(first[0], plain))
 
 
-def _candidates(plain: Mapping[str, Stored], built: Built) -> Iterator["_Wanted"]:
+def _candidates(built: Built) -> Iterator["_Wanted"]:
     """The networks that the file may be of: the given one, or ours, then torchvision's."""
     if built.network:
         yield _wanted(built.network, built.size)
         return
     yield from (_wanted(name) for name in NETWORKS)
-    dotted = {name.rpartition("/")[2] for name in plain}
-    for name in torchvision_names():
-        # RegNets cannot be built without their numbers, which takes long: they must be given.
-        if not name.startswith("regnet") and dotted:
+    # RegNets cannot be built without their numbers, which takes long: they must be given.
+    names = [name for name in torchvision_names() if not name.startswith("regnet")]
+    for name in sorted(names, key=lambda name: not name.startswith(COMMON)):
+        with suppress(NetworkError):  # it takes no pictures of that size, so it is not the one
             yield _wanted(f"torchvision:{name}", built.size)
 
 
@@ -379,7 +382,7 @@ def _misfit(file: Path, plain: Mapping[str, Stored], built: Built) -> str:
     share, wanted, place = max(
         (
             _nearness(wanted, place, plain)
-            for wanted in _candidates(plain, built)
+            for wanted in _candidates(built)
             for place in _places(wanted, plain) or [""]
         ),
         key=lambda one: one[0],

@@ -443,8 +443,8 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         yield from ((str(key), inner) for key, inner in value.items())
     elif isinstance(value, list | tuple):
-        # A history of losses may be long: what begins with a plain value holds no tensors.
-        if value and isinstance(value[0], Stored | dict | list | tuple):
+        # A history of losses may be long: what begins with plain values holds no tensors.
+        if any(isinstance(inner, Stored | dict | list | tuple) for inner in value[:100]):
             yield from ((str(index), inner) for index, inner in enumerate(value))
     elif type(value).__name__ == "Module":
         yield from vars(value).items()

@@ -18,6 +18,9 @@ from .pretrained import start_at_hand
 from .recipe import AUGMENTS, TRAIN_SIZE, Augment, Recipe
 from .vary import vary
 
+BATCH = 32
+FEWEST_EPOCHS, MOST_EPOCHS = 8, 200  # however many or few pictures there are
+
 
 def own_recipe(network: str, task: Task, pictures: Sequence[Picture]) -> Recipe:
     """How to train a network by name on these pictures. Raises NetworkError."""
@@ -29,8 +32,8 @@ def own_recipe(network: str, task: Task, pictures: Sequence[Picture]) -> Recipe:
         network=network,
         size=size if ":" in network else None,
         augment=_vary_to(size),
-        epochs=12 if start else 30,  # from random weights it takes longer
-        batch_size=32,
+        epochs=_epochs(pictures, 400 if start else 2000),  # random weights take longer
+        batch_size=BATCH,
         learning_rate=5e-4 if start else 1e-3,  # published weights are not to be forgotten
         weight_decay=0.02,  # AdamW's usual range
         class_weights=_balanced(task, pictures),
@@ -44,6 +47,12 @@ def own_recipe(network: str, task: Task, pictures: Sequence[Picture]) -> Recipe:
         calibrate=True,
         task=task,
     )
+
+
+def _epochs(pictures: Sequence[Picture], steps: int) -> int:
+    """As many epochs as give these steps: a small folder is gone through more often."""
+    each = max(1, sum(p.split == "train" for p in pictures) // BATCH)
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(steps / each)))
 
 
 def _vary_to(size: int) -> str:
