@@ -2,8 +2,8 @@
 
 YuNet finds few faces in a sideways photo, and in one that stands on its head it puts the eyes where
 the mouth is. But a face that is looked at closely scores best upright, most of all where it is seen
-small. On 900 tight crops and 285 street photos, each turned all four ways, the two small looks
-below named the turn of nine found faces in ten, and called one upright face in a hundred turned.
+small. Of 853 upright street photos one is called turned; of those that are turned, their faces
+often of 20 pixels, three in four are seen to be.
 """
 
 from collections.abc import Sequence
