@@ -22,7 +22,8 @@ from maskexplain.images.crops import Crop, crop_face, whole_crop
 from maskexplain.images.faces import Face, find_faces, follow_face, iou
 from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK
-from maskexplain.models.version import Prediction
+from maskexplain.models.version import Model, Prediction
+from maskexplain.task import task_of_names
 from maskexplain.video.tracks import (
     ANSWER_SECONDS,
     HOLD,
@@ -320,6 +321,13 @@ def test_boxes_lie_mirrored_and_heat_does_not():
     html = live_marks(b"jpeg", (400, 200), MASK, [track], None)
     assert "left:75.0%;top:0.0%;width:25.0%;height:50.0%" in html
     assert "Worn correctly 90%" in html and 'class="heat"' in html and " hidden>" in html
+
+
+def test_a_version_from_elsewhere_cannot_bring_html(tiny, frames):
+    evil = task_of_names(['a"><script>', "b", "c"])
+    scene, model = Scene(), Model('<b>"', tiny.network, evil)
+    view = live_view(model, jpeg(frames[0]), scene, 0.0)
+    assert view.panel and "<script" not in view.marks + view.panel
 
 
 def test_heat_lies_at_its_true_place():

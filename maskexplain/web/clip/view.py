@@ -124,10 +124,11 @@ def _result(model: Model, work: _Work) -> ClipView:
     numbers = lasting(clip)
     if not numbers:
         return ClipView(f"{NO_FACE} {work.remark}".strip())
+    spans = clip.spans()
     html = _MACROS.result(
         video=_data_url(work.content.getvalue(), "video/mp4"),
         ratio=f"{work.size[0]}/{work.size[1]}",
-        rows=[_Row(clip, number) for number in numbers[:ROWS]],
+        rows=[_Row(clip, number, spans[number]) for number in numbers[:ROWS]],
         moments=[_Moment(clip, work, *change) for change in changes(clip)[:MOMENTS]],
         ticks=_ticks(clip.seconds),
         seconds=clip.seconds,
@@ -150,9 +151,9 @@ def _told(clip: ClipAnswers, numbers: Sequence[int]) -> str:
 class _Row:
     """A face's line in the timeline; places in percent of the clip."""
 
-    def __init__(self, clip: ClipAnswers, number: int) -> None:
+    def __init__(self, clip: ClipAnswers, number: int, spans: Sequence[Span]) -> None:
         self.number = number
-        self.spans = [_Piece(clip, number, span) for span in clip.spans()[number]]
+        self.spans = [_Piece(clip, number, span) for span in spans]
 
 
 class _Piece:

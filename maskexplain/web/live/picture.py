@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Sequence
 from functools import cache
-from html import escape
 
 import cv2
 import numpy as np
@@ -15,9 +14,12 @@ from ...images.faces import MIN_TILT
 from ...task import Task
 from ...video.drawing import Mark, words, written_out
 from ...video.tracks import Track
+from ..assets import macros
 
 LETTERS = 27  # the picture's width on a phone (390 pixels) in letters' heights (.9rem)
 SHRINK = 4  # the heat is a coarse map: it is sent this much smaller than the frame
+
+_MACROS = macros("live")
 
 
 def live_marks(
@@ -38,20 +40,19 @@ def live_marks(
     be read. `data-frame` names the frame that was answered. Answers under `unsure_below` (0..1)
     are said to be unsure.
     """
-    hidden = "" if heat_url else " hidden"
-    said = _said(task, tracks, now)
     found = [_mark(track, unsure_below, now) for track in tracks]
     full = written_out(task, found, size, letter=size[0] / LETTERS)
-    marks = [
-        _marks(task, mark, tracks[i].face.tilt, size, i == 0, full[i])
+    placed = [
+        _Placed(task, mark, tracks[i].face.tilt, size, i == 0, full[i])
         for i, mark in enumerate(found)
     ]
-    return (
-        f'<div class="live-marks" role="img" aria-label="{said}" data-frame="{frame_name(frame)}" '
-        f'style="aspect-ratio:{size[0]}/{size[1]}">'
-        f'<img class="heat" src="{heat_url or _nothing()}" alt="" decoding="sync"{hidden}>'
-        + "".join(reversed(marks))  # the main face's lies above the others'
-        + "</div>"
+    return _MACROS.marks(
+        said=_said(task, tracks, now),
+        frame=frame_name(frame),
+        ratio=f"{size[0]}/{size[1]}",
+        heat=heat_url or _nothing(),
+        shown=bool(heat_url),
+        found=placed[::-1],  # the main face's lies above the others'
     )
 
 
@@ -78,25 +79,24 @@ def _mark(track: Track, unsure_below: float, now: float | None) -> Mark:
     return Mark(track.face.box, shown.label, shown.confidence, shown.unsure, lost)
 
 
-def _marks(
-    task: Task, mark: Mark, tilt: float, size: tuple[int, int], main: bool, full: bool
-) -> str:
+class _Placed:
     """A face's box, turned with its head, and its answer above it; for a mirrored picture."""
-    x0, y0, x1, y1 = mark.box
-    left, width = 1 - x1 / size[0], (x1 - x0) / size[0]
-    top, height = y0 / size[1], (y1 - y0) / size[1]
-    place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
-    kind = (" main" if main else "") + (" lost" if mark.lost else "") + ("" if full else " short")
-    look, text = task.style(mark.label), escape(words(task, mark, full))
-    # The text keeps to the side where there is room for it, and above the box where it fits.
-    side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
-    above = top > (0.08 if full else 0.05)
-    across = f"bottom:{1 - top:.1%}" if above else f"top:{top:.1%}"
-    turn = -tilt if abs(tilt) > MIN_TILT else 0.0
-    return (
-        f'<span class="box{kind}" style="{look};{place};rotate:{turn:.0f}deg"></span>'
-        f'<span class="tag{kind}" style="{look};{side};{across}">{text}</span>'
-    )
+
+    def __init__(
+        self, task: Task, mark: Mark, tilt: float, size: tuple[int, int], main: bool, full: bool
+    ) -> None:
+        x0, y0, x1, y1 = mark.box
+        left, width = 1 - x1 / size[0], (x1 - x0) / size[0]
+        top, height = y0 / size[1], (y1 - y0) / size[1]
+        kinds = {"main": main, "lost": mark.lost, "short": not full}
+        self.kind = "".join(f" {kind}" for kind, so in kinds.items() if so)
+        self.look, self.text = task.style(mark.label), words(task, mark, full)
+        self.place = f"left:{left:.1%};top:{top:.1%};width:{width:.1%};height:{height:.1%}"
+        # The text keeps to the side where there is room for it, and above the box where it fits.
+        side = f"left:{left:.1%}" if left + width / 2 < 0.5 else f"right:{1 - left - width:.1%}"
+        above = top > (0.08 if full else 0.05)
+        self.beside = f"{side};" + (f"bottom:{1 - top:.1%}" if above else f"top:{top:.1%}")
+        self.turn = f"{-tilt if abs(tilt) > MIN_TILT else 0.0:.0f}"
 
 
 def heat_url(heat: np.ndarray, crop: Crop, size: tuple[int, int]) -> str:

@@ -20,7 +20,7 @@ from ...models.version import Model
 from ...task import Task
 from ...video.drawing import sign
 from ...video.tracks import LOST, Heat, Scene, Track, advance, answered, due
-from ..answers import bars, pill, unsure_badge
+from ..assets import macros
 from .picture import heat_url, live_marks
 
 HEAT_SIDE = 24  # of the remembered map; the networks' own maps have 9 and 16
@@ -31,6 +31,8 @@ BARS_EVERY = 0.2
 NO_FACE = "No face in view: come closer, face the camera, and let light fall on your face."
 LOST_FACE = "Face lost: hold still, or let more light fall on it."
 NO_FREEZE = "There is nothing to freeze yet: start the camera first."
+
+_MACROS = macros("live")
 
 
 @dataclass(frozen=True)
@@ -126,33 +128,35 @@ def _panel(model: Model, tracks: Sequence[Track], now: float) -> str:
     """The main face's answer; empty bars would be an answer without a face."""
     if not tracks:
         return ""
-    main = tracks[0].prediction(model.unsure_below)
     which = "Your answer" if len(tracks) == 1 else "The main face’s answer (thick box)"
-    which = "Face lost. The last answer" if _is_lost(tracks, now) else which
-    return f"""<div class="live-panel">
-{_counts(model.task, tracks) if len(tracks) > 1 else ""}
-<h2>{which} {pill(model.task, main.label)}{unsure_badge(model, main)}</h2>
-{bars(model.task, main)}
-<p>{_heat_words(model.task, tracks[0])}</p>
-</div>"""
+    return _MACROS.panel(
+        model=model,
+        main=tracks[0].prediction(model.unsure_below),
+        which="Face lost. The last answer" if _is_lost(tracks, now) else which,
+        counts=_counts(model.task, tracks) if len(tracks) > 1 else (),
+        words=_heat_words(model.task, tracks[0]),
+    )
 
 
-def _counts(task: Task, tracks: Sequence[Track]) -> str:
+def _counts(task: Task, tracks: Sequence[Track]) -> list[dict]:
     """How many faces got each answer, with the signs that stand at the faces of a crowd."""
     labels = [track.label for track in tracks]
-    said = (
-        f'<li style="{task.style(name)}"><b>{sign(task, name)}</b> {labels.count(name)} '
-        f"{escape(task.title(name))}</li>"
+    return [
+        {
+            "look": task.style(name),
+            "sign": sign(task, name),
+            "number": labels.count(name),
+            "title": task.title(name),
+        }
         for name in task.names
         if name in labels
-    )
-    return f'<ul class="live-counts">{"".join(said)}</ul>'
+    ]
 
 
 def _heat_words(task: Task, track: Track) -> str:
     if track.heat is None or not track.heat.map.any():
         return "Grad-CAM finds no place that speaks for this class."
-    return f"Bright: what speaks most for “{escape(task.title(track.heat.target))}”."
+    return f"Bright: what speaks most for “{task.title(track.heat.target)}”."
 
 
 def _notice(task: Task, tracks: Sequence[Track], now: float) -> str:
