@@ -239,8 +239,11 @@ def test_models_tell_what_was_measured():
 def test_the_page_and_its_queue_work_beside(client):
     assert "Mask explainer" in client.get("/").text
     config = client.get("/config").json()
-    change = next(d["id"] for d in config["dependencies"] if d["targets"][0][1] == "change")
-    event = {"data": [None, "", "", ["best"], False], "fn_index": change, "session_hash": "s"}
+    parts = {part["id"]: part["props"] for part in config["components"]}
+    photo = next(key for key, props in parts.items() if props.get("elem_id") == "photo")
+    change = next(d for d in config["dependencies"] if [photo, "change"] in d["targets"])
+    values = [parts[key].get("value") for key in change["inputs"]]
+    event = {"data": values, "fn_index": change["id"], "session_hash": "s"}
     assert client.post("/gradio_api/queue/join", json=event).status_code == 200
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "s"}) as stream:
         messages = [json.loads(line[5:]) for line in stream.iter_lines() if line]

@@ -8,7 +8,8 @@ import gradio as gr
 from PIL import Image
 
 from ...images.crops import NoFaceError
-from ...images.read import ImageError, read_image
+from ...images.pool import read_apart
+from ...images.read import ImageError
 from ...models.version import Model, Prediction
 from ..answers import newest_first
 from ..assets import macros
@@ -41,7 +42,7 @@ def answer_files(models: Sequence[Model], files: Sequence[Path]) -> Iterator[tup
 
 def _row(model: Model, file: Path) -> Row:
     try:
-        scene = look([model], read_image(file))
+        scene = look([model], read_apart(file))
         return Row(file.name, scene.answers[model.name])
     except (ImageError, NoFaceError) as error:
         return Row(file.name, trouble=str(error))
@@ -95,7 +96,7 @@ def wire_many(models: Sequence[Model], many: ManyPhotos, photo: gr.Image) -> Non
         if index is None or not index < len(paths):
             return gr.skip(), gr.skip()
         try:
-            image: Image.Image = read_image(paths[index])
+            image: Image.Image = read_apart(paths[index])
         except ImageError:
             return gr.skip(), status(GONE)
         return image, gr.skip()
