@@ -35,6 +35,7 @@ def frames(address: str) -> list[Image.Image]:
         page.wait_for_timeout(500)
         for light in LIGHTS:
             slider.fill(str(light))
+            slider.blur()  # no frame around it
             page.wait_for_timeout(150)  # the strips' movement
             shots.append(Image.open(BytesIO(card.screenshot())).convert("RGB"))
         chromium.close()
@@ -47,7 +48,10 @@ def write_gif(shots: list[Image.Image], path: Path) -> None:
     shots = [*shots[:lowest], *[shots[lowest]] * WAIT, *shots[lowest:]]
     size = (WIDTH, round(WIDTH * shots[0].height / shots[0].width))
     small = [shot.resize(size, Image.Resampling.LANCZOS) for shot in shots]
-    palette = small[0].quantize(COLOURS)
+    both = Image.new("RGB", (size[0], 2 * size[1]))  # the classes' colours are in the one or other
+    both.paste(small[0], (0, 0))
+    both.paste(small[lowest], (0, size[1]))
+    palette = both.quantize(COLOURS)
     first, *rest = (shot.quantize(palette=palette, dither=Image.Dither.NONE) for shot in small)
     duration = round(1000 * SECONDS / len(small))
     more = {"append_images": rest, "duration": duration, "loop": 0, "optimize": True}
