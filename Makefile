@@ -1,6 +1,6 @@
 # make demo: serve the page.  make test: run the tests, two files at a time.  make lint: style, types.
-# make bench: the speed of explanations, the HTTP API, its memory, of Live and of What if (these two need
-# Chromium); with DATA=DIR of training, too.
+# make bench: the speed of explanations, of the HTTP API, its memory, of Live, What if and the page
+# (these three need Chromium); with DATA=DIR of training, too.
 # Each first installs what it needs in .venv, where that is missing or has changed. With LOCKED=1
 # these are the exact versions of locks/, which `make lock` writes anew (it needs uv).
 
@@ -27,6 +27,7 @@ bench: $(ALL)
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.what_if
+	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.networks
 	$(if $(DATA),$(BIN)/python -m benchmarks.training --data $(DATA))
 
