@@ -18,6 +18,16 @@
     const hash = "#" + slug(tab);
     if (hash !== (location.hash || "#" + slug(tabs()[0]))) history.pushState(null, "", hash);
   });
+  // Other tabs lead here, too, such as Live's “Freeze”. Seen twice, so that a link's own change of the
+  // address is not undone before its tab is open.
+  let strayed = "";
+  function follow() {
+    const tab = selected();
+    const hash = tab ? "#" + slug(tab) : "";
+    const fits = !tab || hash === (location.hash.toLowerCase() || "#" + slug(tabs()[0]));
+    if (!fits && strayed === hash) history.pushState(null, "", hash);
+    strayed = fits ? "" : hash;
+  }
   document.addEventListener("keydown", (event) => {
     const all = tabs();
     const now = all.indexOf(event.target);
@@ -91,6 +101,7 @@
       restore();
     }
     if (ready) remember().catch(() => stored((store) => store.removeItem(KEY)));
+    if (ready) follow();
     reveal();
     address();
   }, 300);
