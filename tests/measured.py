@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from maskexplain.masks.task import MASK
-from maskexplain.models.results import ExplanationScores, Results, Scores, WayScores
+from maskexplain.models.results import ExplanationScores, Results, Scores, Spread, WayScores
 from maskexplain.results.evaluate import fields_of
 from maskexplain.results.statistics import recall, wilson
 
@@ -31,20 +31,22 @@ def measured(matrix: Matrix = EVEN, shifts: dict[str, Scores] | None = None, **p
 
 
 def way_scores(beats: int, faces: int = 100, milliseconds: float = 10.0) -> WayScores:
-    """One way's scores: on so many faces its heat beats random orders."""
+    """One way's scores: on so many faces its heat beats everything that it is held against."""
     return WayScores(
         faces=faces,
         beats_random=beats,
-        share=beats / faces,
-        interval=wilson(beats, faces),
-        hottest_fifth=beats,
         deletion=-0.2,
         insertion=0.1,
-        nose_mouth=1.5,
-        cascade=(0.4, 0.2),
         empty=0,
-        largest_gap=None,
+        nose_mouth=1.5,
         milliseconds=milliseconds,
+        verdicts={"holds": beats, "doubtful": faces - beats},
+        beats_copies=beats,
+        beats_usual=beats,
+        usual_interval=wilson(beats, faces),
+        like_mean=0.5,
+        random_head=Spread(0.4, 0.2, 0.6, 10),
+        cascade=(0.4, 0.2),
     )
 
 

@@ -188,6 +188,10 @@ def test_explain_says_how_far_to_believe_it(client, models):
     assert told["blur_test"] == pytest.approx(asdict(test), abs=1e-5)
     assert told["verdict"]["key"] == verdict_of(explanation, test).key
     assert told["against"] == "without_mask" and told["completeness_gap"] is None
+    assert told["record"] and told["second_opinion"] is None
+    asked = {"method": "grad_cam", "second_opinion": "true"}
+    second = send(client, "/explain", CROP, **asked).json()["explanation"]["second_opinion"]
+    assert second["filling"] == "ROAD" and len(second["random_head"]["draws"]) == 10
     problem = send(client, "/explain", CROP, target="with_mask", against="with_mask")
     assert problem.status_code == 422 and "against itself" in problem.json()["detail"]
 

@@ -1,23 +1,41 @@
 """How often each way to explain is right: counted on a network whose reason is known."""
 
 import json
-from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, noise
+from conftest import CLASSES, TinyCNN, noise
+from measured import way_scores
 from PIL import Image
 
-from maskexplain.data.folder import DataError, Picture
+from maskexplain.data.folder import DataError, Picture, read_crop
 from maskexplain.data.samples import write_examples
 from maskexplain.explain.question import BEST, ExplainError
-from maskexplain.explain.verdicts import record_sentence, track_record
-from maskexplain.explain.ways import Way, all_ways, default_way, find_ways
-from maskexplain.models.results import Results, ResultsError, WayScores
-from maskexplain.models.version import Model
+from maskexplain.explain.verdicts import (
+    Verdict,
+    beyond_sentence,
+    random_sentence,
+    record_sentence,
+    track_record,
+)
+from maskexplain.explain.ways import Way, all_ways, default_way, find_ways, is_best
+from maskexplain.masks.task import MASK
+from maskexplain.models.checkpoints import list_versions
+from maskexplain.models.results import (
+    ExplanationScores,
+    Firmness,
+    PaintedHeat,
+    Results,
+    ResultsError,
+)
+from maskexplain.models.version import Model, open_model
 from maskexplain.results import explanations as explanation_scores
+from maskexplain.results import meaningless
 from maskexplain.results.explanations import sample_faces, score_explanations
+from maskexplain.results.meaningless import CHANGES, KINDS, firmness
+from maskexplain.results.sentences import heatmap_honesty
 from maskexplain.results.statistics import wilson
 from maskexplain.results.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
 from maskexplain.web.about import explanations_table
@@ -42,48 +60,104 @@ def test_the_sample_is_even_seeded_and_of_originals():
 
 @pytest.fixture
 def faces(tmp_path) -> list[Picture]:
+    return some_faces(tmp_path)
+
+
+def some_faces(folder: Path) -> list[Picture]:
     """Three portraits without a mask and two pictures without a face."""
-    files = [path for path, _ in write_examples(tmp_path / "faces")][:3]
+    files = [path for path, _ in write_examples(folder / "faces")][:3]
     for seed in range(2):
-        path = tmp_path / f"{seed}.png"
+        path = folder / f"{seed}.png"
         noise(seed, (60, 60)).save(path)
         files.append(path)
     bare = CLASSES.index("without_mask")
     return [Picture(f, bare if i < 3 else 0, "test", f.stem, False) for i, f in enumerate(files)]
 
 
-def test_every_way_is_scored(tiny, faces):
-    scores = score_explanations(tiny, faces, faces=5, sanity_faces=2, painted_faces=2)
-    content = json.loads(json.dumps(asdict(scores)))
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory) -> tuple[Model, list[Picture], ExplanationScores]:
+    """A tiny version, faces and its scores: measured once for all who read them."""
+    torch.manual_seed(0)
+    model, faces = Model("tiny", TinyCNN(), MASK), some_faces(tmp_path_factory.mktemp("faces"))
+    return (
+        model,
+        faces,
+        score_explanations(
+            model, faces, faces=4, sanity_faces=2, painted_faces=1, for_mean=faces[1:]
+        ),
+    )
+
+
+def test_every_way_is_scored(scored):
+    tiny, _, scored = scored
+    content = json.loads(Results(explanations=scored).to_json())["explanations"]
     assert list(content["lights"]["as_taken"]) == list(all_ways())
     for key in all_ways():
-        taken, dark = (scores.lights[light][key] for light in ("as_taken", "dark_35"))
-        assert (taken.faces, dark.faces) == (5, 3)
-        assert taken.interval[0] <= taken.share == taken.beats_random / 5 <= taken.interval[1]
+        taken, dark = (scored.lights[light][key] for light in ("as_taken", "dark_35"))
+        assert (
+            (taken.faces, dark.faces)
+            == (4, 2)
+            == tuple(sum(one.verdicts.values()) for one in (taken, dark))
+        )
+        assert taken.usual_interval == wilson(taken.beats_usual, 4)
         assert len(taken.cascade) == 3 and dark.cascade is None, "a linear layer, two convs"
-        assert 0 <= taken.cascade[0] <= 1
+        assert 0 <= taken.random_head.least <= taken.random_head.mean <= taken.random_head.most <= 1
+        assert taken.random_head.draws == 10
         assert (taken.largest_gap is None) == (all_ways()[key].method != "integrated_gradients")
         assert taken.nose_mouth is None or taken.nose_mouth >= 0
-        assert scores.painted["right"][key].faces == 2
-        assert scores.painted["nose_out"][key].nose is not None or taken.empty
-        for painted in scores.painted.values():
+        assert scored.painted["right"][key].faces == 1
+        assert scored.painted["nose_out"][key].nose is not None or taken.empty
+        for painted in scored.painted.values():
             assert painted[key].place is None or 0 <= painted[key].place <= 1
             assert 0 < painted[key].place_area < 0.5
-    taken = scores.lights["as_taken"]
-    most = max(taken.values(), key=lambda s: s.beats_random)
-    assert taken[scores.default].share >= most.interval[0]
+    assert tiny.results == Results(), "the caller keeps the scores, or not"
 
 
-def test_a_way_that_finds_the_reason_beats_random_order(tiny, faces, monkeypatch):
+def test_the_mean_maps_know_right_from_wrong_and_are_read_back(scored):
+    tiny, faces, scored = scored
+    maps = scored.maps["occlusion"]
+    assert sum(one.faces for one in maps.values()) == 4
+    read = Results.from_json(Results(explanations=scored).to_json()).explanations
+    assert read == scored
+    for label, found in maps.items():
+        assert 0 < len(found.others) <= found.faces and np.abs(found.mean).max() <= 1
+        shown = [p for p in faces[1:] if tiny.predict([read_crop(p.file)])[0].label == label]
+        right = sum(MASK.names[p.label] == label for p in shown)
+        assert (found.right.faces if found.right else 0) == right
+        parts = [part for part in (found.right, found.wrong) if part]
+        mean = sum(part.faces * part.array for part in parts) / found.faces
+        assert np.allclose(found.mean, mean, atol=1e-6)
+
+
+def test_maps_without_meaning_go_through_the_same_tests(scored):
+    *_, scored = scored
+    assert set(scored.meaningless) <= set(KINDS) and {"blob", "smooth", "nose"} <= set(
+        scored.meaningless
+    )
+    assert scored.meaningless["mean"].confirmed == 0, "it cannot take more than itself"
+    assert scored.meaningless["mean"].like_mean == pytest.approx(1, abs=0.01)
+    assert all(one.faces == 4 and one.milliseconds is None for one in scored.meaningless.values())
+    assert set(scored.firmness) == set(CHANGES)
+    assert all(f.surely <= f.changed <= f.faces == 4 for f in scored.firmness.values())
+
+
+def test_verdicts_that_differ_are_counted():
+    firm, close = Verdict("holds", ""), Verdict("usual", "", close=True)
+    found = firmness([(firm, firm), (firm, close), (firm, Verdict("small", ""))])
+    assert found == Firmness(faces=3, changed=2, surely=1)
+
+
+def test_a_way_that_finds_the_reason_is_confirmed(tiny, faces, monkeypatch):
     """Logits that grow with the light of the upper left corner: occlusion must find it."""
     with torch.no_grad():
         for parameter in tiny.network.parameters():
             parameter.zero_()
         tiny.network.network[0].weight[0, :, 1, 1] = 1.0
         tiny.network.network[2].weight[0, 0, 1, 1] = 1.0
-        tiny.network.network[6].weight[1, 0] = 5.0
-    way = all_ways()["occlusion"]
-    monkeypatch.setattr(explanation_scores, "all_ways", lambda: {"occlusion": way})
+        tiny.network.network[6].weight[1, 0] = 500.0
+    only = {"occlusion": all_ways()["occlusion"]}
+    for room in (explanation_scores, meaningless):
+        monkeypatch.setattr(room, "all_ways", lambda: only)
     bright = []
     for picture in faces[:2]:
         pixels = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -92,44 +166,39 @@ def test_a_way_that_finds_the_reason_beats_random_order(tiny, faces, monkeypatch
         bright.append(picture)
     scores = score_explanations(tiny, bright, faces=2, sanity_faces=0, painted_faces=0)
     found = scores.lights["as_taken"]["occlusion"]
-    assert (found.beats_random, found.hottest_fifth, found.faces) == (2, 2, 2)
+    assert (found.beats_random, found.beats_copies, found.confirmed, found.faces) == (2, 2, 2, 2)
     assert found.deletion < 0 < found.insertion
 
 
-def a_score(beats: int, milliseconds: float, deletion: float = -0.4) -> WayScores:
-    return WayScores(
-        faces=100,
-        beats_random=beats,
-        share=beats / 100,
-        interval=wilson(beats, 100),
-        hottest_fifth=beats,
-        deletion=deletion,
-        insertion=0.1,
-        nose_mouth=None,
-        cascade=(0.3, 0.02),
-        empty=0,
-        largest_gap=None,
-        milliseconds=milliseconds,
-    )
-
-
 def test_the_default_is_a_fast_one_of_those_that_are_about_as_often_right_as_any():
-    scores = {"sure": a_score(100, 900), "fast": a_score(97, 20), "faster": a_score(95, 10)}
+    scores = {
+        "sure": way_scores(100, milliseconds=900),
+        "fast": way_scores(97, milliseconds=20),
+        "faster": way_scores(95, milliseconds=10),
+    }
     assert wilson(100, 100)[0] == pytest.approx(0.963, abs=1e-3)
     assert explanation_scores._best(scores) == "fast"
-    scores["about as fast"] = a_score(98, 39)
+    scores["about as fast"] = way_scores(98, milliseconds=39)
     assert explanation_scores._best(scores) == "about as fast"
+
+
+def test_a_best_way_must_beat_maps_without_meaning():
+    ways, nothing = way_scores(30), [way_scores(4), way_scores(9)]
+    assert explanation_scores._earned(ways, nothing)
+    assert not explanation_scores._earned(ways, [*nothing, way_scores(20)]), "intervals overlap"
+    assert not explanation_scores._earned(way_scores(2, 24), [way_scores(0, 24)])
 
 
 def stored(default: str, **changes: float | None) -> dict:
     """A version's JSON with explanations; `changes` to the heat on painted masks."""
-    light = {key: asdict(a_score(90, 12.3, -0.25)) for key in all_ways()}
-    heat = {"faces": 2, "mask": 1.5, "nose": None, "place": 0.6, **changes}
-    painted = {key: dict(heat) for key in all_ways()}
+    light = {key: way_scores(90, milliseconds=12.3) for key in all_ways()}
+    heat = PaintedHeat(**{"faces": 2, "mask": 1.5, "nose": None, "place": 0.6, **changes})
+    painted = dict.fromkeys(("right", "nose_out"), dict.fromkeys(all_ways(), heat))
     lights = {"as_taken": light, "dark_35": light}
-    content = {"default": default, "lights": lights}
-    content["painted"] = {"right": painted, "nose_out": painted}
-    return json.loads(json.dumps({"explanations": content}))
+    nothing = {"blob": way_scores(5)}
+    firm = dict.fromkeys(CHANGES, Firmness(100, 2, 1))
+    scores = ExplanationScores(default, lights, painted, meaningless=nothing, firmness=firm)
+    return json.loads(Results(explanations=scores).to_json())
 
 
 def with_results(model: Model, content: dict) -> Model:
@@ -182,18 +251,79 @@ def test_versions_know_their_default(tiny):
 def test_the_table_has_a_row_a_way_and_marks_the_default(tiny):
     with_results(tiny, stored("occlusion"))
     rows = explanation_rows(tiny)
-    assert len(rows) == len(all_ways()) and all(len(r) == len(EXPLANATION_COLUMNS) for r in rows)
-    [default] = [row for row in rows if row[1].startswith("**")]
-    assert default[1] == "**Occlusion**" and default[2].startswith("90/100 (0.83–")
-    assert (default[5], default[8], default[9]) == ("-0.250", "1.50", "–")
-    assert default[10] == "0.60", "the mean of the painted positions"
-    assert default[11] == "0.02", "all layers of the head random"
-    assert explanations_markdown([tiny]).count("\n") == len(all_ways()) + 1
+    assert len(rows) == len(all_ways()) + 1 and {len(r) for r in rows} == {len(EXPLANATION_COLUMNS)}
+    cells = {row[1]: dict(zip(EXPLANATION_COLUMNS, row, strict=True)) for row in rows}
+    [default] = [title for title in cells if title.startswith("**")]
+    assert default == "**Occlusion**" and cells[default]["Confirmed"].startswith("90/100 (0.83–")
+    assert cells[default]["Deletion"] == "-0.200"
+    assert cells[default]["Edge, nose, mouth"] == "0.60", "the mean of the painted positions"
+    assert cells[default]["Random head"] == "0.40 (0.20–0.60)"
+    assert cells[default]["Random network"] == "0.20", "all layers random"
+    assert cells["*A blob at a random place*"]["Confirmed"].startswith("5/100")
+    text = explanations_markdown([tiny])
+    assert "| tiny, Occlusion | 2/100 (1) |" in text and text.count("\n") == len(all_ways()) + 6
+
+
+def test_a_best_way_that_is_no_better_than_chance_is_not_called_best(tiny):
+    content = stored("occlusion")
+    content["explanations"]["earned"] = False
+    with_results(tiny, content)
+    assert not any("**" in row[1] for row in explanation_rows(tiny))
+    assert not is_best(tiny, default_way(tiny)) and default_way(tiny) == Way("occlusion")
+
+
+def test_what_the_maps_say_beyond_the_mean_map_is_said(tiny):
+    content = stored("occlusion")
+    with_results(tiny, content)
+    assert "say more than the mean map" in beyond_sentence(tiny, Way("occlusion"))
+    taken = content["explanations"]["lights"]["as_taken"]["occlusion"]
+    taken |= {"beats_usual": 52, "usual_interval": wilson(52, 100)}
+    with_results(tiny, content)
+    assert beyond_sentence(tiny, Way("occlusion")) == (
+        "Its maps do not clearly say more than the mean map of other faces: they beat it on 52 of "
+        "100 (chance: half)."
+    )
+    assert "52 of 100" in record_sentence(tiny, Way("occlusion"))
+    told = random_sentence(tiny, Way("occlusion"))
+    assert "0.40 alike (10 draws: 0.20 to 0.60" in told and "one layer" in told
+    assert beyond_sentence(tiny, Way("lime")) == "" == random_sentence(tiny, Way("lime"))
+
+
+def test_files_of_older_programs_are_read_as_not_measured(tiny):
+    old = {"faces": 9, "beats_random": 8, "share": 0.9, "interval": [0.5, 1], "hottest_fifth": 7}
+    old |= {"deletion": -0.1, "insertion": 0.1, "nose_mouth": 1.0, "cascade": None, "empty": 0}
+    light = {"occlusion": {**old, "largest_gap": None, "milliseconds": 9.0}}
+    lights = {"as_taken": light, "dark_35": light}
+    with_results(tiny, {"explanations": {"default": "occlusion", "lights": lights, "painted": {}}})
+    assert track_record(tiny, Way("occlusion")) is None and default_way(tiny) == Way("occlusion")
+    assert all(row[2] == "not measured yet" for row in explanation_rows(tiny))
 
 
 def test_a_version_measured_before_the_place_was_gets_a_dash(tiny):
     content = stored("occlusion")
     del content["explanations"]["painted"]["right"]["occlusion"]["place"]
     with_results(tiny, content)
-    rows = {row[1]: row[10] for row in explanation_rows(tiny)}
+    place = EXPLANATION_COLUMNS.index("Edge, nose, mouth")
+    rows = {row[1]: row[place] for row in explanation_rows(tiny)}
     assert rows["**Occlusion**"] == "–" and rows["Grad-CAM"] == "0.60"
+
+
+def test_the_honest_sentences_come_from_what_was_measured(tiny):
+    assert heatmap_honesty([tiny]) == []
+    content = stored("occlusion")
+    content["explanations"]["meaningless"]["mean"] = {
+        **content["explanations"]["meaningless"]["blob"],
+        "verdicts": {"holds": 7, "usual": 93},
+    }
+    told = heatmap_honesty([with_results(tiny, content)])
+    assert told[1].endswith("on 90 of 100 for tiny.") and "confirmed: 90 of 100" in told[2]
+    assert "confirmed on 7 of 100 at most (the mean map of other faces, tiny)" in told[3]
+    assert told[4].startswith("tiny: Its maps say more")
+
+
+def test_the_readme_holds_the_honest_sentences():
+    models = [model for model in map(open_model, list_versions()) if model.results.explanations]
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    words = " ".join(readme.split())
+    told = heatmap_honesty([model for model in models if model.name in ("v1", "v2", "v3")])
+    assert told and all(sentence in words for sentence in told)

@@ -21,8 +21,15 @@ from maskexplain.explain.faithfulness import (
     curves,
     margin,
 )
-from maskexplain.explain.places import blur_inputs, blur_places, heat_at, hottest, random_heat
-from maskexplain.explain.verdicts import TITLES, measure_trust, verdict_of
+from maskexplain.explain.places import (
+    blur_inputs,
+    blur_places,
+    heat_at,
+    hottest,
+    impute_places,
+    random_heat,
+)
+from maskexplain.explain.verdicts import TITLES, measure_trust, second_opinions, verdict_of
 from maskexplain.masks.task import MASK
 from maskexplain.models.network import EvaluationTransform
 from maskexplain.models.version import Model
@@ -208,3 +215,27 @@ def test_verdicts(changes, key, close):
 def test_without_heat_nothing_supports_the_answer():
     nothing = verdict_of(explanation_at(slice(0, 0), slice(0, 0)), SURE)
     assert nothing.key == "empty" and not nothing.close and not nothing.confirmed
+
+
+def test_places_are_filled_from_their_edges():
+    """Where the edges lie on a plane, so does what fills the hole, but for a little noise."""
+    plane = torch.linspace(-1, 1, 64)[None, None, None].expand(1, 3, 64, 64) + 0.5
+    holes = torch.zeros(2, 64, 64, dtype=torch.bool)
+    holes[0, 20:44, 20:44] = True
+    hidden = plane.clone()
+    hidden[..., 21:43, 21:43] = 9.0  # what was there leaves no trace
+    filled = impute_places(hidden, holes)
+    inside = (slice(None), slice(20, 44), slice(20, 44))
+    assert (filled[0][inside] - plane[0][inside]).abs().max() < 0.06
+    assert torch.equal(filled[1], hidden[0]) and torch.equal(filled[0][:, :20], hidden[0][:, :20])
+    assert torch.equal(filled, impute_places(hidden, holes)), "seeded"
+
+
+def test_a_second_opinion_fills_in_another_way(corner_model):
+    used = explanation_at(slice(0, 29), slice(0, 29))
+    unused = explanation_at(slice(35, 64), slice(35, 64))
+    good, bad = second_opinions(passed(corner_model, dots()), [used, unused])
+    assert good.verdict.test.matters and not bad.verdict.test.matters
+    assert good.verdict.sentence.startswith("Fill the brightest fifth:")
+    told = json.loads(json.dumps(good.to_dict()))
+    assert told["filling"] == "ROAD" and len(told["random_head"]["draws"]) == 10

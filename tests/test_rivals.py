@@ -53,7 +53,7 @@ def mean_map(rows: slice, faces: int = 3) -> MeanMap:
 
 
 def with_maps(model, maps: ClassMaps):
-    scores = ExplanationScores("grad_cam", {}, {}, {"grad_cam": {"with_mask": maps}})
+    scores = ExplanationScores("grad_cam", {}, {}, maps={"grad_cam": {"with_mask": maps}})
     model.results = Results(explanations=scores)
     return model
 
@@ -71,6 +71,9 @@ def test_stored_maps_become_strangers(tiny):
     assert known.fixed[0, :4].mean() == pytest.approx(0.75, abs=0.1)
     assert known.fixed[0, 9:].mean() == pytest.approx(0.25, abs=0.1)
     assert torch.equal(known.others[0], known.others[1].flip(1)), "and its mirror image"
+    assert torch.equal(strangers(tiny, "occlusion", "with_mask").fixed, known.fixed), (
+        "the default's"
+    )
     assert not len(strangers(tiny, "grad_cam", "without_mask").others)
 
 

@@ -32,6 +32,9 @@ Picture = Annotated[
     File(description="JPEG, PNG, WebP, BMP, TIFF, AVIF, GIF or HEIC; faces or one face's crop."),
 ]
 Whole = Annotated[bool, Form(description="Take the whole picture as the face.")]
+Second = Annotated[
+    bool, Form(description="Test the heatmap in a second way, too (ROAD); takes seconds.")
+]
 
 
 def make_router(
@@ -109,13 +112,14 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
         against: against_field = None,
         baseline: baseline_field = None,
         whole: Whole = False,
+        second_opinion: Second = False,
     ) -> ExplainReply:
         """Answer every face of a picture and explain the largest one.
 
         curl -F file=@photo.jpg -F method=grad_cam http://127.0.0.1:7860/explain
         """
-        args = (served[model], file.file, method, target, against, baseline, whole)
-        return await guard.work(request, explain_picture, *args)
+        asked = (method, target, against, baseline, whole, second_opinion)
+        return await guard.work(request, explain_picture, served[model], file.file, *asked)
 
 
 async def _one_file(request: Request) -> None:

@@ -41,6 +41,8 @@ EXAMPLE_EXPLANATION = {
         "close": False,
         "too_small": False,
     },
+    "record": "On test faces, hiding where Integrated gradients is bright matters more than ...",
+    "second_opinion": None,
 }
 
 
@@ -119,6 +121,22 @@ class VerdictReply(BaseModel):
     )
 
 
+class RandomHeadReply(BaseModel):
+    mean: float = Field(description="Of the draws, 0 to 1.")
+    least: float
+    most: float
+    draws: tuple[float, ...] = Field(
+        description="How alike the heatmap is to that of the same network with random weights in "
+        "its head, drawn anew each time: absolute rank correlation."
+    )
+
+
+class SecondOpinionReply(BaseModel):
+    filling: Literal["ROAD"] = Field(description="What takes the place of blur.")
+    verdict: VerdictReply
+    random_head: RandomHeadReply
+
+
 class ExplanationReply(BaseModel):
     method: str = Field(description="How it was explained.")
     target: str = Field(description="The class that is explained.")
@@ -144,6 +162,10 @@ class ExplanationReply(BaseModel):
     )
     blur_test: BlurTestReply = Field(description="Whether the answer comes from the heat.")
     verdict: VerdictReply
+    record: str = Field(description="What was measured of this method on test faces.")
+    second_opinion: SecondOpinionReply | None = Field(
+        None, description="Where it was asked for: the same test with another filling."
+    )
 
 
 class ExplainReply(PredictReply):

@@ -9,11 +9,22 @@ import torch
 from PIL import Image
 
 from ..explain.draw import base64_of, overlay, relative_heat
-from ..explain.explain import Explanation, check_ways, explain_pass, forward_pass
+from ..explain.explain import (
+    Explanation,
+    ForwardPass,
+    check_ways,
+    explain_pass,
+    forward_pass,
+)
 from ..explain.faithfulness import blur_test
 from ..explain.question import Question
 from ..explain.report import subjects_for
-from ..explain.verdicts import verdict_of
+from ..explain.verdicts import (
+    random_sentence,
+    record_sentence,
+    second_opinions,
+    verdict_of,
+)
 from ..explain.ways import Way, default_way
 from ..images.crops import Subjects, remarks
 from ..images.pool import read_apart
@@ -68,13 +79,14 @@ def explain_picture(
     against: str | None = None,
     baseline: str | None = None,
     whole: bool = False,
+    second: bool = False,
 ) -> ExplainReply:
     """Answer as `predict_picture` does and explain the largest face's `target`.
 
-    None is the predicted class, and as method the version's best. Raises ImageError, NoFaceError
-    and ExplainError.
+    None is the predicted class, and as method the version's best; `second`: with a second opinion.
+    Raises ImageError, NoFaceError and ExplainError.
     """
-    asked = (method, target, against, baseline, whole)
+    asked = (method, target, against, baseline, whole, second)
     return explain_image(model, read_apart(file), *asked)
 
 
@@ -86,6 +98,7 @@ def explain_image(
     against: str | None = None,
     baseline: str | None = None,
     whole: bool = False,
+    second: bool = False,
 ) -> ExplainReply:
     """The same for an RGB picture. Raises NoFaceError and ExplainError."""
     subjects = subjects_for([model], image, whole)
@@ -108,8 +121,14 @@ def explain_image(
             overlay_png=base64_of(overlay(subjects.images[0], explanation)),
             blur_test=asdict(test),
             verdict=verdict_of(explanation, test).to_dict(),
+            record=f"{record_sentence(model, way)} {random_sentence(model, way)}".strip(),
+            second_opinion=_second(main, explanation) if second else None,
         ),
     )
+
+
+def _second(main: ForwardPass, explanation: Explanation) -> dict:
+    return second_opinions(main, [explanation])[0].to_dict()
 
 
 def gray_heat(explanation: Explanation) -> Image.Image:

@@ -61,6 +61,12 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--faces", type=_positive, default=200, help="how many of them (default: 200)"
     )
+    parser.add_argument(
+        "--random",
+        type=_positive,
+        default=24,
+        help="on how many of them weights are drawn at random (default: 24)",
+    )
     parser.add_argument("--store", action="store_true", help="keep them in the version's JSON, too")
     parser.add_argument(
         "--csv", type=Path, action="append", help="default: DIR.csv beside DIR, if it is there"
@@ -120,7 +126,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     chosen = [select(pictures, split) for pictures in folders]
     pictures, *others = (readable(part, args.skip, remarks, bar("check")) for part in chosen)
     if args.explanations:
-        return _evaluate_explanations(args, model, pictures, show)
+        for_mean = [p for listed in folders for p in listed if p.split == "val" != split]
+        return _evaluate_explanations(args, model, pictures, for_mean, show)
     timed = [model, *(open_model(n) for n in {REFERENCE} & set(list_versions()) - {model.name})]
     calibrated = (model.temperature, model.unsure_below)
     evaluation = evaluate(model.network, model.task, pictures, show, *calibrated)
@@ -141,10 +148,16 @@ def evaluate_command(args: argparse.Namespace) -> int:
 
 
 def _evaluate_explanations(
-    args: argparse.Namespace, model: Model, pictures: Sequence[Picture], show: Progress
+    args: argparse.Namespace,
+    model: Model,
+    pictures: Sequence[Picture],
+    for_mean: Sequence[Picture],
+    show: Progress,
 ) -> int:
     torch.set_num_threads(1)  # as the page is served: the times are compared
-    scores = score_explanations(model, pictures, args.faces, progress=show)
+    scores = score_explanations(
+        model, pictures, args.faces, args.random, progress=show, for_mean=for_mean
+    )
     _keep(args, model, asdict(scores), Results(explanations=scores))
     model.results = model.results.including(Results(explanations=scores))
     print(explanations_markdown([model]))

@@ -15,7 +15,14 @@ from ..errors import UserError
 from ..explain.figure import report_files, write_report
 from ..explain.methods import METHODS
 from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question
-from ..explain.report import Subject, check_classes, pictures_for, reports, subjects_for
+from ..explain.report import (
+    Subject,
+    check_classes,
+    pictures_for,
+    reports,
+    subjects_for,
+    with_second_opinions,
+)
 from ..explain.ways import all_ways
 from ..files import write_file
 from ..images.crops import NoFaceError, Subjects, remarks
@@ -77,6 +84,8 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", action="append", choices=ways, help=words)
     parser.add_argument("--target", metavar="CLASS", help="default: the predicted class")
     parser.add_argument("--against", metavar="CLASS", help="why not this class instead?")
+    second = "test each heatmap in a second way, too: places filled from their edges (ROAD)"
+    parser.add_argument("--second-opinion", action="store_true", help=second)
     parser.set_defaults(run=explain_command)
 
 
@@ -190,6 +199,8 @@ def explain_command(args: argparse.Namespace) -> int:
         image, subjects = _subjects(models, file.path, args.whole)
         subject = Subject(subjects.images[0], subjects.landmarks[0], image)
         *_, complete = reports(models, subject, question)
+        if args.second_opinion:
+            complete = [with_second_opinions(report) for report in complete]
         base = args.out / file.place
         write_report(base.parent, report_files(complete, base.name))
         line = f"{file.path}: {base}.png, .json and the heatmaps as .npy"

@@ -145,11 +145,12 @@ def answer_and_explain_all(
 
 
 def explain_pass(
-    forward: ForwardPass, ways: Sequence[Way], question: Question = USUAL
+    forward: ForwardPass, ways: Sequence[Way], question: Question = USUAL, refine: bool = True
 ) -> list[list[Explanation]]:
     """Explain every crop of a forward pass in several ways: a list a crop, in the ways' order.
 
-    Raises ExplainError for unknown names.
+    `refine`: integrated gradients take more steps where 50 are not enough. Raises
+    ExplainError for unknown names.
     """
     check_ways(ways)
     check_fit(forward.model, ways)
@@ -157,7 +158,8 @@ def explain_pass(
     question.check(task)
     asked = [question.asked_of(task, row) for row in forward.logits]
     weights = torch.stack([_weights(task, *one) for one in asked]).to(forward.inputs)
-    cases = {name: _case(forward, weights, name) for name in {way.baseline for way in ways}}
+    names = {way.baseline for way in ways}
+    cases = {name: _case(forward, weights, name, refine) for name in names}
     attributions = [METHODS[way.method].run(cases[way.baseline]) for way in ways]
     return [
         [
@@ -179,13 +181,14 @@ def check_ways(ways: Sequence[Way]) -> None:
             raise ExplainError(f"There is no baseline {way.baseline!r}: use {known}.")
 
 
-def _case(forward: ForwardPass, weights: torch.Tensor, baseline: str) -> Case:
+def _case(forward: ForwardPass, weights: torch.Tensor, baseline: str, refine: bool) -> Case:
     if baseline == "blurred":
         start = _through(forward.model, blur_inputs(forward.inputs))
     else:
         start = _constant_baseline(forward.model, baseline)
     network = forward.model.network
-    return Case(network, forward.inputs, forward.activations, forward.logits, *start, weights)
+    known = (forward.inputs, forward.activations, forward.logits)
+    return Case(network, *known, *start, weights, refine)
 
 
 # Kept as long as the version itself: a version with random weights is gone after one question.

@@ -6,7 +6,7 @@ probability hardly moves), and it needs opencv-python, which breaks opencv-pytho
 these few lines are our own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,13 +68,20 @@ class BlurTest:
         return self.lead >= LEAD
 
 
+Fill = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # as `blur_places`
+
+
 def blur_test(
-    forward: ForwardPass, explanations: Sequence[Explanation], seed: int = 0
+    forward: ForwardPass,
+    explanations: Sequence[Explanation],
+    seed: int = 0,
+    fill: Fill = blur_places,
 ) -> list[BlurTest]:
     """Blur the hottest fifth of each explanation of one crop, its copies, and strangers' places.
 
     The deletion test (Petsiuk et al. 2018) at one point, with blur for black. More copies are drawn
-    where the first ones leave it open. `seed` chooses the copies.
+    where the first ones leave it open. `seed` chooses the copies; `fill` may take places out in
+    another way than by blur.
     """
     size = forward.inputs.shape[-1]
     own = hottest(heat_at([e.heatmap for e in explanations], size), SHARE)
@@ -83,17 +90,12 @@ def blur_test(
         torch.cat([places[None], copies(places, FIRST_COPIES, seed), _hottest_of(rivals)])
         for places, rivals in zip(own, known, strict=True)
     ]
-    logits = _logits(forward, first)
+    logits = _logits(forward, first, fill)
     more = [
-        copies(
-            places,
-            ALL_COPIES - FIRST_COPIES if _is_open(forward, e, found) else 0,
-            seed,
-            FIRST_COPIES,
-        )
+        copies(places, _missing(forward, e, found), seed, FIRST_COPIES)
         for e, places, found in zip(explanations, own, logits, strict=True)
     ]
-    rows = zip(explanations, logits, _logits(forward, more), known, strict=True)
+    rows = zip(explanations, logits, _logits(forward, more, fill), known, strict=True)
     return [_compare(forward, e, found, moved, len(k.fixed)) for e, found, moved, k in rows]
 
 
@@ -101,20 +103,23 @@ def _hottest_of(rivals: Strangers) -> torch.Tensor:
     return hottest(torch.cat([rivals.fixed, rivals.others]), SHARE)
 
 
-def _logits(forward: ForwardPass, places: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def _logits(
+    forward: ForwardPass, places: Sequence[torch.Tensor], fill: Fill = blur_places
+) -> list[torch.Tensor]:
     """Logits N x classes for each of several sets of places (bool N x S x S), in one batch."""
     every = torch.cat(list(places))
     logits = _shown(forward)[:0]
     if len(every):
-        logits = forward.model.logits_of(blur_places(forward.inputs, every))
+        logits = forward.model.logits_of(fill(forward.inputs, every))
     return list(logits.split([len(part) for part in places]))
 
 
-def _is_open(forward: ForwardPass, explanation: Explanation, logits: torch.Tensor) -> bool:
-    """Whether the first copies leave open if the hottest fifth beats nearly all of them."""
+def _missing(forward: ForwardPass, explanation: Explanation, logits: torch.Tensor) -> int:
+    """How many more copies it takes: 0 where the first ones are beaten all, or too few of them."""
     margins = margin(logits[: 1 + FIRST_COPIES], *_classes(forward, explanation))
     beaten = float((margins[0] < margins[1:]).double().mean())
-    return not explanation.empty and HOPELESS <= beaten < 1
+    is_open = not explanation.empty and HOPELESS <= beaten < 1
+    return ALL_COPIES - FIRST_COPIES if is_open else 0
 
 
 def _shown(forward: ForwardPass) -> torch.Tensor:

@@ -47,6 +47,7 @@ class Case:
     baseline: torch.Tensor
     baseline_logits: torch.Tensor
     weights: torch.Tensor  # N x classes
+    refine: bool = True  # whether integrated gradients take more steps where they need them
 
     def row(self, index: int) -> "Case":
         """One of the crops alone."""
@@ -211,8 +212,8 @@ def integrated_gradients(case: Case) -> Attribution:
 
 def _refined(case: Case, attribution: torch.Tensor) -> tuple[torch.Tensor, float, int]:
     """One crop's map, with more steps where it needs them; its completeness gap; the steps."""
-    steps = IG_STEPS
-    while (gap := case.gap(attribution)) > MAX_GAP and steps < MAX_IG_STEPS:
+    steps, bound = IG_STEPS, MAX_IG_STEPS if case.refine else IG_STEPS
+    while (gap := case.gap(attribution)) > MAX_GAP and steps < bound:
         steps *= 2
         attribution = _integrate(case, steps)
     return attribution, gap, steps
@@ -236,13 +237,15 @@ def _integrate(case: Case, steps: int) -> torch.Tensor:
 
 
 @method(
-    "SmoothGrad",
+    "Smoothed integrated gradients",
     "Integrated gradients, averaged over eight noisy copies of the picture.",
     cost="slow",
 )
 def smooth_gradients(case: Case) -> Attribution:
-    """SmoothGrad (Smilkov et al. 2017) over integrated gradients: their mean over noisy pictures.
+    """The mean of integrated gradients over noisy pictures.
 
+    Smoothed as SmoothGrad does (Smilkov et al. 2017), which is the mean of plain gradients there:
+    another map, whose ranks agree with this one's by .2 to .6 only.
     Eight copies of each crop, with seeded noise on the pixels.
     """
     return Attribution(torch.cat([_smooth(case.row(i)) for i in range(len(case.inputs))]))

@@ -123,7 +123,8 @@ def _alike(explanations: Sequence[Explanation], other: ForwardPass) -> list[floa
 
 def _again(forward: ForwardPass, explanation: Explanation) -> Explanation:
     question = Question(explanation.target, explanation.against)
-    return explain_pass(forward, [explanation.way], question)[0][0]
+    # Ranks hardly change with more steps, and random heads would ask for many.
+    return explain_pass(forward, [explanation.way], question, refine=False)[0][0]
 
 
 def spearman(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -11,7 +11,14 @@ from ..models.threads import at_once
 from ..models.version import Model
 from .explain import Answer, Explanation, ForwardPass, explain_pass, forward_pass
 from .question import USUAL, Question, known_to
-from .verdicts import Trust, Verdict, blur_verdicts, measure_trust
+from .verdicts import (
+    SecondOpinion,
+    Trust,
+    Verdict,
+    blur_verdicts,
+    measure_trust,
+    second_opinions,
+)
 from .ways import Way, find_ways
 
 
@@ -51,8 +58,8 @@ def pictures_for(model: Model, image: Image.Image, subjects: Subjects) -> list[I
 class Report:
     """One version's answer to one crop, with as much as is ready.
 
-    `ways`, `verdicts` and `trust` belong to the answer's explanations, one by one; verdicts and
-    trust are empty until they are measured.
+    `ways`, `verdicts`, `trust` and `second` belong to the answer's explanations, one by one;
+    verdicts and trust are empty until they are measured, `second` where nobody asked for that.
     """
 
     forward: ForwardPass
@@ -60,6 +67,7 @@ class Report:
     ways: tuple[Way, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     trust: tuple[Trust, ...] = ()
+    second: tuple[SecondOpinion, ...] = ()
 
     @property
     def model(self) -> Model:
@@ -77,6 +85,8 @@ class Report:
             facts["verdict"] = verdict.to_dict()
         for facts, trust in zip(explanations, self.trust, strict=False):
             facts.update(trust.to_dict())
+        for facts, second in zip(explanations, self.second, strict=False):
+            facts["second_opinion"] = second.to_dict()
         return {**self.answer.prediction.to_dict(), "explanations": explanations}
 
 
@@ -120,6 +130,12 @@ def _each(ready: list[Report], work: Callable[[Report], Report]) -> Iterator[lis
     for index, report in enumerate(at_once(work, list(ready))):
         ready[index] = report
         yield list(ready)
+
+
+def with_second_opinions(report: Report) -> Report:
+    """The report with another test of each of its heatmaps; takes seconds."""
+    found = second_opinions(report.forward, report.answer.explanations)
+    return replace(report, second=tuple(found))
 
 
 def check_classes(models: Sequence[Model], question: Question) -> None:

@@ -57,11 +57,13 @@ def _copy(places: torch.Tensor, number: int, seed: int) -> torch.Tensor:
     return torch.roll(copy, (int(y * size), int(x * size)), (0, 1))
 
 
-def blob(size: int, centre: tuple[float, float]) -> torch.Tensor:
-    """A round smooth map S x S with its peak, 1, at x, y (0..1)."""
+def blob(
+    size: int, centre: tuple[float, float], spread: tuple[float, float] = (SPREAD, SPREAD)
+) -> torch.Tensor:
+    """A smooth map S x S with its peak, 1, at x, y (0..1), and its spread across and down."""
     at = (torch.arange(size) + 0.5) / size
-    x, y = ((at - middle) ** 2 / (2 * SPREAD**2) for middle in centre)
-    return torch.exp(-(y[:, None] + x[None]))
+    x, y = ((at - c) ** 2 / (2 * s**2) for c, s in zip(centre, spread, strict=True))
+    return torch.exp(-(y[:, None] + x[None])).float()
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,13 @@ class Strangers:
 
 
 def strangers(model: Model, way: str, target: str) -> Strangers:
-    """Those of one way (its key) and class."""
+    """Those of one way (its key) and class, or of the default way where it has none."""
     size = model.network.transform.size
     fixed = blob(size, NOSE if model.task.faces else MIDDLE)[None]
     scores = model.results.explanations
-    known = scores.maps_of(way, target) if scores else None
+    # A way that was not measured yet is held against the maps of the version's default.
+    tried = [scores.maps_of(key, target) for key in (way, scores.default)] if scores else []
+    known = next((found for found in tried if found), None)
     if known is None:
         return Strangers(fixed, fixed[:0])
     mean = enlarged(torch.from_numpy(known.mean)[None], size)

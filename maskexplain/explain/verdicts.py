@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..images.faces import Landmarks
+from ..models.results import CONFIRMED
 from ..models.version import Model
 from .explain import Explanation, ForwardPass
 from .faithfulness import (
@@ -18,6 +19,8 @@ from .faithfulness import (
     blur_test,
     curves,
 )
+from .places import impute_places
+from .randomise import Similarity, similarity, weighted
 from .regions import OUTSIDE, RegionHeat, face_regions, heat_by_region
 from .ways import Way
 
@@ -37,7 +40,6 @@ TITLES = {
     "usual": "Usual place: other faces’ maps do as well here",
     "doubtful": "Not confirmed: no better than hiding random areas",
 }
-CONFIRMED = ("holds", "leads")  # the verdicts that a heatmap without meaning hardly gets
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,12 @@ class Verdict:
         }
 
 
-def verdict_of(explanation: Explanation, test: BlurTest) -> Verdict:
-    """The verdict on one heatmap, from the blur test."""
+def verdict_of(explanation: Explanation, test: BlurTest, done: str = "Blur") -> Verdict:
+    """The verdict on one heatmap, from the blur test; `done`: what was done to the places."""
     if explanation.empty:
         return Verdict("empty", "Every place speaks against this class: nothing is bright.")
     key = _key(test)
-    return Verdict(key, _figures(test), _is_close(key, test), test)
+    return Verdict(key, _figures(test, done), _is_close(key, test), test)
 
 
 def _key(test: BlurTest) -> str:
@@ -108,12 +110,11 @@ def _is_close(key: str, test: BlurTest) -> bool:
     return near or near_lead or near_material
 
 
-def _figures(test: BlurTest) -> str:
-    before = f"{test.before:.0%}"
+def _figures(test: BlurTest, done: str) -> str:
     return (
-        f"Blur the brightest fifth: {before} → {test.hottest:.0%}. Blur the same shape elsewhere: "
-        f"→ {test.random:.0%}, and {test.beaten} of {test.fifths} such places matter less. Blur "
-        f"where a map made without this photo is bright: → {test.usual:.0%}."
+        f"{done} the brightest fifth: {test.before:.0%} → {test.hottest:.0%}. {done} the same "
+        f"shape elsewhere: → {test.random:.0%}, and {test.beaten} of {test.fifths} such places "
+        f"matter less. {done} where a map made without this photo is bright: → {test.usual:.0%}."
     )
 
 
@@ -122,12 +123,13 @@ class Trust:
     """The slower measurements of one heatmap.
 
     `regions`: heat by region of the face, None where no face was found, empty for a picture that
-    is none.
+    is none; `learned`: what random weights change in this version's maps, empty if not measured.
     """
 
     explanation: Explanation
     curves: Curves
     regions: dict[str, RegionHeat] | None
+    learned: str = ""
 
     def to_dict(self) -> dict:
         regions = {name: heat.to_dict() for name, heat in (self.regions or {}).items()}
@@ -145,6 +147,7 @@ class Trust:
             self._deletion(),
             self._insertion(),
             *self._places(),
+            *([self.learned] if self.learned else []),
             *self._adds_up(),
         ]
 
@@ -201,13 +204,43 @@ def blur_verdicts(forward: ForwardPass, explanations: Sequence[Explanation]) -> 
     return [verdict_of(e, test) for e, test in zip(explanations, tests, strict=True)]
 
 
+@dataclass(frozen=True)
+class SecondOpinion:
+    """Further tests of one heatmap, on request.
+
+    `verdict`: as the first one, with the places filled from their edges (ROAD) in place of blur;
+    `random_head`: how alike it stays with random weights in the head.
+    """
+
+    verdict: Verdict
+    random_head: Similarity
+
+    def to_dict(self) -> dict:
+        return {
+            "filling": "ROAD",
+            "verdict": self.verdict.to_dict(),
+            "random_head": self.random_head.to_dict(),
+        }
+
+
+def second_opinions(
+    forward: ForwardPass, explanations: Sequence[Explanation]
+) -> list[SecondOpinion]:
+    """A second opinion on each heatmap of one crop; takes seconds."""
+    tests = blur_test(forward, explanations, fill=impute_places)
+    verdicts = [verdict_of(e, t, "Fill") for e, t in zip(explanations, tests, strict=True)]
+    pairs = zip(verdicts, similarity(forward, explanations), strict=True)
+    return [SecondOpinion(*pair) for pair in pairs]
+
+
 def measure_trust(
     forward: ForwardPass, explanations: Sequence[Explanation], landmarks: Landmarks | None
 ) -> list[Trust]:
     """The slower measurements of each heatmap of one crop; `landmarks` in the crop's pixels."""
     regions = _regions(forward, landmarks)
     heats = [None if regions is None else heat_by_region(e.heatmap, regions) for e in explanations]
-    columns = (explanations, curves(forward, explanations), heats)
+    learned = [random_sentence(forward.model, e.way) for e in explanations]
+    columns = (explanations, curves(forward, explanations), heats, learned)
     return [Trust(*row) for row in zip(*columns, strict=True)]
 
 
@@ -219,32 +252,64 @@ def _regions(forward: ForwardPass, landmarks: Landmarks | None) -> dict[str, np.
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """On how many of `faces` test faces blurring by the heat beat blurring at random (the mean of
-    random orders), as taken and in dim light. Chance is half.
+    """On how many of `faces` test faces the hottest fifth hurt more than 95% of its copies
+    (`right`, by chance one in twenty), in dim light too, and on how many the map was `confirmed`.
     """
 
     right: int
     faces: int
     dim_right: int
     dim_faces: int
+    confirmed: int
 
 
 def track_record(model: Model, way: Way) -> TrackRecord | None:
     """None where it was never measured for this version."""
     scores = model.results.explanations
     taken, dark = (scores.of(way.key, light) for light in LIGHTS) if scores else (None, None)
-    if taken is None or dark is None:
+    if taken is None or dark is None or None in (taken.beats_copies, dark.beats_copies):
         return None
-    return TrackRecord(taken.beats_random, taken.faces, dark.beats_random, dark.faces)
+    return TrackRecord(
+        taken.beats_copies or 0, taken.faces, dark.beats_copies or 0, dark.faces, taken.confirmed
+    )
 
 
 def record_sentence(model: Model, way: Way) -> str:
-    """The same for people."""
+    """The same for people, and what the maps say beyond the mean map."""
     record = track_record(model, way)
     if record is None:
         return f"{way.title} is not measured yet for this version."
     return (
-        f"On test faces, blurring by the heat of {way.title} beats blurring at random on "
-        f"{record.right} of {record.faces}, in dim light on {record.dim_right} of "
-        f"{record.dim_faces} (chance: half)."
+        f"On test faces, hiding where {way.title} is bright matters more than the same shape "
+        f"elsewhere on {record.right} of {record.faces}, in dim light on {record.dim_right} of "
+        f"{record.dim_faces} (chance: one in twenty). {beyond_sentence(model, way)}"
+    )
+
+
+def beyond_sentence(model: Model, way: Way) -> str:
+    """Whether a version's maps say more than the mean map of other faces; empty if not measured."""
+    scores = model.results.explanations
+    taken = scores.of(way.key) if scores else None
+    if taken is None or taken.beats_usual is None:
+        return ""
+    says = "say more" if taken.says_more else "do not clearly say more"
+    return (
+        f"Its maps {says} than the mean map of other faces: they beat it on {taken.beats_usual} of "
+        f"{taken.faces} (chance: half)."
+    )
+
+
+def random_sentence(model: Model, way: Way) -> str:
+    """How alike the maps stay with random weights; empty where that was not measured."""
+    scores = model.results.explanations
+    taken = scores.of(way.key) if scores else None
+    if taken is None or taken.random_head is None or not taken.cascade:
+        return ""
+    head = taken.random_head
+    one = len(weighted(model.network.head)) == 1
+    limit = " Its head is one layer, so this tells little of what was learned." if one else ""
+    return (
+        f"With random weights in the head its maps stay {head.mean:.2f} alike ({head.draws} draws: "
+        f"{head.least:.2f} to {head.most:.2f}; 1 is the same).{limit} With the whole network "
+        f"random they stay {taken.cascade[-1]:.2f} alike."
     )

@@ -82,6 +82,6 @@ def fast_way(model: Model) -> Way:
 
 
 def is_best(model: Model, way: Way) -> bool:
-    """Whether measurements chose this way for the version."""
+    """Whether measurements chose this way for the version, and found more than chance in it."""
     scores = model.results.explanations
-    return scores is not None and scores.default == way.key
+    return scores is not None and scores.default == way.key and scores.earned

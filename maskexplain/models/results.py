@@ -171,31 +171,74 @@ class FolderScores:
 
 
 @dataclass(frozen=True)
-class WayScores:
-    """One way to explain one version, over `faces` pictures.
+class Spread:
+    """A figure over `draws` random draws."""
 
-    `beats_random`: pictures on which its deletion curve (logit margin) lies under the mean random
-    order's, with the share and Wilson's 95% interval; `hottest_fifth`: pictures on which blurring
-    the hottest fifth hurts the margin more than at least 18 of 19 random fifths do; `deletion` and
-    `insertion`: mean area under the probability curve less that of random orders (the first
-    should be negative, the second positive); `nose_mouth`: mean heat for area there; `cascade`:
-    mean absolute rank correlation with the heatmaps of one, two, ... random layers of the head
-    (should fall); `empty`: pictures without any heat; `largest_gap`: of completeness;
-    `milliseconds`: median for answer and heatmap. None where it was not, or cannot be, measured.
+    mean: float
+    least: float
+    most: float
+    draws: int
+
+
+CONFIRMED = ("holds", "leads")  # the verdicts that a map without meaning hardly gets
+
+
+@dataclass(frozen=True)
+class WayScores:
+    """One way to explain one version, or one kind of map without meaning, over `faces` pictures.
+
+    `verdicts`: how many got each; `close`: how many of these are close calls; `beats_copies`: the
+    hottest fifth hurts the margin more than 95% of its copies elsewhere do; `beats_usual`: the
+    deletion curve (logit margin) lies under the mean map's, with Wilson's 95% interval;
+    `beats_random`: under the mean random order's, which a blob anywhere does on most faces.
+
+    `deletion` and `insertion`: mean area under the probability curve less that of random orders
+    (the first should be negative, the second positive); `nose_mouth`: mean heat for area there;
+    `like_mean`: mean absolute rank correlation with the mean map; `random_head`: with heatmaps of
+    random weights in the head; `cascade`: of more and more random layers from the last one on, in
+    the end of the whole network (both should fall); `empty`: pictures without any heat;
+    `largest_gap`: of completeness; `milliseconds`: median for answer and heatmap. None where it
+    was not, or cannot be, measured.
     """
 
     faces: int
     beats_random: int
-    share: float
-    interval: tuple[float, float]
-    hottest_fifth: int
     deletion: float
     insertion: float
-    nose_mouth: float | None
-    cascade: tuple[float, ...] | None
     empty: int
-    largest_gap: float | None
-    milliseconds: float
+    nose_mouth: float | None = None
+    largest_gap: float | None = None
+    milliseconds: float | None = None
+    verdicts: dict[str, int] = field(default_factory=dict)
+    close: int = 0
+    beats_copies: int | None = None
+    beats_usual: int | None = None
+    usual_interval: tuple[float, float] | None = None
+    like_mean: float | None = None
+    random_head: Spread | None = None
+    cascade: tuple[float, ...] | None = None
+
+    @property
+    def confirmed(self) -> int:
+        """On how many pictures the map said more than maps that know nothing of them."""
+        return sum(self.verdicts.get(key, 0) for key in CONFIRMED)
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the maps beat the mean map of other faces more often than by chance."""
+        return self.usual_interval is not None and self.usual_interval[0] > 0.5
+
+
+@dataclass(frozen=True)
+class Firmness:
+    """How many of `faces` verdicts were another after a change that should not matter.
+
+    `surely`: of these, neither verdict was called a close call.
+    """
+
+    faces: int
+    changed: int
+    surely: int
 
 
 @dataclass(frozen=True)
@@ -286,17 +329,25 @@ class ClassMaps:
 class ExplanationScores:
     """All measured ways to explain a version: by light, and on painted masks by position.
 
-    `default`: the key of a fast way that is about as often right, as taken, as the one that is so
-    most often: it beats random order on a share of the faces within the latter's interval, and of
-    those that take at most twice the fastest one's time it is right most often. `lights` holds
-    "as_taken" and "dark_35", `painted` the positions; both by the key of a way. A way that came
-    later is missing: it was not measured yet.
+    `default`: the key of a fast way that beats its copies about as often, as taken, as the one that
+    does so most often: on a share of the faces within the latter's interval, and of those that take
+    at most twice the fastest one's time it does so most often. `earned`: whether it is confirmed
+    clearly more often than any map without meaning. `lights` holds "as_taken" and "dark_35",
+    `painted` the positions; both by the key of a way. A way that came later is missing: it was not
+    measured yet.
+
+    `maps`: where the version looks on the whole, by way and answered class. `meaningless`: the
+    same scores of maps that know nothing of the picture, by kind. `firmness`: of the default's
+    verdicts, by change.
     """
 
     default: str
     lights: dict[str, dict[str, WayScores]]
     painted: dict[str, dict[str, PaintedHeat]]
+    earned: bool = True
     maps: dict[str, dict[str, ClassMaps]] = field(default_factory=dict)
+    meaningless: dict[str, WayScores] = field(default_factory=dict)
+    firmness: dict[str, Firmness] = field(default_factory=dict)
 
     def maps_of(self, key: str, label: str) -> ClassMaps | None:
         """The mean maps of one way, where this class was answered; None where none were made."""

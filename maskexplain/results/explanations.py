@@ -1,46 +1,70 @@
 """How often each way to explain is right about a version, over many faces."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from statistics import mean, median
 from time import perf_counter
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ..data.folder import DataError, Picture, Progress, quietly, read_crop
-from ..explain.explain import Explanation, explain_pass, forward_pass
-from ..explain.faithfulness import BlurTest, Curves, blur_test, curves
-from ..explain.randomise import cascade
+from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
+from ..explain.faithfulness import Curves, curves
+from ..explain.places import heat_at
+from ..explain.randomise import Similarity, cascade, similarity, spearman
 from ..explain.regions import face_regions, heat_in, upper_edge
-from ..explain.ways import all_ways
+from ..explain.verdicts import Verdict, blur_verdicts
+from ..explain.ways import UNMEASURED_DEFAULT, Way, all_ways
 from ..images.edit import dark_35
 from ..images.faces import Landmarks, find_faces
 from ..masks import PaintedMask, paint_mask, random_style
 from ..masks.task import BARE, MASK, is_mask
-from ..models.results import ExplanationScores, PaintedHeat, WayScores
+from ..models.results import (
+    ExplanationScores,
+    Firmness,
+    PaintedHeat,
+    Results,
+    Spread,
+    WayScores,
+)
 from ..models.version import Model
+from .meaningless import (
+    CHANGES,
+    KINDS,
+    Spare,
+    changed_verdicts,
+    firmness,
+    mean_maps,
+    meaningless_maps,
+)
 from .statistics import wilson
 
 PAINTED = ("right", "nose_out", "chin")
 SEED = 0
+MEAN_FACES = 60  # of val that make the mean maps
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read of one explanation of one face.
+    """What was read of one map of one face.
 
-    `nose_mouth`: heat for area on nose and mouth, None without landmarks or heat; `cascade`: see
-    `randomise.cascade`, None where it was not asked for.
+    `like_mean`: rank correlation with the mean map; `nose_mouth`: heat for area on nose and mouth,
+    None without landmarks or heat; `random` and `cascade`: see `randomise`, None where they were
+    not asked for; `seconds`: None for a map that no way made.
     """
 
     curves: Curves
-    blur: BlurTest
-    nose_mouth: float | None
-    cascade: tuple[float, ...] | None
-    gap: float | None
-    empty: bool
-    seconds: float
+    verdict: Verdict
+    like_mean: float | None = None
+    nose_mouth: float | None = None
+    random: Similarity | None = None
+    cascade: tuple[float, ...] | None = None
+    gap: float | None = None
+    seconds: float | None = None
 
 
 def sample_faces(pictures: Sequence[Picture], count: int, classes: int) -> list[Picture]:
@@ -62,40 +86,105 @@ def score_explanations(
     sanity_faces: int = 24,
     painted_faces: int = 40,
     progress: Progress = quietly,
+    for_mean: Sequence[Picture] = (),
 ) -> ExplanationScores:
     """Measure every way to explain the predicted class, on un-augmented pictures.
 
-    Every second one is darkened to 35%, too. `sanity_faces`: on how many the head's weights are
-    randomised; `painted_faces`: on how many bare ones masks are painted. Raises DataError where a
-    picture is unreadable, or none is un-augmented.
+    Every second one is darkened to 35%, too. `sanity_faces`: on how many weights are drawn at
+    random; `painted_faces`: on how many bare ones masks are painted; `for_mean`: other pictures,
+    of which MEAN_FACES make the mean maps that the maps are held against. Raises DataError
+    where a picture is unreadable, or none is un-augmented.
     """
     sample = sample_faces(pictures, faces, len(model.task))
     if not sample:
         raise DataError("There are no un-augmented pictures to explain: choose another split.")
-    every = max(1, len(sample) // max(1, sanity_faces))
+    model = copy(model)  # measured with the mean maps made here
+    others = sample_faces(for_mean, MEAN_FACES, len(model.task))
+    maps, spare = mean_maps(model, others, progress)
+    found = ExplanationScores(UNMEASURED_DEFAULT, {}, {}, maps=maps)
+    model.results = Results(explanations=found)
+    lights = _read_all(model, sample, max(1, len(sample) // max(1, sanity_faces)), progress)
+    scores = {light: _by_way(readings) for light, readings in lights.items()}
+    best = _best(scores["as_taken"])
+    meaningless, firm = _sceptic(model, sample, all_ways()[best], spare, progress)
+    return replace(
+        found,
+        default=best,
+        lights=scores,
+        painted=_painted_all(model, pictures, faces, painted_faces, progress),
+        earned=_earned(scores["as_taken"][best], meaningless.values()),
+        meaningless=meaningless,
+        firmness=firm,
+    )
+
+
+def _read_all(
+    model: Model, sample: Sequence[Picture], every: int, progress: Progress
+) -> dict[str, list[dict[str, Reading]]]:
+    """Every way's readings of every face, by light; each `every`-th with random weights, too."""
     lights: dict[str, list[dict[str, Reading]]] = {"as_taken": [], "dark_35": []}
     for index, picture in enumerate(progress(sample)):
         crop = read_crop(picture.file)
         landmarks = find_landmarks(crop) if model.task.faces else None
-        lights["as_taken"].append(_read(model, crop, landmarks, index % every == 0))
+        seed = index if index % every == 0 else None
+        lights["as_taken"].append(_read(model, crop, landmarks, seed))
         if index % 2 == 0:
-            lights["dark_35"].append(_read(model, dark_35(crop), landmarks, False))
-    scores = {light: _by_way(readings) for light, readings in lights.items()}
-    painted = {}
-    if is_mask(model.task):
-        bare = [p for p in pictures if p.label == MASK.index(BARE)]
-        bare = sample_faces(bare, faces, len(MASK))
-        painted = {p: _painted(model, bare, p, painted_faces, progress) for p in PAINTED}
-    return ExplanationScores(_best(scores["as_taken"]), scores, painted)
+            lights["dark_35"].append(_read(model, dark_35(crop), landmarks))
+    return lights
 
 
 def _best(scores: dict[str, WayScores]) -> str:
-    lowest, _ = max(scores.values(), key=lambda s: s.beats_random).interval
-    near = {key: s for key, s in scores.items() if s.share >= lowest}
+    # Few maps are confirmed, so their number would choose by luck: beating the copies decides.
+    most = max(scores.values(), key=lambda s: s.beats_copies or 0)
+    lowest, _ = wilson(most.beats_copies or 0, most.faces)
+    near = {key: s for key, s in scores.items() if (s.beats_copies or 0) >= lowest * s.faces}
     # Twice the fastest one's time: small differences are the machine's.
-    longest = 2 * min(s.milliseconds for s in near.values())
-    fast = [key for key, s in near.items() if s.milliseconds <= longest]
-    return max(fast, key=lambda key: near[key].beats_random)
+    longest = 2 * min(s.milliseconds or 0 for s in near.values())
+    fast = [key for key, s in near.items() if (s.milliseconds or 0) <= longest]
+    return max(fast, key=lambda key: (near[key].beats_copies or 0, near[key].confirmed))
+
+
+def _earned(best: WayScores, meaningless: Iterable[WayScores]) -> bool:
+    """Whether the best way is confirmed clearly more often than any map without meaning."""
+    lowest, _ = wilson(best.confirmed, best.faces)
+    return all(lowest > wilson(one.confirmed, one.faces)[1] for one in meaningless)
+
+
+def _sceptic(
+    model: Model, sample: Sequence[Picture], way: Way, spare: Spare, progress: Progress
+) -> tuple[dict[str, WayScores], dict[str, Firmness]]:
+    """Scores of maps without meaning, by kind, and of the verdicts' firmness, by change."""
+    readings: dict[str, list[Reading]] = {}
+    pairs: dict[str, list[tuple[Verdict, Verdict]]] = {name: [] for name in CHANGES}
+    for index, picture in enumerate(progress(sample)):
+        crop = read_crop(picture.file)
+        forward = forward_pass(model, [crop])
+        label = forward.predictions()[0].label
+        maps = meaningless_maps(forward, way, label, spare, index)
+        for kind, *found in zip(maps, *_tests(forward, list(maps.values())), strict=True):
+            readings.setdefault(kind, []).append(Reading(*found))
+        for name, pair in changed_verdicts(model, crop, way).items():
+            pairs[name].append(pair)
+    scores = {kind: _score(readings[kind]) for kind in KINDS if kind in readings}
+    return scores, {name: firmness(found) for name, found in pairs.items()}
+
+
+def _tests(
+    forward: ForwardPass, explanations: Sequence[Explanation]
+) -> tuple[list[Curves], list[Verdict], list[float | None]]:
+    """What every map is put to, with meaning or without."""
+    likeness = [_like_mean(forward, e) for e in explanations]
+    return curves(forward, explanations), blur_verdicts(forward, explanations), likeness
+
+
+def _like_mean(forward: ForwardPass, explanation: Explanation) -> float | None:
+    """Absolute rank correlation with the mean map; None where there is none."""
+    scores = forward.model.results.explanations
+    known = scores.maps_of(explanation.way.key, explanation.target) if scores else None
+    if known is None:
+        return None
+    mean = torch.from_numpy(known.mean)
+    return abs(spearman(heat_at([explanation.heatmap], len(mean))[0], mean))
 
 
 def find_landmarks(crop: Image.Image) -> Landmarks | None:
@@ -105,25 +194,19 @@ def find_landmarks(crop: Image.Image) -> Landmarks | None:
 
 
 def _read(
-    model: Model, crop: Image.Image, landmarks: Landmarks | None, sane: bool
+    model: Model, crop: Image.Image, landmarks: Landmarks | None, seed: int | None = None
 ) -> dict[str, Reading]:
-    """Every way's reading of one crop."""
+    """Every way's reading of one crop; `seed`: of random weights, None for none."""
     explanations, seconds = _explain_all(model, crop)
     forward = forward_pass(model, [crop])
     place = nose_and_mouth(landmarks, crop.size)
-    cascades = cascade(forward, explanations) if sane else [None] * len(explanations)
-    columns = zip(
-        all_ways(),
-        explanations,
-        curves(forward, explanations),
-        blur_test(forward, explanations),
-        cascades,
-        seconds,
-        strict=True,
-    )
+    nothing = [None] * len(explanations)
+    random = nothing if seed is None else similarity(forward, explanations, seed=seed)
+    cascades = nothing if seed is None else cascade(forward, explanations, seed)
+    columns = (*_tests(forward, explanations), explanations, random, cascades, seconds)
     return {
-        key: Reading(c, b, heat_ratio(e, place), s, e.completeness_gap, e.empty, time)
-        for key, e, c, b, s, time in columns
+        key: Reading(c, v, like, heat_ratio(e, place), r, s, e.completeness_gap, time)
+        for key, c, v, like, e, r, s, time in zip(all_ways(), *columns, strict=True)
     }
 
 
@@ -155,22 +238,33 @@ def _by_way(readings: list[dict[str, Reading]]) -> dict[str, WayScores]:
 
 
 def _score(readings: list[Reading]) -> WayScores:
-    count = len(readings)
-    beats = sum(r.curves.beats_random for r in readings)
+    count, tests = len(readings), [r.verdict.test for r in readings]
+    usual = sum(r.curves.beats_usual for r in readings)
+    seconds = [r.seconds for r in readings if r.seconds is not None]
     return WayScores(
         faces=count,
-        beats_random=beats,
-        share=beats / max(1, count),
-        interval=wilson(beats, count),
-        hottest_fifth=sum(r.blur.matters for r in readings),
+        beats_random=sum(r.curves.beats_random for r in readings),
         deletion=mean(r.curves.deletion.area - r.curves.random_area for r in readings),
         insertion=mean(r.curves.insertion.area - r.curves.random_area for r in readings),
+        empty=sum(r.verdict.key == "empty" for r in readings),
         nose_mouth=mean_known(r.nose_mouth for r in readings),
-        cascade=_mean_cascade(readings),
-        empty=sum(r.empty for r in readings),
         largest_gap=max((r.gap for r in readings if r.gap is not None), default=None),
-        milliseconds=1000 * median(r.seconds for r in readings),
+        milliseconds=1000 * median(seconds) if seconds else None,
+        verdicts=dict(Counter(r.verdict.key for r in readings)),
+        close=sum(r.verdict.close for r in readings),
+        beats_copies=sum(test is not None and test.matters for test in tests),
+        beats_usual=usual,
+        usual_interval=wilson(usual, count),
+        like_mean=mean_known(r.like_mean for r in readings),
+        random_head=_spread([r.random.draws for r in readings if r.random]),
+        cascade=_mean_cascade(readings),
     )
+
+
+def _spread(draws: Sequence[tuple[float, ...]]) -> Spread | None:
+    """Of each draw's mean over the faces."""
+    means = [mean(one) for one in zip(*draws, strict=True)]
+    return Spread(mean(means), min(means), max(means), len(means)) if means else None
 
 
 def mean_known(values) -> float | None:
@@ -181,6 +275,16 @@ def mean_known(values) -> float | None:
 def _mean_cascade(readings: list[Reading]) -> tuple[float, ...] | None:
     known = [r.cascade for r in readings if r.cascade is not None]
     return tuple(mean(stage) for stage in zip(*known, strict=True)) if known else None
+
+
+def _painted_all(
+    model: Model, pictures: Sequence[Picture], faces: int, count: int, progress: Progress
+) -> dict[str, dict[str, PaintedHeat]]:
+    """The heat on masks painted in each position; none for another task."""
+    if not is_mask(model.task):
+        return {}
+    bare = sample_faces([p for p in pictures if p.label == MASK.index(BARE)], faces, len(MASK))
+    return {position: _painted(model, bare, position, count, progress) for position in PAINTED}
 
 
 def _painted(

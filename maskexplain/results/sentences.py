@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from ..explain.verdicts import beyond_sentence
+from ..explain.ways import all_ways
 from ..masks.task import is_mask
-from ..models.results import Recall, Results, Scores
+from ..models.results import ExplanationScores, Recall, Results, Scores
 from ..models.version import Model
 from ..task import Task
 from ..words import listed
+from .meaningless import KINDS
 from .tables import SHIFT_TITLES
 
 POSITION_WORDS = {
@@ -194,3 +197,33 @@ def _falls_for(model: Model, shift: str) -> int | None:
         return None
     wrong = _answered_wrongly(scores.confusion_matrix)
     return wrong.index(max(wrong))
+
+
+def heatmap_honesty(models: Sequence[Model]) -> list[str]:
+    """What the tests of the heatmaps found, for a sceptic; empty where nothing was measured."""
+    measured = [(m, m.results.explanations) for m in models if m.results.explanations]
+    taken = [(m, s, s.of(s.default)) for m, s in measured]
+    tested = [(m, s, best) for m, s, best in taken if best and s.meaningless]
+    if not tested:
+        return []
+    confirmed = listed([f"{best.confirmed} of {best.faces} for {m.name}" for m, _, best in tested])
+    copies = listed([f"{best.beats_copies} of {best.faces} for {m.name}" for m, _, best in tested])
+    return [
+        "Hiding where the first heatmap is bright mostly matters more than the same shape "
+        "elsewhere.",
+        f"Of test faces it did on {copies}.",
+        "More than maps made without the photo it says on few. Only these are called confirmed: "
+        f"{confirmed}.",
+        _most_of_nothing([(m, s) for m, s, _ in tested]),
+        *(f"{m.name}: {beyond_sentence(m, all_ways()[s.default])}" for m, s, _ in tested),
+    ]
+
+
+def _most_of_nothing(tested: Sequence[tuple[Model, ExplanationScores]]) -> str:
+    """How often maps that know nothing are confirmed at most."""
+    rows = [(m, KINDS[kind], one) for m, s in tested for kind, one in s.meaningless.items()]
+    model, title, one = max(rows, key=lambda row: row[2].confirmed / row[2].faces)
+    return (
+        f"A map that knows nothing of the photo is confirmed on {one.confirmed} of {one.faces} at "
+        f"most ({title[0].lower()}{title[1:]}, {model.name})."
+    )

@@ -5,10 +5,19 @@ from statistics import mean
 
 from ..explain.ways import all_ways
 from ..masks.task import INCORRECT, is_mask
-from ..models.results import Cost, ExplanationScores, FoundAnswers, Recall, Results
+from ..models.results import (
+    Cost,
+    ExplanationScores,
+    FoundAnswers,
+    Recall,
+    Results,
+    WayScores,
+)
 from ..models.version import Model
 from ..task import Task
+from .meaningless import CHANGES, KINDS
 from .scenes import GOAL, GOAL_IOU, ScenesResult
+from .statistics import wilson
 
 SHIFT_TITLES = {
     "unaugmented": "As taken",
@@ -212,67 +221,116 @@ def scenes_text(result: ScenesResult) -> str:
 EXPLANATION_COLUMNS = (
     "Version",
     "Way to explain",
-    "Beats random order",
+    "Confirmed",
+    "Usual place",
+    "Too small",
+    "Beats its copies",
     "the same, dark",
-    "Hottest fifth",
+    "Beats the mean map",
+    "Beats random order",
     "Deletion",
     "Insertion",
     "Nose, mouth",
-    "Painted mask",
-    "Bare nose",
     "Edge, nose, mouth",
+    "Like the mean map",
     "Random head",
+    "Random network",
     "ms",
 )
 
 
 def explanations_markdown(models: Sequence[Model]) -> str:
-    """The measured explanations of some versions as a Markdown table; each one's default is bold.
+    """The measured explanations of some versions as Markdown: a table of the ways, and one of how
+    often verdicts change; each version's default is bold where it earned that.
 
-    Columns: faces on which blurring by heat beats the mean random order (logit margin), as taken
-    and darkened; faces on which the hottest fifth beats 18 of 19 random ones; areas of the deletion
-    and insertion curves less the random orders'; heat for area on nose and mouth, on masks painted
-    over the nose, and on the nose that a mask painted too low leaves bare; share of the heat on
-    upper edge, nose and mouth of painted masks, the positions' mean; absolute rank correlation with
-    the heatmap of random head weights; milliseconds for answer and heatmap.
+    Columns: faces on which the heatmap was confirmed (with Wilson's 95% interval), only showed the
+    usual place, or changed too little; on which its hottest fifth beats 95% of its copies, as taken
+    and darkened; on which its deletion curve beats the mean map's, and random orders'; areas of the
+    deletion and insertion curves less the random orders'; heat for area on nose and mouth; share of
+    the heat on upper edge, nose and mouth of painted masks, the positions' mean; absolute rank
+    correlation with the mean map, with heatmaps of random heads (mean, least and most of the
+    draws), with that of a wholly random network; milliseconds for answer and heatmap.
     """
     rows = [list(EXPLANATION_COLUMNS), ["---"] * len(EXPLANATION_COLUMNS)]
     rows += [row for model in models for row in explanation_rows(model)]
+    return "\n".join([_table(rows), "", _table(_firmness_rows(models))])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def explanation_rows(model: Model) -> list[list[str]]:
-    """The rows of one version in EXPLANATION_COLUMNS; its default way has ** around its title.
+    """The rows of one version in EXPLANATION_COLUMNS: its ways, then maps that know nothing.
 
-    A way that is offered and not measured yet says so; none where nothing was measured.
+    Its default way has ** around its title where it earned that. A way that is offered and not
+    measured yet says so; none where nothing was measured.
     """
     scores = model.results.explanations
     if scores is None:
         return []
-    return [[model.name, *_explanation_cells(scores, key)] for key in all_ways()]
+    ways = [[model.name, *_way_cells(scores, key)] for key in all_ways()]
+    nothing = [
+        [model.name, *_cells(f"*{KINDS[kind]}*", known, None, None)]
+        for kind, known in scores.meaningless.items()
+        if kind in KINDS
+    ]
+    return [*ways, *nothing]
 
 
-def _explanation_cells(scores: ExplanationScores, key: str) -> list[str]:
+def _way_cells(scores: ExplanationScores, key: str) -> list[str]:
     taken, dark = scores.of(key), scores.of(key, "dark_35")
     title = all_ways()[key].title
-    if taken is None:
+    if taken is None or taken.beats_copies is None:
         return [title, "not measured yet", *["–"] * (len(EXPLANATION_COLUMNS) - 3)]
-    low, high = taken.interval
-    right, nose_out = (scores.heat_on_painted(p, key) for p in ("right", "nose_out"))
+    best = key == scores.default and scores.earned
+    return _cells(f"**{title}**" if best else title, taken, dark, _place(scores, key))
+
+
+def _cells(title: str, taken: WayScores, dark: WayScores | None, place: float | None) -> list[str]:
+    low, high = wilson(taken.confirmed, taken.faces)
+    head = taken.random_head
     return [
-        f"**{title}**" if key == scores.default else title,
-        f"{taken.beats_random}/{taken.faces} ({low:.2f}–{high:.2f})",
-        f"{dark.beats_random}/{dark.faces}" if dark else "–",
-        f"{taken.hottest_fifth}/{taken.faces}",
+        title,
+        f"{taken.confirmed}/{taken.faces} ({low:.2f}–{high:.2f})",
+        str(taken.verdicts.get("usual", 0)),
+        str(taken.verdicts.get("small", 0)),
+        f"{taken.beats_copies}/{taken.faces}",
+        f"{dark.beats_copies}/{dark.faces}" if dark else "–",
+        _counted(taken.beats_usual, taken.faces),
+        f"{taken.beats_random}/{taken.faces}",
         f"{taken.deletion:+.3f}",
         f"{taken.insertion:+.3f}",
         _number(taken.nose_mouth),
-        _number(right and right.mask),
-        _number(nose_out and nose_out.nose),
-        _number(_place(scores, key)),
+        _number(place),
+        _number(taken.like_mean),
+        f"{head.mean:.2f} ({head.least:.2f}–{head.most:.2f})" if head else "–",
         _number(taken.cascade[-1] if taken.cascade else None),
-        f"{taken.milliseconds:.0f}",
+        "–" if taken.milliseconds is None else f"{taken.milliseconds:.0f}",
     ]
+
+
+def _counted(count: int | None, total: int) -> str:
+    if count is None:
+        return "–"
+    low, high = wilson(count, total)
+    return f"{count}/{total} ({low:.2f}–{high:.2f})"
+
+
+def _firmness_rows(models: Sequence[Model]) -> list[list[str]]:
+    """How many of the default's verdicts change, by what: all, and those without close call."""
+    rows = [["Verdicts that change", *CHANGES, "Close calls"]]
+    rows.append(["---"] * len(rows[0]))
+    for model in models:
+        scores = model.results.explanations
+        if scores is None or not scores.firmness:
+            continue
+        found = [scores.firmness.get(name) for name in CHANGES]
+        cells = [f"{f.changed}/{f.faces} ({f.surely})" if f else "–" for f in found]
+        taken = scores.of(scores.default)
+        close = f"{taken.close}/{taken.faces}" if taken else "–"
+        rows.append([f"{model.name}, {all_ways()[scores.default].title}", *cells, close])
+    return rows
 
 
 def _place(scores: ExplanationScores, key: str) -> float | None:

@@ -9,7 +9,7 @@ import gradio as gr
 from ..explain.ways import default_way
 from ..models.results import Recall, Results
 from ..models.version import Model
-from ..results.sentences import good_and_bad, known_failures
+from ..results.sentences import good_and_bad, heatmap_honesty, known_failures
 from ..results.tables import (
     EXPLANATION_COLUMNS,
     SHIFT_TITLES,
@@ -76,7 +76,8 @@ def _recall_cell(recall: Recall | None) -> str:
 
 
 def explanations_table(models: Sequence[Model]) -> str:
-    """How often each way to explain was right about each version; each one's default is bold."""
+    """What the tests of the heatmaps found, in words and as a table; best ways are bold."""
+    found = "".join(f"<p>{escape(sentence)}</p>" for sentence in heatmap_honesty(models))
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in EXPLANATION_COLUMNS)
     rows = "".join(
         "<tr>" + "".join(f"<td>{_bold(cell)}</td>" for cell in row) + "</tr>"
@@ -84,14 +85,17 @@ def explanations_table(models: Sequence[Model]) -> str:
         for row in explanation_rows(model)
     )
     return f"""
+<section class="about">{found}</section>
 <div class="scroll" tabindex="0" role="region" aria-label="Measured explanations"><table>
-<caption>Each version’s best way is bold.</caption>
+<caption>Bold: a version’s best way, where it is clearly better than maps without meaning.</caption>
 <thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
 
 
 def _bold(cell: str) -> str:
     text = escape(cell)
-    return f"<b>{text[2:-2]}</b>" if text.startswith("**") else text
+    if text.startswith("**"):
+        return f"<b>{text[2:-2]}</b>"
+    return f"<i>{text[1:-1]}</i>" if text.startswith("*") else text
 
 
 def version_details(models: Sequence[Model]) -> str:
