@@ -57,7 +57,7 @@
       if (was) stored((store) => store.removeItem(KEY));
       return;
     }
-    const blob = await (await fetch(address)).blob();
+    const blob = await (await fetch(address, { cache: "force-cache" })).blob();
     const reader = new FileReader();
     reader.onload = () => stored((store) => {
       if (reader.result.length <= LARGEST) store.setItem(KEY, reader.result);
