@@ -5,14 +5,13 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from conftest import CLASSES, noise
+from conftest import CLASSES
 from PIL import Image
 
 from maskexplain.explain.draw import (
     confusion_figure,
     data_url,
     history_figure,
-    number_faces,
     overlay,
     overlay_on_photo,
     relative_heat,
@@ -20,7 +19,6 @@ from maskexplain.explain.draw import (
 )
 from maskexplain.explain.explain import Explanation
 from maskexplain.images.crops import Crop, whole_crop
-from maskexplain.images.faces import Face
 from maskexplain.masks.task import MASK
 from maskexplain.models.results import Epoch
 
@@ -79,18 +77,6 @@ def test_heat_lies_on_the_face_of_the_photo():
 def test_whole_crop_fills_the_photo():
     drawn = overlay_on_photo(GRAY, whole_crop(GRAY), explanation(np.ones((80, 80))), side=40)
     assert drawn.size == (40, 40) and changed(drawn).all()
-
-
-def test_boxes_are_drawn_on_a_copy():
-    photo = noise(1, (200, 150))
-    before = photo.tobytes()
-    points = ((60.0, 50.0),) * 5
-    faces = [
-        Face((20.0, 20.0, 90.0, 100.0), 0.9, points),
-        Face((110.0, 30.0, 180.0, 110.0), 0.8, points),
-    ]
-    first, second = (number_faces(photo, faces, chosen) for chosen in (0, 1))
-    assert photo.tobytes() == before and first != second and first.size == photo.size
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])

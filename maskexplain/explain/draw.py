@@ -1,4 +1,4 @@
-"""Pictures of results: heatmap overlays, numbered faces, training curves, confusion matrices.
+"""Pictures of results: heatmap overlays, training curves, confusion matrices.
 
 matplotlib's Figure is used without pyplot: pyplot keeps state between callers.
 """
@@ -12,10 +12,9 @@ from textwrap import fill
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from ..images.crops import Crop, paste_back
-from ..images.faces import Face
 from ..models.results import Epoch
 from ..task import Task
 from .explain import Explanation
@@ -77,28 +76,6 @@ def _blend(image: Image.Image, heat: np.ndarray, colours: np.ndarray) -> Image.I
     rgb = colours[..., :3] * 255  # H x W x 3
     mixed = (1 - alpha) * np.asarray(image, dtype=np.float32) + alpha * rgb
     return Image.fromarray(mixed.round().astype(np.uint8))
-
-
-def number_faces(image: Image.Image, faces: Sequence[Face], chosen: int) -> Image.Image:
-    """The picture with a numbered box on each face (from 1); the chosen one's (from 0) is thick."""
-    drawn = image.copy()
-    pen = ImageDraw.Draw(drawn)
-    line = max(1, round(max(image.size) / 400))
-    for index, face in enumerate(faces):
-        colour, width = ("#ffd54a", 2 * line) if index == chosen else ("white", line)
-        pen.rectangle(face.box, outline="black", width=width + 2)
-        pen.rectangle(face.box, outline=colour, width=width)
-        _number(pen, face, str(index + 1), largest=max(12, max(image.size) // 24))
-    return drawn
-
-
-def _number(pen: ImageDraw.ImageDraw, face: Face, number: str, largest: int) -> None:
-    # A number that covered its face would hide what it names.
-    size = min(largest, max(9, round((face.box[3] - face.box[1]) / 3)))
-    font = ImageFont.load_default(size=size)
-    frame = pen.textbbox(face.box[:2], number, font=font)
-    pen.rectangle((face.box[0], face.box[1], frame[2] + 2, frame[3] + 2), "black")
-    pen.text(face.box[:2], number, fill="white", font=font)
 
 
 def file_bytes(image: Image.Image, kind: str = "png") -> bytes:

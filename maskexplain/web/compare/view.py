@@ -19,6 +19,7 @@ from ...images.read import ImageError, digest_of, read_image
 from ...models.network import to_pixels
 from ...models.results import Results
 from ...models.version import Model
+from ..answers import bars
 from ..assets import macros
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
 from ..mean_maps import mean_maps
@@ -65,7 +66,7 @@ def _first_answer(report: Report) -> str:
 
 
 def _sure(report: Report) -> str:
-    return _MACROS.sure(report.model.task, report.answer.prediction)
+    return bars(report.model.task, report.answer.prediction)
 
 
 def _given(report: Report) -> str:

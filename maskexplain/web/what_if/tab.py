@@ -9,7 +9,7 @@ from ...images.read import digest_of, read_image
 from ...masks.task import is_mask
 from ...models.version import Model
 from ...results.sentences import lessons
-from ..parts import Examples, Newest, photo_input, status, while_newest
+from ..parts import FORGET_AFTER, Examples, Newest, photo_input, status, while_newest
 from .changes import COLOURS, MASKS, UNCHANGED, ChangeError, Changes
 from .flip import FlipSearch, find_flips, setting_of
 from .sliders import SLIDERS
@@ -29,7 +29,6 @@ from .view import (
     take,
 )
 
-FORGET_AFTER = 1800  # seconds after a face was taken
 QUIET = {"show_progress": "hidden", "concurrency_id": "what-if", "concurrency_limit": 2}
 
 
