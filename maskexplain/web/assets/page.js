@@ -60,6 +60,7 @@
     const blob = await (await fetch(address, { cache: "force-cache" })).blob();
     const reader = new FileReader();
     reader.onload = () => stored((store) => {
+      if (last !== address) return; // it was taken away meanwhile
       if (reader.result.length <= LARGEST) store.setItem(KEY, reader.result);
       else store.removeItem(KEY);
     });
