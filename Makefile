@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN = $(VENV)/bin
 SERVING = $(VENV)/.serving
 ALL = $(VENV)/.all
@@ -17,7 +18,7 @@ demo: $(SERVING)
 	$(BIN)/python app.py $(ARGS)
 
 test: $(ALL)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 bench: $(ALL)
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
