@@ -105,7 +105,7 @@ class _Wiring:
             self.stop, None, tab.stop, concurrency_id="stop-clip", show_progress="hidden"
         )
 
-        def explain(clip, at):
+        def give_frame(clip, at):
             try:
                 file = as_upload(frame_at(clip, at or 0.0), "frame.png", photo)
             except ClipError as error:
@@ -115,7 +115,12 @@ class _Wiring:
         # What the player shows is known in the browser only.
         now = "(clip, at) => [clip, document.querySelector('#clip-result video')?.currentTime ?? 0]"
         tab.explain.click(
-            explain, [tab.clip, tab.at], [photo, tabs, tab.notice], js=now, show_progress="minimal"
+            # Named apart from the endpoint /explain, whose name it would take.
+            give_frame,
+            [tab.clip, tab.at],
+            [photo, tabs, tab.notice],
+            js=now,
+            show_progress="minimal",
         )
 
     def show(self, request: gr.Request, clip, name) -> Iterator[dict]:
