@@ -114,7 +114,6 @@ def test_what_stops_in_the_middle_of_an_epoch_goes_on_exactly(recipe, tmp_path, 
     assert timeless(parts) == timeless(whole)
     for a, b in zip(parts.answering.parameters(), whole.answering.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert parts.history[-1].seconds > 0
 
 
 KILLED = """
