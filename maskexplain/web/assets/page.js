@@ -74,6 +74,7 @@
     files.items.add(new File([blob], "photo." + blob.type.split("/")[1], { type: blob.type }));
     input().files = files.files;
     input().dispatchEvent(new Event("change", { bubbles: true }));
+    last = "restored"; // stored anew when it is shown; gone where it is taken away before that
   }
 
   // --- on a phone the answer is in the first screen after a click
