@@ -120,7 +120,9 @@ KILLED = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-sys.path[:0] = sys.argv[2:]
+import torch
+torch.set_num_threads(int(sys.argv[2]))  # sums are rounded by how they are shared out
+sys.path[:0] = sys.argv[3:]
 import conftest, toys
 from maskexplain.train.loop import fit, start
 from maskexplain.train.recipe import AUGMENTS
@@ -138,7 +140,8 @@ def test_what_is_killed_while_it_writes_goes_on_exactly(recipe, tmp_path):
     changed = {k: v for k, v in vars(recipe).items() if v != vars(RECIPES["v3"])[k]}
     (tmp_path / "recipe").write_text(repr(changed))
     tests = Path(__file__).parent
-    command = [sys.executable, "-c", KILLED, str(tmp_path), str(tests), str(tests.parent)]
+    given = [str(tmp_path), str(torch.get_num_threads()), str(tests), str(tests.parent)]
+    command = [sys.executable, "-c", KILLED, *given]
     with subprocess.Popen(command) as process:
         while not (tmp_path / "last.pt").is_file() or not list(tmp_path.glob(".*.last.pt")):
             assert process.poll() is None, "it ended before it could be killed"
