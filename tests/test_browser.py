@@ -123,6 +123,34 @@ def test_the_newest_question_wins(browser, url, portraits):
     close(page)
 
 
+# What the server says arrives late, as on a slow line; what it is asked does not.
+SLOW_LINE = """
+const ask = window.fetch;
+const later = (part, out) => new Promise((done) => {
+  setTimeout(() => { out.enqueue(part); done(); }, 300);
+});
+window.fetch = async (...asked) => {
+  const answer = await ask(...asked);
+  if (!answer.url.includes("/queue/data")) return answer;
+  const late = new TransformStream({ transform: later });
+  return new Response(answer.body.pipeThrough(late), { headers: answer.headers });
+};
+"""
+
+
+def test_an_answer_on_a_slow_line_is_not_lost(browser, url, portraits):
+    """Gradio ends the stream of answers when none is to come: one asked for just then was lost."""
+    page = open_page(browser, url)
+    page.context.add_init_script(SLOW_LINE)
+    page.reload()
+    for _ in range(3):
+        upload(page, portraits["bare"])
+        expect(page.locator(".lead")).to_be_visible(timeout=PATIENCE)
+        clear(page)
+        expect(page.locator(".lead")).to_have_count(0, timeout=PATIENCE)
+    close(page)
+
+
 def clear(page: Page) -> None:
     page.locator("#photo").get_by_role("button", name="Remove Image").or_(
         page.locator("#photo").get_by_label("Clear")
