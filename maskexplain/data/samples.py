@@ -65,9 +65,14 @@ def example_pictures(whole: bool = False) -> list[Example]:
     `whole`: the whole portrait, 512 x 600; else the square of the face, 186 x 186. The masks are
     painted, and are the same at every call.
     """
-    with cbook.get_sample_data(PORTRAIT) as file:
-        portrait = Image.open(file).convert("RGB")
+    portrait = _portrait()
     return [Example(r.name, r.caption, _picture(portrait, r, whole)) for r in RECIPES]
+
+
+def example_picture(name: str, whole: bool = False) -> Image.Image:
+    """One of them. Raises KeyError for another name."""
+    recipe = {recipe.name: recipe for recipe in RECIPES}[name]
+    return _picture(_portrait(), recipe, whole)
 
 
 def write_examples(folder: Path, whole: bool = False) -> list[tuple[Path, str]]:
@@ -79,6 +84,11 @@ def write_examples(folder: Path, whole: bool = False) -> list[tuple[Path, str]]:
         example.image.save(path)
         written.append((path, example.caption))
     return written
+
+
+def _portrait() -> Image.Image:
+    with cbook.get_sample_data(PORTRAIT) as file:
+        return Image.open(file).convert("RGB")
 
 
 def _picture(portrait: Image.Image, recipe: _Recipe, whole: bool) -> Image.Image:
@@ -106,7 +116,7 @@ def painted_faces(count: int, seed: int = 0) -> list[Image.Image]:
 
     Every fourth is bare. The same seed gives the same faces.
     """
-    portrait = example_pictures(whole=True)[0].image
+    portrait = _portrait()
     return [
         _painted(portrait, index, np.random.default_rng((seed, index))) for index in range(count)
     ]

@@ -8,9 +8,10 @@ from functools import cache
 from markupsafe import Markup
 from PIL import Image, ImageEnhance
 
-from ...data.samples import example_pictures
+from ...data.samples import example_picture
 from ...explain.draw import data_url, enlarge
 from ...masks.task import is_mask
+from ...models.threads import at_once
 from ...models.version import Model, Prediction
 from ...words import listed
 from ..answers import newest_first
@@ -32,8 +33,7 @@ class _Row:
 @cache
 def _faces() -> dict[int, Image.Image]:
     """The example's face at every place of the slider."""
-    face = next(e.image for e in example_pictures() if e.name == EXAMPLE)
-    edit = ImageEnhance.Brightness(face)
+    edit = ImageEnhance.Brightness(example_picture(EXAMPLE))
     return {percent: edit.enhance(percent / 100) for percent in range(LOW, HIGH + 1, STEP)}
 
 
@@ -41,7 +41,8 @@ def arrival_html(models: Sequence[Model]) -> str:
     """The face, its slider, and the answers of the versions that know of masks (at least one)."""
     asked = [model for model in newest_first(models) if is_mask(model.task)]
     faces = _faces()
-    answers = {model: model.predict(list(faces.values())) for model in asked}
+    found = at_once(lambda model: model.predict(list(faces.values())), asked)
+    answers = dict(zip(asked, found, strict=True))
     said = {
         percent: {model.name: _said(model, answers[model][index]) for model in asked}
         for index, percent in enumerate(faces)
