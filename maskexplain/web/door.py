@@ -406,7 +406,7 @@ def _until(ended: asyncio.Event, receive: Receive) -> Receive:
     """A `receive` that also says that nobody listens any more once the server ends."""
 
     async def until() -> Message:
-        received, stopped = asyncio.create_task(receive()), asyncio.create_task(ended.wait())
+        received, stopped = map(asyncio.ensure_future, (receive(), ended.wait()))
         try:
             await asyncio.wait((received, stopped), return_when=asyncio.FIRST_COMPLETED)
             return received.result() if received.done() else {"type": "http.disconnect"}
