@@ -407,6 +407,32 @@ def test_several_photos_get_a_row_each_and_open_at_a_click(browser, url, portrai
     close(page)
 
 
+MOST_ROWS = """() => {
+  const count = () => document.querySelectorAll(".many button").length;
+  window.most = count();
+  new MutationObserver(() => { window.most = Math.max(window.most, count()); })
+    .observe(document.body, { childList: true, subtree: true });
+}"""
+
+
+def test_several_photos_taken_away_while_they_are_answered(browser, url, portraits, tmp_path):
+    page = open_page(browser, url)
+    page.get_by_role("button", name="Several photos at once").click()
+    given = [tmp_path / f"{index}.png" for index in range(12)]
+    for path in given:
+        path.write_bytes(portraits["bare"].read_bytes())
+    page.set_input_files("#many-files input[type=file]", given)
+    rows = page.locator(".many button")
+    expect(rows.first).to_be_visible(timeout=PATIENCE)
+    page.locator("#many-files").get_by_label("Clear").click()
+    page.evaluate(MOST_ROWS)
+    expect(rows).to_have_count(0, timeout=PATIENCE)
+    page.wait_for_timeout(2000)
+    assert rows.count() == 0, "no older answer brings the rows back"
+    assert page.evaluate("window.most") < len(given), "nobody waits for what is not asked any more"
+    close(page)
+
+
 def test_bad_pictures_get_a_message(browser, url, tmp_path):
     page = open_page(browser, url)
     (tmp_path / "note.png").write_text("no picture")

@@ -17,6 +17,7 @@ from ..models.version import Model, Prediction
 from ..task import Task
 from .answers import newest_first
 from .assets import render
+from .gradio_inside import event_number
 
 MIN_FACE = 32  # pixels; face finding is measured from here on
 STAGE_SIDE = 1280  # pixels of the photo that is shown
@@ -200,8 +201,8 @@ def stage_picture(prefix: str) -> gr.HTML:
 
 def face_clicked(event: gr.EventData, chosen: int | None) -> int | None:
     """The face (from 0) whose box was clicked; `chosen` where a stranger sent something else."""
-    face = (event._data or {}).get("face") if isinstance(event._data, dict) else None
-    return face if isinstance(face, int) and face >= 0 else chosen
+    face = event_number(event, "face")
+    return chosen if face is None else face
 
 
 def face_number(prefix: str) -> gr.Radio:

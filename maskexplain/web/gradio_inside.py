@@ -63,6 +63,17 @@ def upload_folder(block: gr.blocks.Block) -> Path:
     return Path(block.GRADIO_CACHE).resolve()
 
 
+def is_upload(path: str | None, block: gr.blocks.Block) -> bool:
+    """Whether a path lies there; a stranger's event may name any other."""
+    return bool(path) and Path(path or "").resolve().is_relative_to(upload_folder(block))
+
+
+def event_number(event: gr.EventData, name: str) -> int | None:
+    """A number from 0 on that the page sent with an event; None for what else a stranger sends."""
+    number = event._data.get(name) if isinstance(event._data, dict) else None
+    return number if isinstance(number, int) and number >= 0 else None
+
+
 def as_upload(content: bytes, name: str, component: gr.components.Component) -> str:
     """The path of a file as an upload to the component would be; Gradio deletes both alike."""
     return save_bytes_to_cache(content, name, cache_dir=component.GRADIO_CACHE)

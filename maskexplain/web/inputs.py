@@ -9,7 +9,7 @@ from PIL import Image
 from ..images.pool import read_apart
 from ..images.read import ImageError
 from ..video.frames import ClipError
-from .gradio_inside import NoAddresses, PlainVideo, upload_folder
+from .gradio_inside import NoAddresses, PlainVideo, is_upload
 
 
 class PhotoInput(NoAddresses):
@@ -32,8 +32,7 @@ class PhotoInput(NoAddresses):
         # A stranger's request may name any path or address as its payload.
         if payload.path is None and (payload.url or "").startswith("data:"):
             return payload.url
-        cache = upload_folder(self)
-        if payload.path and Path(payload.path).resolve().is_relative_to(cache):
+        if is_upload(payload.path, self):
             return payload.path
         raise ImageError("That is no uploaded picture: upload the picture's file.")
 
@@ -47,9 +46,9 @@ class ClipInput(PlainVideo):
         """The payload is a file of the upload cache; a stranger's may be anything."""
         if payload is None:
             return None
-        path = Path(payload.path or "").resolve()
-        if not payload.path or not path.is_relative_to(upload_folder(self)):
+        if not is_upload(payload.path, self):
             return ClipError("That is no uploaded clip: upload the video's file.")
+        path = Path(payload.path).resolve()
         return path if path.is_file() else ClipError(GONE)
 
 

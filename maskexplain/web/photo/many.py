@@ -14,8 +14,8 @@ from ...models.version import Model, Prediction
 from ..answers import newest_first
 from ..assets import macros
 from ..faces import look
-from ..gradio_inside import upload_folder
-from ..parts import status
+from ..gradio_inside import event_number, is_upload
+from ..parts import Newest, status, while_newest
 
 MOST = 100  # photos at once
 TOO_MANY = "The first {} of {} photos are answered. The command line takes any number."
@@ -83,16 +83,20 @@ def many_photos() -> ManyPhotos:
 
 def wire_many(models: Sequence[Model], many: ManyPhotos, photo: gr.Image) -> None:
     """Files are answered one by one; a click gives one to the Photo tab's input."""
+    newest = Newest()
 
-    def answer(files: list[str] | None) -> Iterator[str]:
+    def answer(request: gr.Request, files: list[str] | None) -> Iterator[dict]:
+        is_newest = newest.begin(request.session_hash)
         paths = _uploaded(files, many.files)
         if not paths:
-            yield ""
-        for rows in answer_files(models, paths):
-            yield many_html(models, rows, len(paths))
+            yield {many.table: ""}
+        tables = (
+            {many.table: many_html(models, r, len(paths))} for r in answer_files(models, paths)
+        )
+        yield from while_newest(tables, is_newest, [many.table])
 
     def open_one(event: gr.EventData, files: list[str] | None):
-        paths, index = _uploaded(files, many.files), _index(event)
+        paths, index = _uploaded(files, many.files), event_number(event, "row")
         if index is None or not index < len(paths):
             return gr.skip(), gr.skip()
         try:
@@ -101,18 +105,11 @@ def wire_many(models: Sequence[Model], many: ManyPhotos, photo: gr.Image) -> Non
             return gr.skip(), status(GONE)
         return image, gr.skip()
 
-    quiet = {"concurrency_id": "answers", "show_progress": "minimal"}
+    quiet = {"concurrency_id": "answers", "show_progress": "minimal", "trigger_mode": "multiple"}
     many.files.change(answer, many.files, many.table, **quiet)
     many.table.click(open_one, many.files, [photo, many.table], **quiet)
 
 
 def _uploaded(files: list[str] | None, component: gr.File) -> list[Path]:
     """The given files, of those that lie in the folder of uploads: a stranger may name others."""
-    folder = upload_folder(component)
-    paths = [Path(file).resolve() for file in files or []]
-    return [path for path in paths if path.is_relative_to(folder)]
-
-
-def _index(event: gr.EventData) -> int | None:
-    row = event._data.get("row") if isinstance(event._data, dict) else None
-    return row if isinstance(row, int) and row >= 0 else None
+    return [Path(file).resolve() for file in files or [] if is_upload(file, component)]
