@@ -24,7 +24,7 @@ from ..assets import macros
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
 from ..mean_maps import mean_maps
 from ..photo.view import Kept, keep
-from .disagree import Comparison, compare, headline, why_it_matters
+from .disagree import Comparison, headline, why_it_matters
 
 SIDE = 256  # of a picture in the table, in pixels
 NEVER = "never measured"
@@ -216,7 +216,7 @@ def compare_views(
         kept = keep(models, image, whole, chosen, question, kept)
         choice = choose_face(models, image, kept.scene, kept.asked[0])
         subject = subject_of(image, kept.scene.subjects, choice.chosen)
-        comparison = compare(models, subject)
+        comparison = kept.comparison(models, subject)
         view = CompareView(choice, said(comparison, caption), kept=kept)
         # The answers, then each version's heatmap; the slow tests are the Photo tab's.
         for ready in islice(reports(models, subject, question, kept.known), 1 + len(models)):

@@ -192,12 +192,11 @@ def measured(model: Model) -> str:
     )
 
 
-def heat_html(report: Report, pictures: Pictures, signed: bool) -> str:
-    """The first way's map over the face, for CSS below #photo-answer, too."""
-    found = figures(report, pictures, signed)[:1]
-    question = _question(report)
+def heat_html(report: Report, found: Sequence[Figure], pictures: Pictures, signed: bool) -> str:
+    """The first map of `figures` over the face, for CSS below #photo-answer, too."""
     first = found[0] if found else None
-    return _MACROS.heat(pictures.face(report), question, first, _hottest(report), signed)
+    face, question = pictures.face(report), _question(report)
+    return _MACROS.heat(face, question, first, _hottest(report), signed)
 
 
 def _hottest(report: Report) -> str:
@@ -214,17 +213,15 @@ def _question(report: Report) -> str:
     return question_of(report.model.task, explained[0]) if explained else ""
 
 
-def tested_html(report: Report, pictures: Pictures, signed: bool) -> str:
-    """How the first way's map was tested."""
-    found = figures(report, pictures, signed)[:1]
+def tested_html(found: Sequence[Figure]) -> str:
+    """How the first map of `figures` was tested."""
     return _MACROS.tested(found[0]) if found else ""
 
 
 def more_html(
-    report: Report, pictures: Pictures, signed: bool, photo: Image.Image, crop: Crop
+    report: Report, found: Sequence[Figure], pictures: Pictures, photo: Image.Image, crop: Crop
 ) -> str:
-    """The newest version's other ways, and the first one's heat on the photo."""
-    found = figures(report, pictures, signed)
+    """The other maps of `figures`, and the first one's heat on the photo."""
     inner = _MACROS.figures(report, _question(report), found[1:], not found)
     all_of_it = photo.size in (crop.image.size, report.crop.size)
     if not found or all_of_it or report.answer.explanations[0].empty:

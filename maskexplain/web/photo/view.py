@@ -7,14 +7,23 @@ from PIL import Image
 
 from ...explain.figure import report_files, zip_of
 from ...explain.question import USUAL, ExplainError, Question
-from ...explain.report import Known, reports
+from ...explain.report import Known, Report, Subject, reports
 from ...images.crops import NoFaceError
 from ...images.read import ImageError
 from ...models.version import Model
 from ..answers import newest_first
 from ..compare.disagree import Comparison, compare, why_it_matters
 from ..faces import WHOLE, FaceChoice, Scene, choose_face, look, subject_of
-from .html import Pictures, heat_html, lead_html, more_html, others_html, spoken, tested_html
+from .html import (
+    Pictures,
+    figures,
+    heat_html,
+    lead_html,
+    more_html,
+    others_html,
+    spoken,
+    tested_html,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +39,12 @@ class Kept:
     known: Known = field(default_factory=Known)
     pictures: Pictures = field(default_factory=Pictures)
     compared: list[Comparison] = field(default_factory=list)
+
+    def comparison(self, models: Sequence[Model], subject: Subject) -> Comparison:
+        """What the versions say to this face beside one another."""
+        if not self.compared:
+            self.compared.append(compare(models, subject))
+        return self.compared[0]
 
 
 @dataclass(frozen=True)
@@ -101,25 +116,26 @@ def _views(
     subject = subject_of(image, kept.scene.subjects, choice.chosen)
     view, crop = PhotoView(choice, kept=kept), kept.scene.subjects.crops[choice.chosen]
     lines: list[str] = []
+    shown: Report | None = None
     draw: tuple[Pictures, bool] = (kept.pictures, signed)
     before = bool(kept.known.found)  # then a map is shown already
     for ready in reports(models, subject, question, kept.known):
         lead = ready[0]
         if before and not lead.ways:
             continue
-        yield replace(
-            view,
-            spoken=spoken(lead),
-            lead=lead_html(lead, models, subject),
-            heat=heat_html(lead, *draw),
-            tested=tested_html(lead, *draw),
-            more=more_html(lead, *draw, image, crop),
-            others=others_html(ready, lines, *draw),
-        )
-        if len(models) > 1:
-            if not kept.compared:
-                kept.compared.append(compare(models, subject))
-            lines = why_it_matters(kept.compared[0])
+        if lead is not shown:
+            found, shown = figures(lead, *draw), lead
+            view = replace(
+                view,
+                spoken=spoken(lead),
+                lead=lead_html(lead, models, subject),
+                heat=heat_html(lead, found, *draw),
+                tested=tested_html(found),
+                more=more_html(lead, found, kept.pictures, image, crop),
+            )
+        yield replace(view, others=others_html(ready, lines, *draw))
+        if len(models) > 1 and lead.ways:  # nothing stands before the first map
+            lines = why_it_matters(kept.comparison(models, subject))
 
 
 def photo_zip(
