@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import hypot
 from pathlib import Path
 
+import cv2
 import matplotlib.cbook
 import numpy as np
 import pytest
@@ -34,8 +35,10 @@ from maskexplain.results.scenes import (
     match_boxes,
     measure,
 )
+from tools.yunet import any_size
 
 ROOT = Path(__file__).resolve().parents[1]
+OPENCVS = ROOT / "tests/fixtures/face_detection_yunet_2023mar.onnx"
 SHARED = ROOT.parent / "shared" / "data"
 # Read off the portrait by eye, at 512 x 600: right eye, left eye, nose tip, corners of the mouth.
 PORTRAIT_POINTS = ((227, 193), (309, 193), (267, 235), (232, 268), (303, 267))
@@ -138,7 +141,22 @@ def test_threads_find_the_same(portrait: Image.Image, pair: Image.Image) -> None
 def test_the_model_lies_beside_its_licence() -> None:
     licence = yunet.MODEL_FILE.with_name("LICENSE").read_text()
     assert "MIT License" in licence and "Shiqi Yu" in licence
-    assert yunet._model.__wrapped__().nbytes == yunet.MODEL_FILE.stat().st_size
+    assert len(yunet._model.__wrapped__()) == yunet.MODEL_FILE.stat().st_size
+
+
+def test_the_model_is_opencvs_with_its_sizes_open() -> None:
+    assert any_size(OPENCVS.read_bytes()) == yunet.MODEL_FILE.read_bytes()
+
+
+@pytest.mark.parametrize("size", [(640, 546), (320, 273), (352, 352), (224, 224), (33, 57)])
+def test_opencv_finds_the_same(pair: Image.Image, size: tuple[int, int]) -> None:
+    pixels = np.asarray(pair.resize(size))[:, :, ::-1].copy()
+    detector = cv2.FaceDetectorYN.create(str(OPENCVS), "", size, yunet.MIN_SCORE, yunet.MAX_OVERLAP)
+    found, rows = detector.detect(pixels)[1], yunet.detect(pixels)
+    assert len(rows) == (0 if found is None else len(found))
+    assert size[0] < 200 or len(rows) == 2
+    if found is not None:
+        np.testing.assert_allclose(rows[:, :15], found, atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ from maskexplain.data.samples import painted_faces
 from maskexplain.errors import UserError
 from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
 from maskexplain.exchange.importing import import_version
-from maskexplain.exchange.onnx_engine import open_session
 from maskexplain.exchange.torch_files import FileError, read_tensor_file
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
 from maskexplain.models.version import Model, open_model
+from maskexplain.onnx_engine import open_session
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CROPS = [noise(seed, (40, 44)) for seed in range(3)]

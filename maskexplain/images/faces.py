@@ -77,7 +77,7 @@ def find_faces(image: Image.Image) -> list[Face]:
     pixels = cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2BGR)
     long_side = max(image.size)
     scale = min(FINE_SIDE / long_side, MAX_ENLARGEMENT)
-    fine, coarse = _look(pixels, scale, "fine"), _look(pixels, scale / 2, "coarse")
+    fine, coarse = _look(pixels, scale), _look(pixels, scale / 2)
     rows = _merge(np.concatenate([fine, coarse[coarse[:, SEEN] >= MIN_COARSE_FACE]]))
     rows = rows[np.argsort(-rows[:, 2] * rows[:, 3], kind="stable")]
     found = [_to_face(row, pixels, closer=i < MAX_CLOSER) for i, row in enumerate(rows)]
@@ -96,7 +96,7 @@ def follow_face(image: Image.Image, face: Face) -> Face | None:
     size = (round(FOLLOWED_SIDE * CLOSER_MARGIN),) * 2
     scale = sqrt(area(face.box)) / FOLLOWED_SIDE
     matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, turn, scale)
-    near = central(detect(cut_patch(pixels, matrix, size), "followed"), size)
+    near = central(detect(cut_patch(pixels, matrix, size)), size)
     if near is None:
         return None
     landmarks = tuple((x, y) for x, y in mapped(matrix, _points(near)).tolist())
@@ -104,7 +104,7 @@ def follow_face(image: Image.Image, face: Face) -> Face | None:
     return Face(box, face.score, landmarks, turn + _eye_tilt(near)) if area(box) >= 1 else None
 
 
-def _look(pixels: np.ndarray, scale: float, name: str) -> np.ndarray:
+def _look(pixels: np.ndarray, scale: float) -> np.ndarray:
     """What YuNet finds at one scale, N x 16, in the picture's pixels.
 
     A row holds x, y, width, height, five landmarks, the score and the size YuNet saw it at.
@@ -114,7 +114,7 @@ def _look(pixels: np.ndarray, scale: float, name: str) -> np.ndarray:
     if min(size) < MIN_LOOK:
         return np.empty((0, 16), np.float32)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    rows = detect(cv2.resize(pixels, size, interpolation=how), name)
+    rows = detect(cv2.resize(pixels, size, interpolation=how))
     return rows * np.float32([width / size[0], height / size[1]] * 7 + [1, 1])
 
 
@@ -154,7 +154,7 @@ def _turn_level(row: np.ndarray, pixels: np.ndarray) -> _Turned | None:
     tilt, turned = 0.0, None
     for _ in range(MAX_TURNS):
         matrix = placement(centre, size, tilt, side / CLOSER_SIDE)
-        near = central(detect(cut_patch(pixels, matrix, size), "closer"), size)
+        near = central(detect(cut_patch(pixels, matrix, size)), size)
         if near is None:
             break
         rest = _eye_tilt(near)

@@ -92,5 +92,5 @@ def _score(pixels: np.ndarray, face: Face, side: int, tilt: int) -> float:
     size = (round(side * CLOSER_MARGIN),) * 2
     scale = sqrt(area(face.box)) / side
     matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, tilt, scale)
-    row = central(detect(cut_patch(pixels, matrix, size), f"turn{side}"), size)
+    row = central(detect(cut_patch(pixels, matrix, size)), size)
     return 0.0 if row is None else float(row[SCORE])
