@@ -106,6 +106,8 @@ def test_another_class_can_be_explained(browser, url, portraits):
 def test_the_newest_question_wins(browser, url, portraits):
     """Asked and cleared while older answers are still on their way."""
     page = open_page(browser, url)
+    asked = []
+    page.on("request", lambda r: asked.append(r.post_data_json) if "/join" in r.url else None)
     upload(page, portraits["bare"])
     expect(page.locator(".lead")).to_be_visible(timeout=PATIENCE)
     open_fold(page, "Other explanations")
@@ -120,6 +122,8 @@ def test_the_newest_question_wins(browser, url, portraits):
     expect(page.locator(".lead")).to_have_count(0, timeout=PATIENCE)
     page.wait_for_timeout(3000)
     assert page.locator(".lead").count() == 0, "no older answer brings the face back"
+    moments = [body["data"][0] for body in asked if isinstance(body["data"][0], float)]
+    assert len(moments) > 5 and moments == sorted(moments), "the browser says what came first"
     close(page)
 
 

@@ -284,6 +284,9 @@ def test_only_a_visitors_newest_question_is_answered():
     assert first() and other()
     second = newest.begin("ada")
     assert not first() and second() and other()
+    third, late = newest.begin("ada", 20.0), newest.begin("ada", 10.0)
+    assert third() and not late() and not second()
+    assert newest.begin("ada")() and not third()
     for index in range(VISITORS):
         newest.begin(f"visitor {index}")
     assert len(newest._last) == VISITORS
@@ -299,9 +302,10 @@ def test_a_stale_question_skips_every_output_before_it_ends(tiny, portrait, tmp_
         if event.name == "show" and shown in {output.elem_id for output in event.outputs}
     )
     ada = SimpleNamespace(session_hash="ada")
-    values = [control.value for control in event.inputs[1:]]
-    older, newer = (event.fn(ada, portrait, *values) for _ in range(2))
-    next(older), next(newer)
+    values = [control.value for control in event.inputs[2:]]
+    # The later one is begun first: the earlier photo was read for longer.
+    older, newer = (event.fn(ada, moment, portrait, *values) for moment in (1.0, 2.0))
+    next(newer)
     (last,) = older
     assert set(last) == set(event.outputs)
     assert all(update == gr.skip() for update in last.values())

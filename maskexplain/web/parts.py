@@ -1,6 +1,7 @@
 """What several tabs share: the photo's input, choices, sentences, and the newest question."""
 
 import base64
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
@@ -111,14 +112,21 @@ class Newest:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._last: OrderedDict[str, int] = OrderedDict()
+        self._last: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._count = 0
 
-    def begin(self, visitor: str) -> Callable[[], bool]:
-        """A new question of a visitor; the result tells whether it still is their newest."""
+    def begin(self, visitor: str, moment: float | None = None) -> Callable[[], bool]:
+        """A question of a visitor; the result tells whether it is, and still is, their newest.
+
+        `moment`: when it was asked, on the visitor's clock; None: after all that have begun here.
+        """
         with self._lock:
+            latest = self._last.get(visitor, (-math.inf, 0))[0]
+            moment = latest if moment is None else moment
+            if moment < latest:
+                return lambda: False
             self._count += 1
-            mine = self._last[visitor] = self._count
+            mine = self._last[visitor] = moment, self._count
             self._last.move_to_end(visitor)
             while len(self._last) > VISITORS:
                 self._last.popitem(last=False)

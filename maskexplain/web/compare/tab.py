@@ -1,6 +1,6 @@
 """The Compare tab: every version side by side on one picture, and where they disagree."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,36 +8,22 @@ import gradio as gr
 
 from ...explain.question import BEST, Question
 from ...models.version import Model
+from ..asking import Photo, PhotoParts, PhotoQuestions
 from ..faces import (
     FaceControls,
-    face_clicked,
     face_number,
     face_updates,
     stage_picture,
     turn_button,
-    turn_photo,
     whole_box,
 )
-from ..parts import (
-    FORGET_AFTER,
-    Examples,
-    Newest,
-    changes_of,
-    photo_input,
-    status,
-    target_choices,
-    way_choices,
-    while_newest,
-    zip_link,
-)
+from ..parts import FORGET_AFTER, Examples, photo_input, status, target_choices, way_choices
 from ..photo.view import photo_zip
 from .split import SplitAnswers
 from .split_tab import add_disagreements
 from .view import CompareView, Visit, compare_views, given_of, on_opening
 
 START = "Give a photo, or click an example: all versions answer it side by side."
-NO_ZIP = "There is nothing to download yet: give a photo with a face first."
-SAVE_ZIP = "() => document.querySelector('#compare-zip a')?.click()"
 EXAMPLE = "striped_dim"  # its versions disagree
 
 
@@ -81,9 +67,18 @@ class _CompareTab:
         return [*shown, *self.faces.outputs, self.kept]
 
     @property
-    def asked(self) -> list[gr.components.Component]:
-        """What is asked of a photo."""
-        return [self.visit, self.kept, self.way, self.target]
+    def parts(self) -> PhotoParts:
+        """What its questions are asked by."""
+        return PhotoParts(
+            self.photo,
+            self.faces,
+            self.kept,
+            [self.visit, self.way, self.target],
+            self.outputs,
+            self.table,
+            self.save,
+            self.zipped,
+        )
 
 
 def _layout(models: Sequence[Model], examples: Examples) -> _CompareTab:
@@ -122,51 +117,20 @@ def _example(examples: Examples) -> Path | None:
 
 
 def _wire(models: Sequence[Model], tab: _CompareTab) -> None:
-    newest = Newest()
-
-    def show(request: gr.Request, image, whole, chosen, visit, kept, way, target):
-        is_newest = newest.begin(request.session_hash)
+    def answer(image: Photo, whole, chosen, kept, visit, way, target) -> Iterator[dict]:
         given = given_of(visit.given, image)
-        caption = given.caption if given else ""
-        question = _question(way, target)
-        views = compare_views(models, image, whole, chosen or 0, question, caption, kept)
-        updates = changes_of(_updates(tab, view) for view in views)
-        yield from while_newest(updates, is_newest, tab.outputs)
+        caption, question = given.caption if given else "", _question(way, target)
+        views = compare_views(models, image, whole, chosen, question, caption, kept)
+        return (_updates(tab, view) for view in views)
 
-    def first(request: gr.Request, image, visit, *asked):
+    def zip_of(image: Photo, whole, chosen, kept, _visit, way, target) -> bytes | None:
+        return photo_zip(models, image, whole, chosen, _question(way, target), kept)
+
+    def is_whole(image: Photo, visit, *_) -> bool:
         given = given_of(visit.given, image)
-        whole = bool(given and given.whole)
-        for updates in show(request, image, whole, 0, visit, *asked):
-            yield {tab.faces.whole: whole, **updates}
+        return bool(given and given.whole)
 
-    def click(request: gr.Request, event: gr.EventData, image, whole, chosen, *asked):
-        yield from show(request, image, whole, face_clicked(event, chosen), *asked)
-
-    def save(image, whole, chosen, _visit, kept, way, target):
-        content = photo_zip(models, image, whole, chosen or 0, _question(way, target), kept)
-        return zip_link(content, "comparison.zip") if content else status(NO_ZIP)
-
-    # As in the Photo tab: together limited, and the newest question silences those before it.
-    progress = {
-        "show_progress": "minimal",
-        "show_progress_on": tab.table,
-        "concurrency_id": "answers",
-        "trigger_mode": "multiple",
-    }
-    whole, stage, face = tab.faces.whole, tab.faces.stage, tab.faces.face
-    tab.photo.change(first, [tab.photo, *tab.asked], [whole, *tab.outputs], **progress)
-    inputs = [tab.photo, whole, face, *tab.asked]
-    controls = (whole, face, tab.way, tab.target)
-    asking = [control.input(show, inputs, tab.outputs, **progress) for control in controls]
-    tab.photo.clear(None, cancels=asking)
-    stage.click(click, inputs, tab.outputs, **progress)
-    tab.faces.turn.click(
-        lambda image, kept: turn_photo(image, kept.scene if kept else None),
-        [tab.photo, tab.kept],
-        tab.photo,
-    )
-    saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
-    tab.save.click(save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
+    PhotoQuestions(tab.parts, answer, zip_of, "comparison.zip", is_whole).wire()
 
 
 def _wire_opening(tab: _CompareTab, opened: gr.Tab, photo: gr.Image, example: Path | None) -> None:

@@ -8,37 +8,23 @@ import gradio as gr
 from ...explain.question import BEST, FIRST_WAYS, Question
 from ...masks.task import is_mask
 from ...models.version import Model
+from ..asking import Photo, PhotoParts, PhotoQuestions
 from ..assets import asset
 from ..faces import (
     FaceControls,
-    face_clicked,
     face_number,
     face_updates,
     stage_picture,
     turn_button,
-    turn_photo,
     whole_box,
 )
-from ..parts import (
-    FORGET_AFTER,
-    Examples,
-    Newest,
-    changes_of,
-    photo_input,
-    status,
-    target_choices,
-    way_choices,
-    while_newest,
-    zip_link,
-)
+from ..parts import FORGET_AFTER, Examples, photo_input, status, target_choices, way_choices
 from .arrival import arrival_html
 from .brush import hidden_html
 from .many import many_photos, wire_many
 from .view import Kept, PhotoView, photo_views, photo_zip
 
 START = "Give a photo, or click an example."
-NO_ZIP = "There is nothing to download yet: give a photo with a face first."
-SAVE_ZIP = "() => document.querySelector('#zip a')?.click()"
 
 
 def add_photo_tab(models: Sequence[Model], examples: Examples) -> gr.Image:
@@ -70,9 +56,18 @@ class _PhotoTab:
     kept: gr.State
 
     @property
-    def asked(self) -> list[gr.components.Component]:
-        """What is asked of a photo."""
-        return [self.kept, self.target, self.against, self.ways, self.signed]
+    def parts(self) -> PhotoParts:
+        """What its questions are asked by."""
+        return PhotoParts(
+            self.photo,
+            self.faces,
+            self.kept,
+            [self.target, self.against, self.ways, self.signed],
+            self.outputs,
+            self.heat,
+            self.save,
+            self.zipped,
+        )
 
     @property
     def outputs(self) -> list[gr.components.Component]:
@@ -165,30 +160,16 @@ class _Wiring:
 
     def __init__(self, models: Sequence[Model], tab: _PhotoTab) -> None:
         self.models, self.tab = models, tab
-        self.newest = Newest()
+        self.questions = PhotoQuestions(tab.parts, self.answer, self.zip_of, "explanation.zip")
         self.arrival = tab.lead.value
 
     def wire(self) -> None:
         """Every control to its handler."""
-        tab = self.tab
-        # One id: the limit on concurrent work then counts all of them together.
-        progress = {
-            "show_progress": "minimal",
-            "show_progress_on": tab.heat,
-            "concurrency_id": "answers",
-            # Each question starts at once, and the newest one silences those before it.
-            "trigger_mode": "multiple",
-        }
-        whole, stage, face = tab.faces.whole, tab.faces.stage, tab.faces.face
-        tab.photo.change(self.first, [tab.photo, *tab.asked], [whole, *tab.outputs], **progress)
-        inputs = [tab.photo, whole, face, *tab.asked]
-        controls = (whole, face, *tab.asked[1:])
-        asking = [control.input(self.show, inputs, tab.outputs, **progress) for control in controls]
-        # A question that is still reading the photo when that is removed would begin after it.
-        tab.photo.clear(None, cancels=asking)
-        stage.click(self.click, inputs, tab.outputs, **progress)
-        tab.faces.turn.click(self.turn, [tab.photo, tab.kept], tab.photo)
-        tab.more.expand(self.open_more, inputs, [tab.ways, *tab.outputs], **progress)
+        tab, questions = self.tab, self.questions
+        questions.wire()
+        tab.more.expand(
+            self.open_more, questions.inputs, [tab.ways, *tab.outputs], **questions.progress
+        )
         tab.brush.input(
             self.hide,
             [tab.brush, tab.kept],
@@ -197,46 +178,29 @@ class _Wiring:
             concurrency_id="brush",
             trigger_mode="always_last",
         )
-        saving = {**progress, "show_progress_on": tab.save, "trigger_mode": "once"}
-        tab.save.click(self.save, inputs, tab.zipped, **saving).then(None, js=SAVE_ZIP)
 
-    def show(self, request: gr.Request, image, whole, chosen, kept, *asked) -> Iterator[dict]:
-        """The answer to what is asked now, whenever there is more of it."""
-        is_newest = self.newest.begin(request.session_hash)
+    def answer(self, image: Photo, whole, chosen, kept, *asked) -> Iterator[dict]:
+        """What there is of the answer, whenever there is more of it."""
         question, signed = _question(*asked)
-        views = photo_views(self.models, image, whole, chosen or 0, question, signed, kept)
-        updates = (self._updates(view, kept) for view in views)
-        yield from while_newest(changes_of(updates), is_newest, self.tab.outputs)
+        views = photo_views(self.models, image, whole, chosen, question, signed, kept)
+        return (self._updates(view, kept) for view in views)
 
-    def first(self, request: gr.Request, image, *asked):
-        """Another photo."""
-        for updates in self.show(request, image, False, 0, *asked):
-            yield {self.tab.faces.whole: False, **updates}
-
-    def click(self, request: gr.Request, event: gr.EventData, image, whole, chosen, *asked):
-        """A face in the photo is clicked."""
-        yield from self.show(request, image, whole, face_clicked(event, chosen), *asked)
-
-    def open_more(self, request: gr.Request, image, whole, chosen, kept, *asked):
+    def open_more(self, request: gr.Request, moment, image: Photo, whole, chosen, kept, *asked):
         """The other explanations are opened: the usual ones are computed now, not before."""
         target, against, ways, signed = asked
         ways = list(FIRST_WAYS) if list(ways) == [BEST] else ways
         yield {self.tab.ways: ways}
         if kept is not None:
-            yield from self.show(request, image, whole, chosen, kept, target, against, ways, signed)
-
-    def turn(self, image, kept: Kept | None):
-        """The photo is turned upright, which then is another photo."""
-        return turn_photo(image, kept.scene if kept else None)
+            asked = (target, against, ways, signed)
+            yield from self.questions.show(request, moment, image, whole, chosen, kept, *asked)
 
     def hide(self, strokes: str | None, kept: Kept | None):
         """Places are painted over, or shown again."""
         return hidden_html(self.models, kept, strokes or "")
 
-    def save(self, image, whole, chosen, kept, *asked):
-        question = _question(*asked)[0]
-        content = photo_zip(self.models, image, whole, chosen or 0, question, kept)
-        return zip_link(content, "explanation.zip") if content else status(NO_ZIP)
+    def zip_of(self, image: Photo, whole, chosen, kept, *asked) -> bytes | None:
+        """Everything that is shown."""
+        return photo_zip(self.models, image, whole, chosen, _question(*asked)[0], kept)
 
     def _updates(self, view: PhotoView, before: Kept | None) -> dict:
         tab = self.tab
