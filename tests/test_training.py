@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,13 @@ import torchvision
 
 from maskexplain import cli
 from maskexplain.cli import train
-from maskexplain.data.folder import csv_beside, list_pictures, load_pixels, select
+from maskexplain.data.folder import (
+    csv_beside,
+    list_pictures,
+    load_pixels,
+    select,
+    split_at_random,
+)
 from maskexplain.errors import UserError
 from maskexplain.files import alone_in
 from maskexplain.models.checkpoints import (
@@ -291,26 +298,36 @@ def test_bad_pictures_are_named_before_anything_starts_or_skipped(command, toy_f
 
 
 WRONG_USE = {
-    "negative threads": (["--threads", "-1"], {}, "--threads must be 1 or more"),
-    "no threads": (["--threads", "0"], {}, "--threads must be 1 or more"),
-    "torchrun": ([], {"WORLD_SIZE": "2"}, "start it without torchrun"),
+    "negative threads": (["--threads", "-1"], "--threads must be 1 or more"),
+    "no threads": (["--threads", "0"], "--threads must be 1 or more"),
+    "no batch": (["--batch-size", "0"], "--batch-size must be 1 or more"),
+    "no such device": (["--device", "cuda:7"], "device cuda:7 cannot be used here: this machine"),
+    "no numbers": (["--device", "meta"], "device meta cannot be used here: this machine has cpu"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG_USE)
-def test_wrong_use_gets_a_sentence(command, case, monkeypatch, capsys):
-    more, environment, message = WRONG_USE[case]
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+def test_wrong_use_gets_a_sentence(command, case, capsys):
+    more, message = WRONG_USE[case]
     assert command(*more) == 2
     assert message in capsys.readouterr().err
     assert not command.runs.exists()
 
 
-def test_a_gpu_that_is_not_used_is_told(command, monkeypatch, capsys):
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    assert command("--data", "nowhere") == 2
-    assert "training runs on the CPU" in capsys.readouterr().out
+def test_a_random_split_says_that_copies_leak_and_stays_the_same(command, toy_folder, capsys):
+    assert command("--split", "random") == 0
+    told = capsys.readouterr()
+    assert told.err.count("copies of a face lie in train and in test") == 1
+    results = open_model("my_v1_random", folder=command.out).results
+    assert results.data.name == "toy, split at random"
+    pictures = list_pictures(toy_folder, csv_beside(toy_folder))
+    once, again, other = (split_at_random(pictures, seed) for seed in (0, 0, 5))
+    assert once == again != other
+    assert results.data.pictures == Counter(picture.split for picture in once)
+    assert [replace(p, split="") for p in once] == [replace(p, split="") for p in pictures]
+    moved = sum(a.split != b.split for a, b in zip(once, pictures, strict=True))
+    assert moved > 10, "by the pictures, and not by their groups"
+    assert {(p.label, p.split) for p in once} == {(p.label, p.split) for p in pictures}
 
 
 def test_a_full_disk_gets_a_sentence(command, capsys):

@@ -63,6 +63,12 @@ def run(program: str, read: Callable[[], argparse.Namespace]) -> int:
         return 1
 
 
+def add_device(parser: argparse.ArgumentParser, default: str = "cpu") -> None:
+    """The option that all commands with a network share."""
+    words = f"auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps; default: {default}"
+    parser.add_argument("--device", default=default, metavar="NAME", help=words)
+
+
 def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of all commands, with the options of the chosen one."""
     parser = argparse.ArgumentParser(prog="maskexplain")

@@ -41,6 +41,7 @@ from ..results.tables import (
 )
 from ..task import task_of_names
 from ..words import listed, printable
+from . import add_device
 from .folders import Remarks, add_folder_options, bar
 
 DATA_HELP = (
@@ -74,6 +75,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add_folder_options(parser)
     parser.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
+    add_device(parser)
     parser.set_defaults(run=evaluate_command)
 
 
@@ -82,6 +84,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME", help="two or more")
     parser.add_argument("--faces", type=_positive, default=200, help="how many (default: 200)")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
+    add_device(parser)
     parser.set_defaults(run=compare_command)
 
 
@@ -89,7 +92,7 @@ def compare_command(args: argparse.Namespace) -> None:
     """Answer the test pictures of a folder by several versions, and print who is right."""
     if len(args.models) < 2:
         raise UserError("--models needs two or more versions.")
-    models, task = open_models(args.models), task_of_names(class_folders(args.data))
+    models, task = open_models(args.models, args.device), task_of_names(class_folders(args.data))
     pictures = list_pictures(args.data, csv_beside(args.data), task, tell=Remarks())
     split = default_split(args.data, pictures)
     chosen = evenly(select(pictures, split), args.faces)
@@ -115,9 +118,13 @@ def evaluate_command(args: argparse.Namespace) -> int:
     """Score one version on face crops or on scenes, or face finding on scenes."""
     if bool(args.scenes) == bool(args.data) or (args.data and not args.model):
         raise UserError("evaluate needs --model NAME with --data DIR, or --scenes DIR.")
+    if args.store and args.device != "cpu":
+        raise UserError(
+            "--store keeps what a CPU gives, times too: leave out --device, or --store."
+        )
     if args.scenes:
         return _answer_scenes(args) if args.model else _evaluate_scenes(args)
-    model = open_model(args.model)
+    model = open_model(args.model, args.device)
     remarks, show, mapped = Remarks(), bar("pictures"), dict(args.class_map)
     folders = list_all_pictures(
         args.data, args.csv or [], model.task, mapped, remarks, bar("check")
@@ -128,7 +135,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     if args.explanations:
         for_mean = [p for listed in folders for p in listed if p.split == "val" != split]
         return _evaluate_explanations(args, model, pictures, for_mean, show)
-    timed = [model, *(open_model(n) for n in {REFERENCE} & set(list_versions()) - {model.name})]
+    others_there = {REFERENCE} & set(list_versions()) - {model.name}
+    timed = [model, *(open_model(name, args.device) for name in others_there)]
     calibrated = (model.temperature, model.unsure_below)
     evaluation = evaluate(model.network, model.task, pictures, show, *calibrated)
     names = (printable(path.resolve().name) for path in args.data[1:])
@@ -177,7 +185,7 @@ def _answer_scenes(args: argparse.Namespace) -> int:
         raise UserError("--explanations needs face crops: give --data in place of --scenes.")
     if args.store and args.split:
         raise UserError("--store keeps the answers to val and test: leave out --split, or --store.")
-    model = open_model(args.model)
+    model = open_model(args.model, args.device)
     show = bar("scenes")
     splits = (args.split,) if args.split else HELD_OUT
     result = answer_scenes(model, args.scenes, splits, show)

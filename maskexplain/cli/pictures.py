@@ -32,6 +32,7 @@ from ..models.checkpoints import list_versions
 from ..models.version import Model, open_models
 from ..video.answers import ClipAnswers, answer_clip
 from ..video.frames import SUFFIXES, ClipError
+from . import add_device
 
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}. "
 # What is wrong with one picture; every other error concerns all of them and ends the run.
@@ -94,11 +95,12 @@ def _add_shared(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--model", action="append", help="default: the newest; may be repeated")
     parser.add_argument("--whole", action="store_true", help="the picture is a face crop already")
     parser.add_argument("--json", action="store_true", help="one JSON line a picture")
+    add_device(parser)
 
 
 def predict_command(args: argparse.Namespace) -> int:
     """Answer every face of every picture by every version, largest face first."""
-    models = _open_models(args.model)
+    models = _open_models(args)
     files = picture_files(args.images)
     if args.out or args.csv:
         _check_clip(args, files, models)
@@ -184,7 +186,7 @@ def _as_dict(subjects: Subjects, answers: dict) -> dict:
 
 def explain_command(args: argparse.Namespace) -> int:
     """Explain the largest face: a figure as PNG, the heatmaps as .npy, all figures as JSON."""
-    models = _open_models(args.model)
+    models = _open_models(args)
     files = picture_files(args.images)
     if len({file.place for file in files}) < len(files):
         raise UserError("Two pictures have the same name: explain them into different folders.")
@@ -219,8 +221,8 @@ def _all_of(
     return int(failed > 0)
 
 
-def _open_models(names: Sequence[str] | None) -> list[Model]:
-    return open_models(names or list_versions()[-1:] or ["v1"])
+def _open_models(args: argparse.Namespace) -> list[Model]:
+    return open_models(args.model or list_versions()[-1:] or ["v1"], args.device)
 
 
 def _subjects(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..web.scratch import Scratch, scratch
+from . import add_device
 
 if TYPE_CHECKING:
     from ..models.version import Model
@@ -38,6 +39,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=port)
     # Measured under one and under four callers: one thread an answer gives the most answers.
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch, for each answer")
+    add_device(parser)
     root_path = os.environ.get("GRADIO_ROOT_PATH", "")
     parser.add_argument("--root-path", default=root_path, help="what a proxy puts before our paths")
     parser.add_argument(
@@ -110,7 +112,7 @@ def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scrat
 
     torch.set_num_threads(args.threads)
     bound_memory()
-    models = open_models(args.models or list_versions() or ["v1"])
+    models = open_models(args.models or list_versions() or ["v1"], args.device)
     split = test_split(args.data, models)
     page = build_page(models, write_examples(folder.path / "examples", whole=True), split)
     launch(

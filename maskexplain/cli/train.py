@@ -10,9 +10,8 @@ runs/v2/: painting/ (the painted masks) and a folder for each of its teachers.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from ..data.folder import (
     list_all_pictures,
     load_pixels,
     select,
+    split_at_random,
 )
 from ..data.names import ClassNames
 from ..data.survey import counts_table, ready_to_train
@@ -39,12 +39,14 @@ from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_o
 from ..models.results import Epoch
 from ..models.version import open_model
 from ..task import Task, task_of_names
+from ..train import processes
 from ..train.finish import finish
-from ..train.loop import Training, fit, has_bf16, resume, start
+from ..train.loop import Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.own import own_recipe
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
 from ..words import printable
+from . import add_device
 from .folders import Remarks, add_folder_options, bar
 
 STOPPED = "stopped; the same command (without --fresh) goes on from what was saved last."
@@ -53,6 +55,14 @@ DATA_HELP = "image folder; may be repeated: the first one is tested in full"
 CSV_HELP = "file, class, split, group, augmented; as often as --data, or not at all"
 VERSION_HELP = f"{', '.join(RECIPES)}; with --network the name of your own"
 NAME_HELP = "of the version made; default: my_VERSION, with --seed my_VERSION_seedSEED"
+SPLIT_HELP = "random: copies of a face lie in several splits, which inflates the scores"
+BATCH_HELP = "of all processes together; default: the recipe's"
+PRECISION_HELP = "auto: bf16 where the recipe wants it and the CPU has it"
+AT_RANDOM = (
+    "The pictures are split at random: copies of a face lie in train and in test, and the scores "
+    "are inflated."
+)
+OTHERS = "The processes were given different {}: give all of them the same."
 REPLACE_HELP = "in place of a version of that name, a shipped one too"
 
 
@@ -63,20 +73,35 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, action="append", help=DATA_HELP)
     parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
     add_folder_options(parser)
+    parser.add_argument("--split", choices=("group", "random"), default="group", help=SPLIT_HELP)
     parser.add_argument("--name", help=NAME_HELP)
     parser.add_argument("--replace", action="store_true", help=REPLACE_HELP)
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
     parser.add_argument("--epochs", type=int, help="default: the recipe's; the teachers' too")
+    parser.add_argument("--batch-size", type=int, help=BATCH_HELP)
     parser.add_argument("--seed", type=int, help="default: the recipe's")
     parser.add_argument("--fresh", action="store_true", help="do not resume, teachers neither")
     parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
-    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    add_device(parser, default="auto")
+    parser.add_argument(
+        "--precision", choices=("auto", "bf16", "fp32"), default="auto", help=PRECISION_HELP
+    )
     parser.set_defaults(run=main, stopped=STOPPED)
 
 
 def main(args: argparse.Namespace) -> None:
+    """Train, in torchrun's processes together where it started several."""
+    with processes.together():
+        _main(args)
+
+
+def _main(args: argparse.Namespace) -> None:
     _check_options(args)
+    device = processes.own_device(args.device)
+    bf16 = _wants_bf16(args.precision, device)
+    if device.type != "cpu":
+        print(f"Training runs on {device}.")
     if args.threads:
         torch.set_num_threads(args.threads)
     keep_memory()
@@ -86,22 +111,26 @@ def main(args: argparse.Namespace) -> None:
     pictures = [picture for listed in folders.values() for picture in listed]
     recipe = _recipe(args, task, pictures)
     root = args.runs / recipe.name
-    name = args.name or (args.version if args.network else _own_name(recipe, args.version))
+    name = args.name or _own_name(recipe, args)
     data = fingerprint(pictures)
     begun = start(recipe, data)  # what is missing for it raises before anything is removed
+    if not processes.agree(begun.digest):
+        raise UserError(OTHERS.format("pictures or options"))
     place = free_place(name, args.replace or _made_by(begun, args.out, name), args.out)
     folder = root / name
     with _alone(folder):
-        clear_half_written(args.out, f"{name}.*")
-        if args.fresh:
-            _forget(recipe, root, folder)
-        training = _open(recipe, folder, data)
-        write_text(
-            folder / "data.txt", "\n".join([counts_table(pictures, recipe.task), *remarks.lines])
-        )
+        if processes.is_first():
+            clear_half_written(args.out, f"{name}.*")
+            if args.fresh:
+                _forget(recipe, root, folder)
+            told = [counts_table(pictures, recipe.task), *remarks.lines]
+            write_text(folder / "data.txt", "\n".join(told))
+        processes.wait()
+        training = _open(recipe, folder, data, device)
         if _unfinished(training):
-            _train(training, pictures, root, folder, _wants_bf16(args.precision))
-        print(finish(training, folders, folder, place.parent, bar("test"), name))
+            _train(training, pictures, root, folder, bf16)
+        if processes.is_first():
+            print(finish(training, folders, folder, place.parent, bar("test"), name))
 
 
 def _folders(args: argparse.Namespace, task: Task, remarks: Remarks) -> dict[str, list[Picture]]:
@@ -113,6 +142,10 @@ def _folders(args: argparse.Namespace, task: Task, remarks: Remarks) -> dict[str
         raise UserError("Two of the --data folders have the same name: rename one.")
     every = [picture for pictures in lists for picture in pictures]
     ready = ready_to_train(every, task, args.skip, remarks, show)
+    if args.split == "random":
+        ready = split_at_random(ready, args.seed or 0)
+        remarks(AT_RANDOM.rstrip("."))
+        names = [f"{name}, split at random" for name in names]
     print(counts_table(ready, task))
     kept = {picture.file: picture for picture in ready}
     pairs = zip(names, lists, strict=True)
@@ -124,21 +157,26 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError("--epochs must be 1 or more.")
     if args.threads is not None and args.threads < 1:
         raise UserError("--threads must be 1 or more.")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise UserError("--batch-size must be 1 or more.")
     if args.seed is not None and not 0 <= args.seed < 2**32:
         raise UserError("--seed must be a whole number from 0 to 4294967295.")
-    if os.environ.get("WORLD_SIZE", "1") != "1":  # set by torchrun
-        raise UserError("Training is one process: start it without torchrun.")
-    if torch.accelerator.is_available():
-        print("The GPU of this machine is not used: training runs on the CPU.")
 
 
-def _wants_bf16(precision: str) -> bool:
-    return precision == "bf16" or (precision == "auto" and has_bf16())
+def _wants_bf16(precision: str, device: torch.device) -> bool:
+    """Whether bf16 is used where a recipe wants it; on GPUs only where it is asked for."""
+    if precision == "bf16" and device.type != "cpu" and not has_bf16(device):
+        raise UserError(f"The device {device} has no bf16: leave out --precision.")
+    return precision == "bf16" or (precision == "auto" and device.type == "cpu" and has_bf16())
 
 
-def _own_name(recipe: Recipe, version: str) -> str:
-    usual = recipe.seed == RECIPES[version].seed
-    return f"my_{version}" if usual else f"my_{version}_seed{recipe.seed}"
+def _own_name(recipe: Recipe, args: argparse.Namespace) -> str:
+    """The version's name, as its options say; one's own network's is given."""
+    if args.network:
+        return args.version
+    random = "_random" if args.split == "random" else ""
+    seed = "" if recipe.seed == RECIPES[args.version].seed else f"_seed{recipe.seed}"
+    return f"my_{args.version}{random}{seed}"
 
 
 def _made_by(training: Training, out: Path, name: str) -> bool:
@@ -150,8 +188,9 @@ def _made_by(training: Training, out: Path, name: str) -> bool:
 
 
 def _alone(folder: Path) -> AbstractContextManager[None]:
+    """The folder's lock, which the first process holds for all."""
     busy = f"Another training works in {folder}: wait for it, or give this one its own --name."
-    return alone_in(folder, busy)
+    return alone_in(folder, busy) if processes.is_first() else nullcontext()
 
 
 def _known(version: str) -> Recipe:
@@ -172,7 +211,7 @@ def _own_task(args: argparse.Namespace) -> Task:
 
 
 def _recipe(args: argparse.Namespace, task: Task, pictures: Sequence[Picture]) -> Recipe:
-    """The version's recipe with the seed and the epochs that were asked for."""
+    """The version's recipe with the seed, the epochs and the batches that were asked for."""
     if args.network:
         recipe = own_recipe(args.network, task, pictures)
         origin = "published weights" if recipe.start else "random weights: no others are here"
@@ -181,10 +220,10 @@ def _recipe(args: argparse.Namespace, task: Task, pictures: Sequence[Picture]) -
         recipe = RECIPES[args.version]
     if args.seed is not None:
         recipe = replace(recipe, seed=args.seed)
-    if args.epochs is None:
-        return recipe
-    teachers = tuple(replace(teacher, epochs=args.epochs) for teacher in recipe.teachers)
-    return replace(recipe, epochs=args.epochs, teachers=teachers)
+    asked = {"epochs": args.epochs, "batch_size": args.batch_size}
+    given = {name: value for name, value in asked.items() if value is not None}
+    teachers = tuple(replace(teacher, **given) for teacher in recipe.teachers)
+    return replace(recipe, **given, teachers=teachers)
 
 
 def _forget(recipe: Recipe, root: Path, folder: Path) -> None:
@@ -194,10 +233,16 @@ def _forget(recipe: Recipe, root: Path, folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _open(recipe: Recipe, folder: Path, data: str, exact: bool = False) -> Training:
+def _open(
+    recipe: Recipe, folder: Path, data: str, device: torch.device, exact: bool = False
+) -> Training:
     """The training in the folder as far as it went, or a new one."""
     last = folder / LAST
-    return resume(recipe, last, data, exact) if last.is_file() else start(recipe, data)
+    if processes.count() > 1 and not processes.agree(weights_digest(last)):
+        raise UserError(OTHERS.format("files of --runs, which must lie on a shared disk"))
+    if last.is_file():
+        return resume(recipe, last, data, exact, device)
+    return start(recipe, data, device)
 
 
 def _unfinished(training: Training) -> bool:
@@ -209,19 +254,20 @@ def _train(
 ) -> None:
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
     recipe, size, decode = training.recipe, training.network.transform.size, bar("decode")
+    device = training.device
     with ExitStack() as held:
         places = [root / teacher.name for teacher in recipe.teachers]
         for place in places:
             held.enter_context(_alone(place))
         # What cannot be resumed is an error before anything is trained, as is a bad picture.
         pairs = zip(recipe.teachers, places, strict=True)
-        teachers = [_open(t, place, training.data, exact=True) for t, place in pairs]
+        teachers = [_open(t, place, training.data, device, exact=True) for t, place in pairs]
         train = _load(recipe, select(pictures, "train"), root)
         val = load_pixels(select(pictures, "val"), size, decode)
         for teacher, place in zip(teachers, places, strict=True):
             if _unfinished(teacher):
                 _fit(teacher, train, val, place, bf16)
-            training.teachers.append(open_model(place / "best.safetensors").network)
+            training.teachers.append(open_model(place / "best.safetensors", device).network)
     _fit(training, train, val, folder, bf16)
 
 
@@ -232,7 +278,8 @@ def _load(recipe: Recipe, pictures: list[Picture], root: Path) -> Pixels:
     # Other seeds train on the same paintings: their spread is the training's.
     paint, seed = recipe.paint or {}, RECIPES[recipe.name].seed
     busy = f"Another training paints in {root}: start this one a little later."
-    with alone_in((root / PAINTED).parent, busy):
+    alone = alone_in((root / PAINTED).parent, busy) if processes.is_first() else nullcontext()
+    with processes.one_by_one(), alone:
         return load_mixed(
             pictures, TRAIN_SIZE, paint, seed, root / PAINTED, bar("decode and paint")
         )

@@ -1,6 +1,6 @@
 """A version ready to answer: crops in, predictions out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,12 @@ from .results import Results
 from .threads import check
 
 BATCH = 32  # bounds the memory; larger ones are not faster
+# What this program runs on and whether this machine has it, the fastest first.
+DEVICES: dict[str, Callable[[], bool]] = {
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "cpu": lambda: True,
+}
 
 
 @dataclass(frozen=True)
@@ -95,32 +101,50 @@ class Model:
         return Prediction(label, confidence, probabilities, confidence < self.unsure_below)
 
 
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of a name, such as "cpu", "cuda:1" or "mps"; "auto": CUDA, else MPS, else the CPU.
+
+    Raises UserError for one that this machine lacks.
+    """
+    here = [kind for kind, there in DEVICES.items() if there()]
+    try:
+        device = torch.device(here[0] if name == "auto" else name)
+        if device.type not in here:
+            raise ValueError("another kind of device")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        known = ", ".join(reversed(here))
+        raise UserError(
+            f"The device {name} cannot be used here: this machine has {known}."
+        ) from error
+    return device
+
+
 def open_model(
     name_or_path: str | Path, device: str | torch.device | None = None, folder: Path = FOLDER
 ) -> Model:
     """Open a version by name ("v2") or by the path of its safetensors file.
 
-    `device` is torch's name of one; None takes the CPU. Raises CheckpointError, or UserError for
-    a device that this machine lacks.
+    `device` is a name as `pick_device` takes it; None is the CPU. Raises CheckpointError, or
+    UserError for a device that this machine lacks.
     """
     checkpoint = read_checkpoint(name_or_path, folder)
     fold_batch_norms(checkpoint.network)
-    try:
-        return Model(
-            checkpoint.name,
-            checkpoint.network,
-            checkpoint.task,
-            checkpoint.results,
-            torch.device(device or "cpu"),
-            checkpoint.temperature,
-        )
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"The device {device} cannot be used here: name another.") from error
+    return Model(
+        checkpoint.name,
+        checkpoint.network,
+        checkpoint.task,
+        checkpoint.results,
+        pick_device(str(device or "cpu")),
+        checkpoint.temperature,
+    )
 
 
-def open_models(names: Sequence[str | Path]) -> list[Model]:
+def open_models(
+    names: Sequence[str | Path], device: str | torch.device | None = None
+) -> list[Model]:
     """Open several versions, each as `open_model` does. Raises UserError for a name given twice."""
-    models = [open_model(name) for name in names]
+    models = [open_model(name, device) for name in names]
     if len({model.name for model in models}) < len(models):
         raise UserError("Two versions have the same name: give each once.")
     return models

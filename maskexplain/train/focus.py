@@ -47,7 +47,8 @@ def hide_some(
     `targets`: probabilities N x classes; those of hidden pictures become nearly even. What is left
     of a face without nose and mouth then carries no sure answer. `middles`: N x 1 x S x S, 0..1.
     """
-    chosen = (torch.rand(len(inputs)) < share) & (middles.amax((1, 2, 3)) > 0)
+    drawn = (torch.rand(len(inputs)) < share).to(inputs.device)
+    chosen = drawn & (middles.amax((1, 2, 3)) > 0)
     if not chosen.any():
         return inputs, targets
     inputs, targets = inputs.clone(), targets.clone()

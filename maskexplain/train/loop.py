@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from hashlib import sha256
 from io import BytesIO
 from math import cos, isfinite, pi
@@ -22,6 +23,7 @@ from ..models.network import build_network, check_network
 from ..models.results import Epoch
 from ..results.evaluate import logits_of
 from ..results.statistics import score
+from . import processes
 from .focus import class_maps, hide_some, share_outside
 from .mix import draw_epoch
 from .pretrained import STARTS
@@ -34,6 +36,7 @@ OnEpoch = Callable[[Epoch], object]
 
 
 EVERY = 180.0  # seconds between two checkpoints in an epoch: what a killed training loses
+CPU = torch.device("cpu")
 
 
 class TrainingError(UserError):
@@ -81,6 +84,16 @@ class Training:
         return sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    @cached_property
+    def through(self) -> nn.Module:
+        """Gives activations and logits of inputs; trains with torchrun's other processes."""
+        return processes.shared(self.network)
+
+    @property
     def answering(self) -> nn.Module:
         """The network whose weights are validated and shipped."""
         return self.average.module if self.average else self.network
@@ -96,13 +109,15 @@ class Training:
         return max(self.history, key=lambda e: (e.val_balanced_accuracy, -e.val_loss))
 
 
-def has_bf16() -> bool:
-    """Whether this processor has bf16 instructions; without them autocast is slower than fp32."""
+def has_bf16(device: torch.device = CPU) -> bool:
+    """Whether a device has bf16 instructions; without them autocast is slower than fp32."""
+    if device.type != "cpu":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def start(recipe: Recipe, data: str = "") -> Training:
+def start(recipe: Recipe, data: str = "", device: torch.device = CPU) -> Training:
     """A training at its beginning, seeded by the recipe.
 
     Raises UserError where the recipe's pretrained weights are not installed.
@@ -112,7 +127,7 @@ def start(recipe: Recipe, data: str = "") -> Training:
     check_network(network, recipe.network, len(recipe.task))
     if recipe.start:
         STARTS[recipe.start](network)
-    return _around(recipe, network, data)
+    return _around(recipe, network, data, device)
 
 
 def _build(recipe: Recipe) -> nn.Module:
@@ -122,9 +137,9 @@ def _build(recipe: Recipe) -> nn.Module:
     return build_network(recipe.network, len(recipe.task), transform)
 
 
-def _around(recipe: Recipe, network: nn.Module, data: str) -> Training:
+def _around(recipe: Recipe, network: nn.Module, data: str, device: torch.device) -> Training:
     # channels_last: measured three times faster for these convs on a CPU.
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     optimizer = make_optimizer(recipe, network)
     return Training(
         recipe,
@@ -160,14 +175,16 @@ def weights_digest(file: Path) -> str:
     return sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 
-def resume(recipe: Recipe, path: Path, data: str = "", exact: bool = False) -> Training:
+def resume(
+    recipe: Recipe, path: Path, data: str = "", exact: bool = False, device: torch.device = CPU
+) -> Training:
     """Read an interrupted training of the same recipe and data. Raises TrainingError.
 
-    More or fewer epochs may be asked for, unless `exact`.
+    More or fewer epochs may be asked for, unless `exact`. Another device may go on with it.
     """
-    training = _around(recipe, _build(recipe), data)
+    training = _around(recipe, _build(recipe), data, device)
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         stored = state["recipe"] if exact else {**state["recipe"], "epochs": recipe.epochs}
         if stored != recipe.to_dict() or state["data"] != data:
             raise ValueError("another recipe or other data")
@@ -203,6 +220,7 @@ def fit(
 
     `train` is held at any size, as its augmentation wants it; `val` at the network's input size.
     last.pt is written behind every epoch, and in between whenever `every` seconds have passed.
+    Of torchrun's processes the first one alone writes; the files are there when any returns.
     Raises TrainingError where the loss stops being finite; the best epoch so far stays on disk.
     ValueError where the teachers of the recipe are not there.
     """
@@ -214,15 +232,22 @@ def fit(
         line = validate(training, val, epoch + 1, loss)
         line = replace(line, seconds=round(checkpoints.seconds, 1))
         training.history.append(line)
-        if training.best is line:
-            recipe, best = training.recipe, folder / "best.safetensors"
-            write_weights(best, training.answering, recipe.network, recipe.task, half=False)
-            training.kept = weights_digest(best)
-        lines = [asdict(epoch) for epoch in training.history]
-        write_json(folder / "history.json", {"history": lines})
-        save(training, folder / "last.pt")
+        if processes.is_first():
+            _keep(training, folder)
         on_epoch(line)
+    processes.wait()
     return training
+
+
+def _keep(training: Training, folder: Path) -> None:
+    """Write what there is behind an epoch."""
+    if training.best is training.history[-1]:
+        recipe, best = training.recipe, folder / "best.safetensors"
+        write_weights(best, training.answering, recipe.network, recipe.task, half=False)
+        training.kept = weights_digest(best)
+    lines = [asdict(epoch) for epoch in training.history]
+    write_json(folder / "history.json", {"history": lines})
+    save(training, folder / "last.pt")
 
 
 class _Checkpoints:
@@ -241,7 +266,7 @@ class _Checkpoints:
     def on_step(self, epoch: int, loss: float, rate: float) -> None:
         """After a step."""
         self.then(epoch, loss, rate)
-        if time.perf_counter() - self.saved >= self.every:
+        if processes.is_first() and time.perf_counter() - self.saved >= self.every:
             begun = self.training.begun
             begun.seconds, begun.generator = self.seconds, torch.get_rng_state()
             save(self.training, self.path)
@@ -252,35 +277,75 @@ def train_epoch(
     training: Training, data: Pixels, epoch: int, bf16: bool, on_step: OnStep = lambda *step: None
 ) -> float:
     """One pass over the epoch's pictures in random order, or the rest of it; the mean loss."""
-    recipe, network = training.recipe, training.network
+    recipe = training.recipe
     # Seeded by the epoch: a resumed training draws what an uninterrupted one would have drawn.
     torch.manual_seed(recipe.seed * 1000 + epoch)
-    weights = torch.tensor(recipe.class_weights)
-    criterion = nn.CrossEntropyLoss(weights, label_smoothing=recipe.label_smoothing)
-    network.train()
+    training.network.train()
     batches = _order(recipe, data).split(recipe.batch_size)
     losses = training.begun.losses
     if training.begun.generator is not None:
         torch.set_rng_state(training.begun.generator)
     for step in range(len(losses), len(batches)):
         set_rate(recipe, training.optimizer, (epoch + step / len(batches)) / recipe.epochs)
-        x, targets, middles = _batch(training, data, batches[step])
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16 and recipe.autocast):
-            activations = network.features(x)
-            logits = network.head(activations)
-        loss = criterion(logits.float(), targets)
-        if middles is not None:
-            maps = class_maps(network.head, activations.float())
-            loss = loss + recipe.focus * share_outside(maps, middles)
-        losses.append(_check(loss.item(), f"{recipe.name} is", epoch, f", step {step + 1}"))
+        _seed(training, epoch, step)
+        loss = _loss(training, data, batches[step], bf16)
+        mean = processes.add_up(loss.detach().clone()).item() / processes.count()
+        losses.append(_check(mean, f"{recipe.name} is", epoch, f", step {step + 1}"))
         training.optimizer.zero_grad()
         loss.backward()
         training.optimizer.step()
         if training.average:
-            training.average.update_parameters(network)
+            training.average.update_parameters(training.network)
         on_step(epoch, losses[-1], training.optimizer.param_groups[0]["lr"])
     training.begun = Begun()
     return sum(losses) / len(losses)
+
+
+def _seed(training: Training, epoch: int, step: int) -> None:
+    """Let each process draw for its own pictures, and a resumed training what it would have drawn.
+
+    One process on the CPU goes on with the epoch's own draws, which its checkpoints hold.
+    """
+    if processes.count() > 1 or training.device.type != "cpu":
+        which = f"{training.recipe.seed} {epoch} {step} {processes.number()}"
+        torch.manual_seed(int(sha256(which.encode()).hexdigest()[:15], 16))
+
+
+def _loss(training: Training, data: Pixels, batch: torch.Tensor, bf16: bool) -> torch.Tensor:
+    """The loss of a batch's rows; of several processes' losses, each of its share, the mean is."""
+    recipe, device, rows = training.recipe, training.device, processes.share(batch)
+    # Who has no share gives the loss of one picture, which counts nothing: all must take part.
+    x, targets, middles = _batch(training, data, rows if len(rows) else batch[:1])
+    whole, pictures = _counts(training, data, rows, batch)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16 and _autocasts(training)):
+        activations, logits = training.through(x)
+    weights = torch.tensor(recipe.class_weights, device=device)
+    smoothing = recipe.label_smoothing
+    loss = nn.functional.cross_entropy(logits.float(), targets, weights, label_smoothing=smoothing)
+    if middles is None:
+        return whole * loss
+    maps = class_maps(training.network.head, activations.float())
+    return whole * loss + pictures * recipe.focus * share_outside(maps, middles)
+
+
+def _counts(
+    training: Training, data: Pixels, rows: torch.Tensor, batch: torch.Tensor
+) -> tuple[float, float]:
+    """What means over a process's rows count in those over the batch: 1 in one process.
+
+    First for the loss, which weights classes where the answers are labels; then for pictures.
+    """
+    recipe, others = training.recipe, processes.count()
+    pictures = others * len(rows) / len(batch)
+    if recipe.focus or training.teachers:
+        return pictures, pictures
+    weights = torch.tensor(recipe.class_weights)[data.labels]
+    return others * (weights[rows].sum() / weights[batch].sum()).item(), pictures
+
+
+def _autocasts(training: Training) -> bool:
+    """Whether bf16 may be used: what recipes say of it is measured on CPUs."""
+    return training.recipe.autocast or training.device.type == "cuda"
 
 
 def _batch(
@@ -297,20 +362,21 @@ def _batch(
         return x, _taught(training, x, labels), None
     middles = nn.functional.interpolate(data.middles[rows], pixels.shape[-2:])
     both = augment(torch.cat([pixels, middles], 1), labels)
-    x, middles = _inputs(training, both[:, :3]), both[:, 3:].float() / 255
+    x = _inputs(training, both[:, :3])
+    middles = both[:, 3:].to(x.device).float() / 255
     targets = _taught(training, x, nn.functional.one_hot(labels, len(recipe.task)).to(x))
     x, targets = hide_some(x, targets, middles, recipe.hide)
     return x, targets, middles
 
 
 def _inputs(training: Training, pixels: torch.Tensor) -> torch.Tensor:
-    x = training.network.transform.normalise(pixels)
+    x = training.network.transform.normalise(pixels.to(training.device))
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def _taught(training: Training, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What the teachers answer (probabilities N x classes); without any, the labels."""
-    return mean_answer(training.teachers, x) if training.teachers else labels
+    return mean_answer(training.teachers, x) if training.teachers else labels.to(x.device)
 
 
 def _order(recipe: Recipe, data: Pixels) -> torch.Tensor:
@@ -332,7 +398,8 @@ def validate(training: Training, val: Pixels, epoch: int, train_loss: float) -> 
 
     Raises TrainingError where the loss is not finite.
     """
-    logits = logits_of(training.answering, val.pixels)
+    part = logits_of(training.answering, processes.share(val.pixels))
+    logits = processes.join(part, len(val.labels))
     weight = torch.tensor(training.recipe.class_weights)
     loss = nn.functional.cross_entropy(logits, val.labels, weight=weight).item()
     _check(loss, f"{training.recipe.name} on val is", epoch - 1)

@@ -1,0 +1,119 @@
+"""Two processes that torchrun starts train what one trains, speak once and end together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import together
+import torch
+from torch import nn
+
+from maskexplain import cli
+from maskexplain.errors import UserError
+from maskexplain.files import alone_in
+from maskexplain.models.version import open_model
+from maskexplain.train import processes
+from maskexplain.train.processes import SharedNorm, own_device
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+WITHIN = 1e-5
+PATIENCE = 90  # seconds
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """tests/together.py in two processes of torchrun's."""
+    command = [*STARTER, str(ROOT / "tests/together.py"), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    piped = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=piped, stderr=piped, text=True)
+
+
+@pytest.fixture
+def train(toy_folder, tmp_path) -> list[str]:
+    """The arguments that train a tiny network for so long that it can be stopped."""
+    places = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    return ["train", "mine", "--network", "tiny", "--whole", "--data", str(toy_folder), *places]
+
+
+def test_two_processes_give_what_one_gives(tmp_path):
+    process = start("recipes", tmp_path)
+    alone = {name: together.outcome(t) for name, t in together.train_all(tmp_path / "one")}
+    told, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, errors
+    assert told.split() == list(alone), "the first one alone speaks"
+    for name, wanted in alone.items():
+        found = torch.load(tmp_path / f"{name}.pt", weights_only=True)
+        assert found.keys() == wanted.keys()
+        for part, values in wanted.items():
+            assert torch.allclose(found[part], values, rtol=0, atol=WITHIN), (name, part)
+
+
+def test_ctrl_c_ends_both_and_one_goes_on(train, tmp_path, capsys):
+    last = tmp_path / "runs/own/mine/last.pt"
+    process = start(*train, "--epochs", "400")
+    deadline = time.monotonic() + PATIENCE
+    while not last.is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=PATIENCE)
+    assert errors.count("goes on from what was saved last") == 1, errors
+    assert told.count("own, epoch 1:") == 1 and "own, epoch 400:" not in told
+    done = told.count("own, epoch")
+
+    assert cli.main([*train, "--epochs", str(done + 3)]) == 0
+    assert 1 <= capsys.readouterr().out.count("own, epoch") <= 3
+    assert open_model("mine", folder=tmp_path / "out").results.epochs == done + 3
+
+
+def test_an_error_is_told_once_and_ends_both(train, tmp_path):
+    with alone_in(tmp_path / "runs/own/mine", "busy"):
+        process = start(*train)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert errors.count("Another training works in") == 1
+    assert "maskexplain/train" not in errors, "no traceback but torchrun's own"
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm3d(8), nn.BatchNorm2d(8, affine=False), nn.BatchNorm2d(8, momentum=None)]
+)
+def test_batch_norms_of_another_kind_are_refused(norm, monkeypatch):
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    network = together.Normed()
+    network.features[1] = norm
+    with pytest.raises(UserError, match="cannot be shared by several processes: train it without"):
+        processes.shared(network)
+
+
+def test_a_shared_norm_is_torchs_own_in_one_process():
+    torch.manual_seed(0)
+    for usual, x in (
+        (nn.BatchNorm2d(4), torch.randn(6, 4, 5, 5) * 3 + 20),
+        (nn.BatchNorm1d(4, eps=0.1, momentum=0.3), torch.randn(6, 4) - 2),
+    ):
+        shared = type(usual)(4, eps=usual.eps, momentum=usual.momentum)
+        shared.__class__ = SharedNorm
+        for norm in (usual, shared):
+            norm.weight.data = torch.arange(1.0, 5)
+        inputs = [x.clone().requires_grad_() for _ in range(2)]
+        answers = [n(i) for n, i in zip((usual, shared), inputs, strict=True)]
+        for answer in answers:
+            (answer**3).sum().backward()
+        assert torch.allclose(*answers, atol=1e-5)
+        assert torch.allclose(inputs[0].grad, inputs[1].grad, atol=1e-3)
+        for name, values in usual.state_dict().items():
+            assert torch.allclose(shared.state_dict()[name], values, atol=1e-6), name
+        assert torch.allclose(usual.eval()(x), shared.eval()(x), atol=1e-6)
+
+
+def test_processes_without_a_gpu_each_train_on_the_cpu():
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("this machine has a GPU")
+    assert own_device("auto") == own_device("cpu") == torch.device("cpu")
+    with pytest.raises(UserError, match="device cuda cannot be used here: this machine has cpu"):
+        own_device("cuda")

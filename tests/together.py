@@ -1,0 +1,104 @@
+"""What torchrun starts in the tests: recipes of tiny networks, or the command with these at hand.
+
+torchrun --nproc-per-node 2 tests/together.py recipes DIR | train ...
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import conftest  # noqa: F401  (registers the tiny network)
+import torch
+from toys import Mean, toy
+
+from maskexplain import cli
+from maskexplain.data.folder import Pixels
+from maskexplain.models.network import EvaluationTransform, network
+from maskexplain.train import recipe as recipes
+from maskexplain.train.loop import Training, fit, resume, start
+from maskexplain.train.processes import is_first, together
+from maskexplain.train.recipe import Recipe
+from maskexplain.train.v2 import V2
+from maskexplain.train.v3 import V3
+
+recipes.AUGMENTS["none"] = lambda pixels, labels: pixels
+
+
+@network("normed")
+class Normed(Mean):
+    """With batch norms behind maps and behind vectors, whose statistics say much."""
+
+    transform = EvaluationTransform(size=16)
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__(classes)
+        # A norm takes a bias away; what moves it is rounding alone.
+        self.features[0] = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.features.insert(1, torch.nn.BatchNorm2d(8))
+        self.head.insert(2, torch.nn.BatchNorm1d(8))
+        self.unused = torch.nn.Linear(2, 2)
+
+
+def small(like: Recipe, **changes: object) -> Recipe:
+    """A recipe without anything that is drawn for each picture."""
+    common = {"name": "small", "augment": "none", "start": None, "epochs": 3, "hide": 0.0}
+    return replace(like, **{**common, **changes})
+
+
+MIX = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 13}
+TEACHER = small(V2, name="elder", network="normed", batch_size=10)
+RECIPES = {
+    # Labels with class weights; the last batch is of one picture, and one process has none of it.
+    "labels": small(V2, network="tiny", batch_size=7, label_smoothing=0.1),
+    "norms": small(V2, network="normed", batch_size=8),
+    "focus": small(V3, network="normed", mix=MIX, focus=0.3, average=0.8, batch_size=10),
+    "taught": small(V2, network="tiny", batch_size=8, teachers=(TEACHER,)),
+}
+
+
+def train_all(folder: Path) -> Iterator[tuple[str, Training]]:
+    """Each recipe trained, and one of them stopped within an epoch and gone on with."""
+    data = toy()
+    for name, recipe in RECIPES.items():
+        training = start(recipe)
+        if recipe.teachers:
+            training.teachers = [start(TEACHER).network.eval()]
+        yield name, fit(training, data, data, folder / name)
+    yield "resumed", _resumed(RECIPES["focus"], data, folder / "resumed")
+
+
+def _resumed(recipe: Recipe, data: Pixels, folder: Path) -> Training:
+    steps = []
+
+    def stop(*step: object) -> None:
+        steps.append(step)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        fit(start(recipe), data, data, folder, on_step=stop, every=0)
+    return fit(resume(recipe, folder / "last.pt"), data, data, folder)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[0] != "recipes":
+        return cli.main(arguments)
+    folder = Path(arguments[1])
+    with together():
+        for name, training in train_all(folder):
+            print(name)
+            if is_first():
+                torch.save(outcome(training), folder / f"{name}.pt")
+    return 0
+
+
+def outcome(training: Training) -> dict[str, torch.Tensor]:
+    """Weights, statistics and losses."""
+    losses = [[line.train_loss, line.val_loss] for line in training.history]
+    return {**training.answering.state_dict(), "losses": torch.tensor(losses)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
