@@ -83,6 +83,14 @@ def use_proxies(share: bool) -> None:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
 
 
+class _Ended(SystemExit):
+    """A signal has ended the program."""
+
+
+def _end(*_: object) -> None:
+    raise _Ended(0)
+
+
 def main(args: argparse.Namespace) -> None:
     if not 0 < args.port < 2**16:
         raise UserError("--port must lie between 1 and 65535.")
@@ -94,10 +102,17 @@ def main(args: argparse.Namespace) -> None:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, lambda *_: sys.exit(0))
-    with scratch() as folder:
-        folder.use()
-        _serve(args, auth, folder)
+            signal.signal(number, _end)
+    try:
+        with scratch() as folder:
+            folder.use()
+            _serve(args, auth, folder)
+    except _Ended:
+        # All that is to be ended has ended. Python would take seconds more to forget its modules;
+        # on a busy machine that is longer than containers wait.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scratch) -> None:
