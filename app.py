@@ -1,7 +1,7 @@
 """The page and its HTTP API on one port, as `maskexplain serve`.
 
 python app.py [--models v1 v2] [--data DIR] [--share] [--auth USER:PASSWORD] [--host] [--port]
-              [--threads N] [--root-path /PATH] [--cors ORIGIN ...] [--mcp]
+              [--threads N] [--device NAME] [--root-path /PATH] [--cors ORIGIN ...] [--mcp]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """What torchrun starts in the tests: recipes of tiny networks, or the command with these at hand.
 
-torchrun --nproc-per-node 2 tests/together.py recipes DIR | train ...
+torchrun --nproc-per-node 2 tests/together.py recipes DIR [DEVICE] | train ...
 """
 
 import sys
@@ -17,7 +17,7 @@ from maskexplain import cli
 from maskexplain.data.folder import Pixels
 from maskexplain.models.network import EvaluationTransform, network
 from maskexplain.train import recipe as recipes
-from maskexplain.train.loop import Training, fit, resume, start
+from maskexplain.train.loop import CPU, Training, fit, resume, start
 from maskexplain.train.processes import is_first, together
 from maskexplain.train.recipe import Recipe
 from maskexplain.train.v2 import V2
@@ -58,18 +58,18 @@ RECIPES = {
 }
 
 
-def train_all(folder: Path) -> Iterator[tuple[str, Training]]:
+def train_all(folder: Path, device: torch.device = CPU) -> Iterator[tuple[str, Training]]:
     """Each recipe trained, and one of them stopped within an epoch and gone on with."""
     data = toy()
     for name, recipe in RECIPES.items():
-        training = start(recipe)
+        training = start(recipe, device=device)
         if recipe.teachers:
-            training.teachers = [start(TEACHER).network.eval()]
+            training.teachers = [start(TEACHER, device=device).network.eval()]
         yield name, fit(training, data, data, folder / name)
-    yield "resumed", _resumed(RECIPES["focus"], data, folder / "resumed")
+    yield "resumed", _resumed(RECIPES["focus"], data, folder / "resumed", device)
 
 
-def _resumed(recipe: Recipe, data: Pixels, folder: Path) -> Training:
+def _resumed(recipe: Recipe, data: Pixels, folder: Path, device: torch.device) -> Training:
     steps = []
 
     def stop(*step: object) -> None:
@@ -78,19 +78,19 @@ def _resumed(recipe: Recipe, data: Pixels, folder: Path) -> Training:
             raise KeyboardInterrupt
 
     with suppress(KeyboardInterrupt):
-        fit(start(recipe), data, data, folder, on_step=stop, every=0)
-    return fit(resume(recipe, folder / "last.pt"), data, data, folder)
+        fit(start(recipe, device=device), data, data, folder, on_step=stop, every=0)
+    return fit(resume(recipe, folder / "last.pt", device=device), data, data, folder)
 
 
 def main(arguments: list[str]) -> int:
     if arguments[0] != "recipes":
         return cli.main(arguments)
-    folder = Path(arguments[1])
+    folder, *named = arguments[1:]
     with together():
-        for name, training in train_all(folder):
+        for name, training in train_all(Path(folder), torch.device(*named or ["cpu"])):
             print(name)
             if is_first():
-                torch.save(outcome(training), folder / f"{name}.pt")
+                torch.save(outcome(training), Path(folder, f"{name}.pt"))
     return 0
 
 
