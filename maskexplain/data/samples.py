@@ -81,7 +81,7 @@ def write_examples(folder: Path, whole: bool = False) -> list[tuple[Path, str]]:
     written = []
     for example in example_pictures(whole):
         path = folder / f"{example.name}{'_portrait' if whole else ''}.png"
-        example.image.save(path)
+        example.image.save(path, compress_level=1)  # three times as fast, a fifth larger
         written.append((path, example.caption))
     return written
 

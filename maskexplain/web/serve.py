@@ -22,6 +22,7 @@ from ..api import MAX_BODY, make_router
 from ..api.guard import DISK_FULL, is_disk_full
 from ..errors import UserError
 from ..images.pool import POOL
+from ..memory import release_memory
 from ..models.version import Model
 from .assets import STYLES, head
 from .door import MCP, PAGE, Door, House, address, openings
@@ -84,6 +85,7 @@ def launch(
     here = _own_address(host, port)
     attach_server(page, server, here, port)
     server.start(listener)  # which closes it in the end
+    release_memory()  # what building the page took
     print(f"The page: {here}", flush=True)
     # What the first explanation needs, once requests are answered.
     threading.Thread(target=import_module, args=("captum.attr",), daemon=True).start()
