@@ -16,7 +16,7 @@ from conftest import noise
 from maskexplain import cli
 from maskexplain.data.samples import write_examples
 from maskexplain.errors import UserError
-from maskexplain.images.folder import picture_files
+from maskexplain.images.folder import PictureFiles
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,15 +37,29 @@ def folder(tmp_path) -> Path:
 
 
 def test_a_folder_stands_for_its_pictures_by_name(folder):
-    found = picture_files([folder, folder / "notes.txt"])
-    names = ["a.jpg", "b.png", "c.png", "deep/a.PNG", "notes.txt"]
+    (folder / "link.png").symlink_to("nowhere")
+    files = PictureFiles([folder, folder / "notes.txt"])
+    found = list(files)
+    names = ["a.jpg", "b.png", "c.png", "deep/a.PNG", "link.png", "notes.txt"]
     assert [file.path for file in found] == [folder / name for name in names]
-    assert [str(file.place) for file in found] == ["a", "b", "c", "deep/a", "notes"]
+    assert [str(file.place) for file in found] == ["a", "b", "c", "deep/a", "link", "notes"]
+    assert list(files) == found and len(files) == len(found)
 
 
 def test_a_folder_without_pictures_is_wrong_use(tmp_path):
     with pytest.raises(UserError, match="There is no picture in the folder"):
-        picture_files([tmp_path])
+        PictureFiles([tmp_path])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every folder")
+def test_a_closed_folder_is_a_failing_picture(version, folder, capsys):
+    (folder / "deep").chmod(0)
+    try:
+        assert cli.main(["predict", str(folder), "--model", version]) == 1
+    finally:
+        (folder / "deep").chmod(0o700)
+    sentence = "The folder cannot be opened: check its permissions."
+    assert f"{folder / 'deep'}\tfailed\t{sentence}\n" in capsys.readouterr().out
 
 
 def test_a_failing_picture_has_its_line_and_the_others_go_on(version, folder, capsys):

@@ -55,8 +55,8 @@ def run(program: str, read: Callable[[], argparse.Namespace]) -> int:
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{program}: {stopped}", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"{program}: {str(stop) or stopped}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read the results has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

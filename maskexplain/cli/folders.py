@@ -1,10 +1,11 @@
-"""What the commands that read data folders share: their options, and what is said of a folder."""
+"""What the commands that read folders share: their options, what is said of a folder, progress."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 
 from tqdm import tqdm
 
@@ -12,6 +13,7 @@ from ..data.folder import Progress
 from ..data.survey import some
 from ..words import listed
 
+LINE_EVERY = 30.0  # seconds, where progress is told in lines
 MAP_HELP = "a folder's or CSV's name for a class: no_mask=without_mask; may be repeated"
 SKIP_HELP = "go on without pictures that cannot be read, or that lie in two splits or classes"
 
@@ -44,3 +46,36 @@ class Remarks:
 def bar(what: str, unit: str = "picture") -> Progress:
     """A progress bar on stderr where that is a terminal, gone when it ends."""
     return partial(tqdm, desc=what, unit=unit, leave=False, disable=None)
+
+
+class Meter:
+    """Pictures done and the time left, on stderr: a bar on a terminal, else a line now and then.
+
+    `done` of the `total` were done before. Use it in a `with`.
+    """
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self._total, self._before, self._done = total, done, done
+        self._begun = self._told = monotonic()
+        self._bar = tqdm(total=total, initial=done, unit="picture", disable=None)
+
+    def __enter__(self) -> "Meter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def add(self, count: int) -> None:
+        """So many more are done."""
+        self._bar.update(count)
+        self._done += count
+        if self._bar.disable and monotonic() - self._told >= LINE_EVERY:
+            self._told = monotonic()
+            print(self.line, file=sys.stderr, flush=True)
+
+    @property
+    def line(self) -> str:
+        """`1,024 of 9,000 pictures, 12:30 left`."""
+        seconds = (monotonic() - self._begun) / max(1, self._done - self._before)
+        left = tqdm.format_interval(seconds * (self._total - self._done))
+        return f"{self._done:,} of {self._total:,} pictures, {left} left"

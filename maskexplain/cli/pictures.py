@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,14 +27,17 @@ from ..explain.report import (
 from ..explain.ways import all_ways
 from ..files import write_file
 from ..images.crops import NoFaceError, Subjects, remarks
-from ..images.folder import PictureFile, picture_files
+from ..images.folder import PictureFile, PictureFiles
 from ..images.read import ImageError, read_image
-from ..models.checkpoints import list_versions
+from ..models.checkpoints import find_version, list_versions
 from ..models.version import Model, open_models
 from ..video.answers import ClipAnswers, answer_clip
 from ..video.frames import SUFFIXES, ClipError
 from . import add_device
 
+TABLE = ".parquet"
+OUT_HELP = "write all answers as a table, answers.parquet, or a clip's annotated MP4"
+RAY_HELP = "the table by a Ray cluster: its address, auto for this machine's, local for a new one"
 METHOD_HELP = f"may be repeated; default: {', '.join(FIRST_WAYS)}. "
 # What is wrong with one picture; every other error concerns all of them and ends the run.
 FAILURES = (ImageError, ClipError, NoFaceError, ExplainError)
@@ -48,7 +52,7 @@ class Outcome:
 
 
 def one_by_one(
-    files: Sequence[PictureFile], work: Callable[[PictureFile], Outcome], as_json: bool = False
+    files: PictureFiles, work: Callable[[PictureFile], Outcome], as_json: bool = False
 ) -> int:
     """Do the work for each file and print its outcome at once; returns how many failed.
 
@@ -72,8 +76,10 @@ def one_by_one(
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
     _add_shared(parser, "file (a clip, too) or folder")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write a clip's annotated MP4")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a clip's answers as CSV")
+    parser.add_argument("--ray", metavar="ADDRESS", help=RAY_HELP)
+    parser.add_argument("--replace", action="store_true", help="a table that is there already")
     parser.set_defaults(run=predict_command)
 
 
@@ -100,13 +106,17 @@ def _add_shared(parser: argparse.ArgumentParser, what: str) -> None:
 
 def predict_command(args: argparse.Namespace) -> int:
     """Answer every face of every picture by every version, largest face first."""
+    if args.out and args.out.suffix.lower() == TABLE:
+        return _table_command(args)
+    if args.ray or args.replace:
+        raise UserError("--ray and --replace are for a table: add --out answers.parquet.")
     models = _open_models(args)
-    files = picture_files(args.images)
+    files = PictureFiles(args.images)
     if args.out or args.csv:
         _check_clip(args, files, models)
 
     def answered(file: PictureFile) -> Outcome:
-        if _is_clip(file):
+        if _is_clip(file.path):
             return _clip_outcome(models, file.path, args.out, args.csv)
         image, subjects = _subjects(models, file.path, args.whole, landmarks=False)
         answers = {m.name: m.predict(pictures_for(m, image, subjects)) for m in models}
@@ -122,20 +132,47 @@ def predict_command(args: argparse.Namespace) -> int:
     return _all_of(args, files, answered)
 
 
-def _check_clip(
-    args: argparse.Namespace, files: Sequence[PictureFile], models: Sequence[Model]
-) -> None:
+def _table_command(args: argparse.Namespace) -> int:
+    """The same as one Parquet file, for any number of pictures."""
+    if args.json or args.csv or any(_is_clip(path) for path in args.images if path.is_file()):
+        raise UserError("A table is of pictures and takes no --json, --csv or clip: leave it out.")
+    try:
+        from .table import STOPPED, write_table
+        from .workers import Order, here, on_ray
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        raise UserError("A table needs pyarrow: pip install 'maskexplain[parquet]'.") from error
+    names = _names(args.model)
+    weights = tuple(find_version(name) for name in names)
+    order = Order(weights, tuple(args.images), args.whole, args.device)
+    # A cluster's workers open the versions anew, on devices of theirs.
+    models = open_models(names, "cpu" if args.ray else args.device)
+    work = partial(on_ray, args.ray) if args.ray else partial(here, models)
+    try:
+        table = write_table(args.out, order, models, work, args.replace)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(STOPPED) from stop
+    print(f"{table.path}: {table.rows:,} rows of {table.pictures:,} pictures.")
+    return _told(table.failed, table.pictures)
+
+
+def _check_clip(args: argparse.Namespace, files: PictureFiles, models: Sequence[Model]) -> None:
     """Refuse what --out and --csv cannot be for, before the work."""
-    if len(files) > 1 or len(models) > 1 or not _is_clip(files[0]):
-        raise UserError("--out and --csv are for one clip and one version: name just these.")
-    if files[0].path.resolve() in {path.resolve() for path in (args.out, args.csv) if path}:
+    first = next(iter(files)).path
+    if len(files) > 1 or len(models) > 1 or not _is_clip(first):
+        raise UserError(
+            "--out and --csv are for one clip and one version, but for --out answers.parquet: "
+            "name just these."
+        )
+    if first.resolve() in {path.resolve() for path in (args.out, args.csv) if path}:
         raise UserError("The clip itself would be overwritten: name another file.")
     if args.out and args.out.suffix.lower() != ".mp4":
         raise UserError("--out writes an MP4: end its name with .mp4.")
 
 
-def _is_clip(file: PictureFile) -> bool:
-    return file.path.suffix.lower() in SUFFIXES
+def _is_clip(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
 
 
 def _clip_outcome(
@@ -187,7 +224,7 @@ def _as_dict(subjects: Subjects, answers: dict) -> dict:
 def explain_command(args: argparse.Namespace) -> int:
     """Explain the largest face: a figure as PNG, the heatmaps as .npy, all figures as JSON."""
     models = _open_models(args)
-    files = picture_files(args.images)
+    files = PictureFiles(args.images)
     if len({file.place for file in files}) < len(files):
         raise UserError("Two pictures have the same name: explain them into different folders.")
     if args.target and args.target == args.against:
@@ -213,16 +250,23 @@ def explain_command(args: argparse.Namespace) -> int:
 
 
 def _all_of(
-    args: argparse.Namespace, files: Sequence[PictureFile], work: Callable[[PictureFile], Outcome]
+    args: argparse.Namespace, files: PictureFiles, work: Callable[[PictureFile], Outcome]
 ) -> int:
-    failed = one_by_one(files, work, args.json)
+    return _told(one_by_one(files, work, args.json), len(files))
+
+
+def _told(failed: int, count: int) -> int:
     if failed:
-        print(f"maskexplain: {failed} of {len(files)} pictures failed.", file=sys.stderr)
+        print(f"maskexplain: {failed} of {count} pictures failed.", file=sys.stderr)
     return int(failed > 0)
 
 
+def _names(asked: Sequence[str] | None) -> Sequence[str]:
+    return asked or list_versions()[-1:] or ["v1"]
+
+
 def _open_models(args: argparse.Namespace) -> list[Model]:
-    return open_models(args.model or list_versions()[-1:] or ["v1"], args.device)
+    return open_models(_names(args.model), args.device)
 
 
 def _subjects(

@@ -8,6 +8,7 @@ safe to show. Nothing is written to disk and nothing is logged.
 import base64
 import binascii
 import io
+import os
 import re
 import stat
 import warnings
@@ -203,6 +204,8 @@ def _from_path(path: Path) -> bytes:
         raise ImageError(
             "The picture's file cannot be opened: check its path and permissions."
         ) from error
+    if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
+        raise ImageError("The folder cannot be opened: check its permissions.")
     if file is None:
         kind = "a folder" if stat.S_ISDIR(mode) else "no plain file"
         raise ImageError(f"That path is {kind}, not a picture: give a picture's file.")
