@@ -1,5 +1,7 @@
 """Copies of one picture are found by their looks, and what `maskexplain data` makes of a folder."""
 
+import shutil
+
 import pytest
 import torch
 from conftest import CLASSES, noise
@@ -88,3 +90,22 @@ def test_a_group_in_two_split_folders_is_refused(album, capsys):
         (album / name).rmdir()
     assert cli.main(["data", str(album)]) == 2
     assert "into two splits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (("with_mask", "without_mask"), ("with_mask", "without_mask")),
+        (("WithMask", "no_mask"), ("with_mask", "without_mask")),
+        (("cat", "dog"), ("cat", "dog")),
+    ],
+)
+def test_a_folder_has_classes_of_its_own(album, names, classes, capsys):
+    shutil.rmtree(album / CLASSES[2])
+    (album / CLASSES[1]).rename(album / names[1])
+    (album / CLASSES[0]).rename(album / names[0])
+    assert cli.main(["data", str(album)]) == 0
+    said = capsys.readouterr().out
+    assert all(f"\n{name} " in said for name in classes)
+    rows = csv_beside(album).read_text().splitlines()[1:]
+    assert {row.split(",")[1] for row in rows} == set(classes)

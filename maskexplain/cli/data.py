@@ -1,20 +1,24 @@
 """data: what is in an image folder: classes, groups, copies, what cannot be read; and its CSV."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..data.copies import csv_text, join_copies, sheet
 from ..data.folder import list_pictures
+from ..data.names import ClassNames
 from ..data.survey import counts_table, readable
 from ..errors import UserError
+from ..exchange.importing import task_of_classes
 from ..files import write_file
 from ..masks.task import MASK
 from ..models.version import open_model
+from ..task import Task
 from ..train.pretrained import imagenet_features
-from .folders import Remarks, add_folder_options, bar
+from .folders import Remarks, add_folder_options, bar, classes_in
 
 OUT_HELP = "the CSV; default: DIR.csv beside DIR, which training reads"
-MODEL_HELP = "the version whose classes the folder holds; default: those of the mask task"
+MODEL_HELP = "the version whose classes the folder holds; default: the folder's own"
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +31,17 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=data_command)
 
 
+def _task_of(folder: Path, class_map: Mapping[str, str]) -> Task:
+    """The mask task where all its classes are there, or nothing is; else the folder's classes."""
+    names = classes_in(folder, class_map)
+    known = {ClassNames(MASK).of(name) for name in names}
+    return MASK if known >= {*MASK.names} or len(names) < 2 else task_of_classes(names)
+
+
 def data_command(args: argparse.Namespace) -> None:
     """Find copies, say what is in the folder, and write the CSV and a sheet of large groups."""
-    task, folder = open_model(args.model).task if args.model else MASK, args.folder.resolve()
+    folder = args.folder.resolve()
+    task = open_model(args.model).task if args.model else _task_of(folder, dict(args.class_map))
     out = args.out or folder.with_name(f"{folder.name}.csv")
     place = args.sheet or folder.with_name(f"{folder.name}.jpg")
     for file in (out, place) if not args.replace else ():

@@ -2,15 +2,18 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from time import monotonic
 
 from tqdm import tqdm
 
-from ..data.folder import Progress
+from ..data.folder import Progress, class_folders
+from ..data.names import ClassNames
 from ..data.survey import some
+from ..masks.task import MASK
 from ..words import listed
 
 LINE_EVERY = 30.0  # seconds, where progress is told in lines
@@ -30,6 +33,13 @@ def _pair(text: str) -> tuple[str, str]:
     if not (sign and old.strip() and new.strip()):
         raise argparse.ArgumentTypeError(f"{text} is no OLD=NEW: no_mask=without_mask")
     return old.strip(), new.strip()
+
+
+def classes_in(folder: Path, class_map: Mapping[str, str]) -> list[str]:
+    """The classes of an image folder, by the mask task's names where all are known to it."""
+    found = class_folders(folder, class_map)
+    known = [name for name in map(ClassNames(MASK).of, found) if name]
+    return known if len({*known}) == len(found) else found
 
 
 @dataclass

@@ -21,19 +21,16 @@ from tqdm import tqdm
 from ..data.folder import (
     Picture,
     Pixels,
-    class_folders,
     fingerprint,
     list_all_pictures,
     load_pixels,
     select,
     split_at_random,
 )
-from ..data.names import ClassNames
 from ..data.survey import counts_table, ready_to_train
 from ..errors import UserError
 from ..exchange.importing import task_of_classes
 from ..files import alone_in, clear_half_written, write_text
-from ..masks.task import MASK
 from ..memory import keep_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
@@ -47,7 +44,7 @@ from ..train.own import own_recipe
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
 from ..words import printable
 from . import add_device
-from .folders import Remarks, add_folder_options, bar
+from .folders import Remarks, add_folder_options, bar, classes_in
 
 STOPPED = "stopped; the same command (without --fresh) goes on from what was saved last."
 LAST, PAINTED = "last.pt", "painting/painted.safetensors"
@@ -202,11 +199,7 @@ def _known(version: str) -> Recipe:
 
 def _own_task(args: argparse.Namespace) -> Task:
     """The classes of the first folder, by the mask task's names where all are known to it."""
-    found = class_folders(args.data[0], dict(args.class_map))
-    known = [ClassNames(MASK).of(name) for name in found]
-    names = (
-        [name for name in known if name] if all(known) and len({*known}) == len(found) else found
-    )
+    names = classes_in(args.data[0], dict(args.class_map))
     return task_of_names(names, faces=False) if args.whole else task_of_classes(names)
 
 
