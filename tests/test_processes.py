@@ -27,6 +27,8 @@ PATIENCE = 90  # seconds
 
 def start(*arguments: object) -> subprocess.Popen[str]:
     """tests/together.py in two processes of torchrun's."""
+    if sys.platform == "win32":
+        pytest.skip("torchrun is tried where there are Unix signals")
     command = [*STARTER, str(ROOT / "tests/together.py"), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     piped = subprocess.PIPE
@@ -45,7 +47,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
     alone = {name: together.outcome(t) for name, t in together.train_all(tmp_path / "one")}
     told, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
-    assert told.split() == list(alone), "the first one alone speaks"
+    assert told.split() == ["True", "False", *alone], "the first one alone speaks"
     for name, wanted in alone.items():
         found = torch.load(tmp_path / f"{name}.pt", weights_only=True)
         assert found.keys() == wanted.keys()

@@ -18,7 +18,7 @@ from maskexplain.data.folder import Pixels
 from maskexplain.models.network import EvaluationTransform, network
 from maskexplain.train import recipe as recipes
 from maskexplain.train.loop import CPU, Training, fit, resume, start
-from maskexplain.train.processes import is_first, together
+from maskexplain.train.processes import agree, is_first, number, together
 from maskexplain.train.recipe import Recipe
 from maskexplain.train.v2 import V2
 from maskexplain.train.v3 import V3
@@ -87,6 +87,7 @@ def main(arguments: list[str]) -> int:
         return cli.main(arguments)
     folder, *named = arguments[1:]
     with together():
+        print(agree("one text"), agree(f"the text of process {number()}"))
         for name, training in train_all(Path(folder), torch.device(*named or ["cpu"])):
             print(name)
             if is_first():
