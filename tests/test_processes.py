@@ -48,6 +48,7 @@ def test_two_processes_give_what_one_gives(tmp_path):
     told, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert told.split() == ["True", "False", *alone], "the first one alone speaks"
+    assert list(tmp_path.glob("*/0/last.pt")) and not list(tmp_path.glob("*/1"))
     for name, wanted in alone.items():
         found = torch.load(tmp_path / f"{name}.pt", weights_only=True)
         assert found.keys() == wanted.keys()
@@ -111,6 +112,17 @@ def test_a_shared_norm_is_torchs_own_in_one_process():
         for name, values in usual.state_dict().items():
             assert torch.allclose(shared.state_dict()[name], values, atol=1e-6), name
         assert torch.allclose(usual.eval()(x), shared.eval()(x), atol=1e-6)
+
+
+def test_each_process_needs_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(processes, "count", lambda: 3)
+    monkeypatch.setattr(processes, "pick_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert own_device("auto") == torch.device("cpu")
+    for name, message in (("cuda", "3 processes need 3 GPUs, and this"), ("mps", "cannot share")):
+        with pytest.raises(UserError, match=message):
+            own_device(name)
 
 
 def test_processes_without_a_gpu_each_train_on_the_cpu():

@@ -18,7 +18,7 @@ from maskexplain.data.folder import Pixels
 from maskexplain.models.network import EvaluationTransform, network
 from maskexplain.train import recipe as recipes
 from maskexplain.train.loop import CPU, Training, fit, resume, start
-from maskexplain.train.processes import agree, is_first, number, together
+from maskexplain.train.processes import agree, is_first, number, together, wait
 from maskexplain.train.recipe import Recipe
 from maskexplain.train.v2 import V2
 from maskexplain.train.v3 import V3
@@ -65,7 +65,7 @@ def train_all(folder: Path, device: torch.device = CPU) -> Iterator[tuple[str, T
         training = start(recipe, device=device)
         if recipe.teachers:
             training.teachers = [start(TEACHER, device=device).network.eval()]
-        yield name, fit(training, data, data, folder / name)
+        yield name, fit(training, data, data, _own(folder / name))
     yield "resumed", _resumed(RECIPES["focus"], data, folder / "resumed", device)
 
 
@@ -78,8 +78,15 @@ def _resumed(recipe: Recipe, data: Pixels, folder: Path, device: torch.device) -
             raise KeyboardInterrupt
 
     with suppress(KeyboardInterrupt):
-        fit(start(recipe, device=device), data, data, folder, on_step=stop, every=0)
-    return fit(resume(recipe, folder / "last.pt", device=device), data, data, folder)
+        fit(start(recipe, device=device), data, data, _own(folder), on_step=stop, every=0)
+    wait()
+    training = resume(recipe, folder / "0/last.pt", device=device)
+    return fit(training, data, data, _own(folder))
+
+
+def _own(folder: Path) -> Path:
+    """A folder of this process's own: it tells who writes."""
+    return folder / str(number())
 
 
 def main(arguments: list[str]) -> int:

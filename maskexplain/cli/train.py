@@ -2,7 +2,8 @@
 
 DIR is an image folder with the three classes. Splits come from --csv (or DIR.csv where it is
 there); without one they are made by content. The version made is called my_v2, or as --name says.
-An interrupted training goes on where it stopped.
+An interrupted training goes on where it stopped. torchrun starts it in several processes:
+torchrun --nproc-per-node 2 train.py v2 --data DIR
 While it runs, runs/v2/NAME/ holds last.pt, best.safetensors (full precision) and history.json; at
 the end come history.png, confusion_matrix.png and, in checkpoints/, NAME.safetensors (half
 precision) and NAME.json (the measured results). What trainings of one recipe share lies in

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from hashlib import sha256
 from typing import cast
@@ -61,7 +61,8 @@ def together() -> Iterator[None]:
             yield
     finally:
         if is_first():
-            store.set(ENDED, "")
+            with suppress(RuntimeError):  # torchrun, which keeps the store, may be gone
+                store.set(ENDED, "")
         dist.destroy_process_group()
 
 
