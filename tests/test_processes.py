@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from maskexplain.errors import UserError
 from maskexplain.files import alone_in
 from maskexplain.models.version import open_model
 from maskexplain.train import processes
-from maskexplain.train.processes import SharedNorm, own_device
+from maskexplain.train.processes import own_device
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -83,35 +84,37 @@ def test_an_error_is_told_once_and_ends_both(train, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "norm", [nn.BatchNorm3d(8), nn.BatchNorm2d(8, affine=False), nn.BatchNorm2d(8, momentum=None)]
+    "norm",
+    [
+        nn.BatchNorm2d(4, eps=0.1, momentum=0.3),
+        nn.BatchNorm2d(4, momentum=None),
+        nn.BatchNorm2d(4, affine=False, track_running_stats=False),
+        nn.BatchNorm1d(4),
+        together.WithRelu(4),
+    ],
+    ids=str,
 )
-def test_batch_norms_of_another_kind_are_refused(norm, monkeypatch):
-    monkeypatch.setattr(processes, "count", lambda: 2)
-    network = together.Normed()
-    network.features[1] = norm
-    with pytest.raises(UserError, match="cannot be shared by several processes: train it without"):
-        processes.shared(network)
-
-
-def test_a_shared_norm_is_torchs_own_in_one_process():
+def test_a_shared_norm_is_torchs_own_in_one_process(norm, monkeypatch):
+    told = []
+    monkeypatch.setattr(processes, "add_up", lambda values: told.append(values) or values)
     torch.manual_seed(0)
-    for usual, x in (
-        (nn.BatchNorm2d(4), torch.randn(6, 4, 5, 5) * 3 + 20),
-        (nn.BatchNorm1d(4, eps=0.1, momentum=0.3), torch.randn(6, 4) - 2),
-    ):
-        shared = type(usual)(4, eps=usual.eps, momentum=usual.momentum)
-        shared.__class__ = SharedNorm
-        for norm in (usual, shared):
-            norm.weight.data = torch.arange(1.0, 5)
-        inputs = [x.clone().requires_grad_() for _ in range(2)]
-        answers = [n(i) for n, i in zip((usual, shared), inputs, strict=True)]
-        for answer in answers:
-            (answer**3).sum().backward()
-        assert torch.allclose(*answers, atol=1e-5)
-        assert torch.allclose(inputs[0].grad, inputs[1].grad, atol=1e-3)
-        for name, values in usual.state_dict().items():
-            assert torch.allclose(shared.state_dict()[name], values, atol=1e-6), name
-        assert torch.allclose(usual.eval()(x), shared.eval()(x), atol=1e-6)
+    shape = (6, 4) if isinstance(norm, nn.BatchNorm1d) else (6, 4, 5, 5)
+    if norm.affine:
+        norm.weight.data = torch.arange(1.0, 5)
+    shared, x = deepcopy(norm), torch.randn(shape) * 3 + 20
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    usual = norm(inputs[0])
+    with processes.SharedNorms():
+        found = shared(inputs[1])
+    assert torch.allclose(usual, found, atol=1e-5)
+    for answer in (usual, found):
+        (answer**3).sum().backward()
+    assert len(told) == 2, "there and back"
+    assert torch.allclose(inputs[0].grad, inputs[1].grad, atol=1e-3)
+    for name, values in norm.state_dict().items():
+        assert torch.allclose(shared.state_dict()[name], values, atol=1e-5), name
+    with processes.SharedNorms():
+        assert torch.allclose(norm.eval()(x), shared.eval()(x), atol=1e-5)
 
 
 def test_each_process_needs_a_gpu_of_its_own(monkeypatch):

@@ -26,6 +26,13 @@ from maskexplain.train.v3 import V3
 recipes.AUGMENTS["none"] = lambda pixels, labels: pixels
 
 
+class WithRelu(torch.nn.BatchNorm2d):
+    """As libraries have them, with more in them than the norm."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).relu_()
+
+
 @network("normed")
 class Normed(Mean):
     """With batch norms behind maps and behind vectors, whose statistics say much."""
@@ -36,7 +43,7 @@ class Normed(Mean):
         super().__init__(classes)
         # A norm takes a bias away; what moves it is rounding alone.
         self.features[0] = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
-        self.features.insert(1, torch.nn.BatchNorm2d(8))
+        self.features.insert(1, WithRelu(8))
         self.head.insert(2, torch.nn.BatchNorm1d(8))
         self.unused = torch.nn.Linear(2, 2)
 

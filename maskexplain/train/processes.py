@@ -9,16 +9,18 @@ process, and all of this does nothing.
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from hashlib import sha256
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn import functional as nnf
 from torch.nn.parallel import DistributedDataParallel
+from torch.overrides import TorchFunctionMode
 
 from ..errors import UserError
 from ..models.version import pick_device
@@ -26,7 +28,6 @@ from ..models.version import pick_device
 PATIENCE = timedelta(hours=12)  # for the first process: it may paint or measure for long
 SOON = timedelta(seconds=10)  # in which the first process has met an error that all meet
 ENDED = "the first process has ended"
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def count() -> int:
@@ -201,47 +202,61 @@ class _Sum(torch.autograd.Function):
         return add_up(gradient.clone())
 
 
-class SharedNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm by the statistics of all processes' pictures.
+class SharedNorms(TorchFunctionMode):
+    """While it is entered, batch norms of any kind count the pictures of all processes.
 
-    torch's own SyncBatchNorm does that on GPUs alone; this one does it everywhere, so that the
-    tests on a CPU see what runs on GPUs.
+    torch's own SyncBatchNorm does that on GPUs alone; this does it everywhere, so that the tests
+    on a CPU see what runs on GPUs.
     """
 
-    def _check_input_dim(self, x: torch.Tensor) -> None:
-        """Maps and vectors are taken."""
+    def __torch_function__(
+        self, function: Callable, types: object, args: Sequence = (), kwargs: dict | None = None
+    ) -> Any:
+        shared = _batch_norm if function is nnf.batch_norm else function
+        return shared(*args, **(kwargs or {}))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training:
-            return super().forward(x)
-        places = [0, *range(2, x.ndim)]
-        mean, variance, number_of_values = self._statistics(x.float(), places)
+
+def _batch_norm(
+    x: torch.Tensor,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    """nnf.batch_norm over all processes; x: N x C or N x C x places."""
+    if not training:
+        return nnf.batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    mean, variance, values = _statistics(x.float(), [0, *range(2, x.ndim)])
+    if running_mean is not None and running_var is not None:
         with torch.no_grad():
-            unbiased = variance * number_of_values / (number_of_values - 1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(unbiased, self.momentum)
-            self.num_batches_tracked.add_(1)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        shape = [1, -1, *[1] * (x.ndim - 2)]
-        return torch.addcmul(shift.view(shape), x.float(), scale.view(shape)).to(x.dtype)
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(variance * values / (values - 1).clamp(min=1), momentum)
+    scale = torch.rsqrt(variance + eps)
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    return torch.addcmul(shift.view(shape), x.float(), scale.view(shape)).to(x.dtype)
 
-    def _statistics(
-        self, x: torch.Tensor, places: list[int]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mean and variance of each channel, and of how many values, over all processes.
 
-        Each process's own are put together, which loses less than a sum of squares.
-        """
-        variance, mean = torch.var_mean(x, places, correction=0)  # C
-        size = x.new_full(mean.shape, x.numel() / x.shape[1])
-        table = x.new_zeros(count(), 3, len(mean))
-        table[number()] = torch.stack([size, mean, variance])
-        sizes, means, variances = _Sum.apply(table).unbind(1)  # each processes x C
-        total = sizes.sum(0)
-        mean = (sizes * means).sum(0) / total
-        variance = (sizes * (variances + (means - mean) ** 2)).sum(0) / total
-        return mean, variance, total
+def _statistics(
+    x: torch.Tensor, places: list[int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Mean and variance of each channel, and of how many values, over all processes.
+
+    Each process's own are put together, which loses less than a sum of squares.
+    """
+    variance, mean = torch.var_mean(x, places, correction=0)  # C
+    size = x.new_full(mean.shape, x.numel() / x.shape[1])
+    table = x.new_zeros(count(), 3, len(mean))
+    table[number()] = torch.stack([size, mean, variance])
+    sizes, means, variances = _Sum.apply(table).unbind(1)  # each processes x C
+    total = sizes.sum(0)
+    mean = (sizes * means).sum(0) / total
+    variance = (sizes * (variances + (means - mean) ** 2)).sum(0) / total
+    return mean, variance, total
 
 
 class _Through(nn.Module):
@@ -252,37 +267,20 @@ class _Through(nn.Module):
         self.network = network
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        activations = self.network.features(x)
-        return activations, self.network.head(activations)
+        with SharedNorms() if count() > 1 else nullcontext():
+            activations = self.network.features(x)
+            return activations, self.network.head(activations)
 
 
 def shared(network: nn.Module) -> nn.Module:
-    """What gives a network's activations and logits, and gradients that are all processes' mean.
-
-    Its batch norms become shared ones. Raises UserError where they cannot.
-    """
+    """What gives a network's activations and logits, and gradients that are all processes' mean."""
     through = _Through(network)
     if count() == 1:
         return through
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            _share_norm(module)
-    # All batch norms' statistics are equal already.
+    # Each process computes the same statistics of batch norms: there is nothing to send.
     return DistributedDataParallel(
         through, forward_sync_buffers=False, find_unused_parameters=_has_unused(network)
     )
-
-
-def _share_norm(module: nn.Module) -> None:
-    usual = type(module) in NORMS and module.affine and module.track_running_stats
-    if isinstance(module, SharedNorm):
-        return
-    if not usual or module.momentum is None:
-        raise UserError(
-            f"The batch norms of this network ({type(module).__name__}) cannot be shared by "
-            "several processes: train it without torchrun."
-        )
-    module.__class__ = SharedNorm  # its weights, statistics and their names stay
 
 
 def _has_unused(network: nn.Module) -> bool:
