@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import gradio as gr
+from markupsafe import Markup, escape
 
 from ..explain.ways import default_way
-from ..models.results import Recall, Results
+from ..models.results import Calibration, Recall, Threshold
 from ..models.version import Model
 from ..results.sentences import good_and_bad, heatmap_honesty, known_failures
 from ..results.tables import (
@@ -26,150 +26,91 @@ from .charts import reliability_svg
 from .mean_maps import MeanPicture, mean_maps
 from .photo.html import standing
 
+_MACROS = macros("about")
+
 
 def measured_of(models: Sequence[Model]) -> list[Model]:
     """The versions that were measured."""
     return [model for model in models if model.results.measured]
 
 
-def results_tables(models: Sequence[Model]) -> str:
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    overall: float | None
+    recalls: list[Recall | None]
+    shifts: list[str]
+    street: str
+    folders: list[str]
+
+
+def results_tables(models: Sequence[Model]) -> Markup:
     """What was measured of each version, as an HTML table a task."""
-    tasks = dict.fromkeys(model.task for model in measured_of(models))
-    return "".join(_results_table([m for m in models if m.task == task], task) for task in tasks)
+    measured = measured_of(models)
+    tasks = dict.fromkeys(model.task for model in measured)
+    tables = (_results_table([m for m in measured if m.task == task], task) for task in tasks)
+    return Markup("").join(tables)
 
 
-def _results_table(models: Sequence[Model], task: Task) -> str:
-    shifts = "".join(f"<th>{title}</th>" for title in SHIFT_TITLES.values())
-    recalls = "".join(f"<th>{escape(one.title)}</th>" for one in task.classes)
-    others = other_folders(models)
-    rows = "".join(_results_row(m, others) for m in measured_of(models))
-    folders = "".join(f"<th>Folder {escape(name)}</th>" for name in others)
-    return f"""
-<div class="scroll" tabindex="0" role="region" aria-label="Measured results"><table>
-<caption>Test split. Recall with its 95% interval and counts; shifted columns: balanced accuracy
-on the same un-augmented faces; street: on the faces that the program itself finds on street photos
-of val and test; folder: a further data folder, each photo counted once.</caption>
-<thead><tr><th>Version</th><th>Balanced accuracy</th>{recalls}{shifts}<th>Street</th>{folders}</tr>
-</thead>
-<tbody>{rows}</tbody></table></div>"""
+def _results_table(models: Sequence[Model], task: Task) -> Markup:
+    folders = other_folders(models)
+    rows = [_row(model, folders) for model in models]
+    return _MACROS.results(task, SHIFT_TITLES.values(), folders, rows)
 
 
-def _results_row(model: Model, others: Sequence[str]) -> str:
+def _row(model: Model, folders: Sequence[str]) -> _Row:
     results = model.results
     per_class = results.per_class or {}
-    recalls = "".join(_recall_cell(per_class.get(name)) for name in model.task.names)
-    shifts = "".join(f"<td>{shifted(results, key)}</td>" for key in SHIFT_TITLES)
-    overall = f"<td>{results.balanced_accuracy:.3f}</td>"
-    street = f"<td>{found_on_street(results)}</td>"
-    folders = "".join(f"<td>{on_other(results, name)}</td>" for name in others)
-    return f"<tr><th>{escape(model.name)}</th>{overall}{recalls}{shifts}{street}{folders}</tr>"
-
-
-def _recall_cell(recall: Recall | None) -> str:
-    if recall is None:
-        return "<td>–</td>"
-    low, high = recall.interval
-    return (
-        f"<td>{recall.recall:.3f} <small>{low:.2f}–{high:.2f}, "
-        f"{recall.right}/{recall.total}</small></td>"
+    return _Row(
+        model.name,
+        results.balanced_accuracy,
+        [per_class.get(name) for name in model.task.names],
+        [shifted(results, key) for key in SHIFT_TITLES],
+        found_on_street(results),
+        [on_other(results, name) for name in folders],
     )
 
 
-def explanations_table(models: Sequence[Model]) -> str:
+def explanations_table(models: Sequence[Model]) -> Markup:
     """What the tests of the heatmaps found, in words and as a table; best ways are bold."""
-    found = "".join(f"<p>{escape(sentence)}</p>" for sentence in heatmap_honesty(models))
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in EXPLANATION_COLUMNS)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{_bold(cell)}</td>" for cell in row) + "</tr>"
-        for model in models
-        for row in explanation_rows(model)
-    )
-    return f"""
-<section class="about">{found}</section>
-<div class="scroll" tabindex="0" role="region" aria-label="Measured explanations"><table>
-<caption>Bold: a version’s best way, where it is clearly better than maps without meaning.</caption>
-<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
+    rows = [row for model in models for row in explanation_rows(model)]
+    return _MACROS.explanations(heatmap_honesty(models), EXPLANATION_COLUMNS, rows)
 
 
-def _bold(cell: str) -> str:
-    text = escape(cell)
-    if text.startswith("**"):
-        return f"<b>{text[2:-2]}</b>"
-    return f"<i>{text[1:-1]}</i>" if text.startswith("*") else text
+@dataclass(frozen=True)
+class _Details:
+    name: str
+    task: Task
+    failures: list[str]
+    counts: Sequence[Sequence[int]]
+    dimmed: Sequence[Sequence[int]]
+    calibration: Calibration | None
+    chart: Markup
+    sure: Threshold | None
 
 
-def version_details(models: Sequence[Model]) -> str:
+def version_details(models: Sequence[Model]) -> Markup:
     """A column a measured version: known failures, confusion matrices, reliability."""
-    return f'<div class="versions">{"".join(map(_details, measured_of(models)))}</div>'
+    return _MACROS.details([_details(model) for model in measured_of(models)])
 
 
-def _details(model: Model) -> str:
-    name, results, task = escape(model.name), model.results, model.task
-    failures = "".join(f"<li>{escape(sentence)}</li>" for sentence in known_failures(model))
-    dark = results.shift("dark_35")
-    dimmed = dark.confusion_matrix if dark else []
-    return f"""
-<section class="card" aria-label="Measured of {name}">
-  <h3>{name}</h3>
-  <h4>Known failures</h4><ul>{failures}</ul>
-  <h4>Confusion on test</h4>{_confusion(task, results.confusion_matrix or [], "all test faces")}
-  <h4>Confusion in dim light</h4>{_confusion(task, dimmed, "un-augmented test faces at 35% light")}
-  <h4>When it says it is sure</h4>{_calibration(name, task, results)}
-</section>"""
-
-
-def _confusion(task: Task, counts: Sequence[Sequence[int]], faces: str) -> str:
-    """Rows true, columns answered; shaded by the row's share."""
-    if not counts:
-        return "<p>Never measured.</p>"
-    head = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in task.classes)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(one.title)}</th>{_counts(row, index)}</tr>'
-        for index, (one, row) in enumerate(zip(task.classes, counts, strict=True))
-    )
-    return f"""
-<table class="confusion"><caption>Rows true, columns answered: {faces}.</caption>
-<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"""
-
-
-def _counts(row: Sequence[int], right: int) -> str:
-    total = max(1, sum(row))
-    kinds = ["right" if column == right else "wrong" for column in range(len(row))]
-    return "".join(
-        f'<td class="{kind}" style="--share: {count / total:.3f}">{count}</td>'
-        for kind, count in zip(kinds, row, strict=True)
-    )
-
-
-def _calibration(name: str, task: Task, results: Results) -> str:
-    calibration = results.calibration
-    if calibration is None:
-        return "<p>Never measured.</p>"
-    made = (
-        f"; its logits are divided by a temperature of {calibration.temperature:.2f}."
-        if calibration.temperature != 1
-        else ", as trained."
-    )
-    error = f"Expected calibration error {calibration.error:.3f}{made}"
-    chart = reliability_svg(calibration, name, len(task))
-    return f"{chart}<p>{error} {_unsure(results)}</p>"
-
-
-def _unsure(results: Results) -> str:
-    sure = results.sure if results.unsure else None
-    if sure is None:
-        return ""
-    return (
-        f"Below {sure.threshold:.1%} it counts as unsure: {sure.coverage:.0%} of the test "
-        f"faces lie above, and {sure.accuracy:.1%} of those are answered right; of the others "
-        f"{sure.accuracy_below:.0%}."
+def _details(model: Model) -> _Details:
+    results, dark = model.results, model.results.shift("dark_35")
+    calibration, name = results.calibration, str(escape(model.name))
+    chart = reliability_svg(calibration, name, len(model.task)) if calibration else ""
+    return _Details(
+        model.name,
+        model.task,
+        known_failures(model),
+        results.confusion_matrix or [],
+        dark.confusion_matrix if dark else [],
+        calibration,
+        Markup(chart),
+        results.sure if results.unsure else None,
     )
 
 
 # --- for people
-
-
-_MACROS = macros("about")
 
 
 @dataclass(frozen=True)
