@@ -49,7 +49,7 @@ $(SERVING): $(NEEDS)
 
 $(ALL): $(SERVING)
 	$(if $(LOCKED),$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r locks/dev.txt)
-	$(BIN)/python -m pip install --quiet -e ".[train,export,mcp,dev]"
+	$(BIN)/python -m pip install --quiet -e ".[train,export,mcp,tensorboard,dev]"
 	touch $@
 
 lock:

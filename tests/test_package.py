@@ -52,7 +52,7 @@ def _locked(*names: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("part", ["serving", "train", "export", "mcp", "dev"])
+@pytest.mark.parametrize("part", ["serving", "train", "export", "mcp", "tensorboard", "dev"])
 def test_the_locks_hold_what_is_asked_for(part):
     asked = SERVING if part == "serving" else PROJECT["optional-dependencies"][part]
     locks = ("serve", "torch") if part == "serving" else ("serve", "torch", "dev")

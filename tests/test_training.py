@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -239,6 +240,49 @@ def test_a_version_that_is_there_is_not_replaced_unasked(command, capsys):
     assert training_of(command.out / "my_v1.safetensors") == first
     assert command("--seed", "7", "--name", "my_v1", "--replace", "--fresh") == 0
     assert training_of(command.out / "my_v1.safetensors") != first
+
+
+def test_mended_labels_are_trained_on_and_a_page_tells_of_all(command, tmp_path, capsys):
+    mended = tmp_path / "mended.csv"
+    mended.write_text("file,old,new\nwith_mask/00.png,with_mask,without_mask\n")
+    assert command("--labels", str(mended)) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"without_mask +13 +4 +4 ", said), "a picture more in train"
+    assert "report.html: all of it on one page" in said
+    folder = command.runs / "v1/my_v1"
+    assert "1 labels are mended" in (folder / "data.txt").read_text()
+    page = (folder / "report.html").read_text()
+    assert "Loss over 2 epochs" in page and "measured on toy, test" in page
+    assert command("--replace") == 2, "other labels are other data"
+    assert "start over with --fresh" in capsys.readouterr().err
+    mended.write_text("file,old,new\nwith_mask/none.png,with_mask,without_mask\n")
+    assert command("--labels", str(mended), "--name", "other") == 2
+    assert "line 2, names with_mask/none.png, which is not in the data" in capsys.readouterr().err
+    assert not (command.runs / "v1/other").exists()
+
+
+def test_tensorboard_gets_every_epoch_once(command, monkeypatch):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with monkeypatch.context() as stopping:
+        stopping.setattr(train.tqdm, "write", _stop)
+        assert command() == 130, "stopped behind its first epoch, which nobody watched"
+    assert command("--tensorboard") == 0
+    folder = command.runs / "v1/my_v1"
+    read = events.EventAccumulator(str(folder / "tensorboard")).Reload()
+    lines = json.loads((folder / "history.json").read_text())["history"]
+    figures = {"loss/val": "val_loss", "val/balanced accuracy": "val_balanced_accuracy"}
+    for name, own in {**figures, "learning rate": "learning_rate"}.items():
+        found = [(event.step, pytest.approx(event.value)) for event in read.Scalars(name)]
+        assert found == [(line["epoch"], line[own]) for line in lines] and len(found) == 2
+    assert "val/recall without_mask" in read.Tags()["scalars"]
+
+
+def test_without_tensorboard_a_sentence_says_how_to_get_it(command, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    assert command("--tensorboard") == 2
+    assert 'pip install "maskexplain[tensorboard]"' in capsys.readouterr().err
+    assert not command.runs.exists()
 
 
 @pytest.mark.parametrize("name", ["v1", "V3", "../v1", "a b", ""])

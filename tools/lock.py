@@ -16,9 +16,9 @@ TORCH = re.compile(r"torch|torchvision|triton|cuda-.*|nvidia-.*")
 HEADS = {
     "serve": "# Exact versions, with the hashes of their files, of what serving needs but PyTorch.",
     "torch": "# PyTorch, on Linux with CUDA; the same versions of its CPU builds do as well.",
-    "dev": "# What training, export, MCP, tests and style need further.",
+    "dev": "# What training, export, MCP, TensorBoard, tests and style need further.",
 }
-EXTRAS = ("train", "export", "mcp", "dev")
+EXTRAS = ("train", "export", "mcp", "tensorboard", "dev")
 Entries = dict[str, list[str]]  # by package: one for each platform that has its own version
 
 

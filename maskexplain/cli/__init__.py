@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": ("pictures", "figures and heatmaps"),
     "evaluate": ("measuring", "score a version, or face finding"),
     "compare": ("measuring", "versions held against each other over a folder"),
+    "report": ("measuring", "a version's figures, errors and doubtful labels on one page"),
     "results": ("measuring", "stored results as a Markdown table"),
     "data": ("data", "what is in an image folder: groups, copies, a CSV"),
     "train": ("train", "train one version from its recipe"),

@@ -1,31 +1,50 @@
-"""data: what is in an image folder: classes, groups, copies, what cannot be read; and its CSV."""
+"""data: what is in an image folder: classes, groups, copies, what cannot be read, and its CSV.
+
+With --suspects: which of its labels are contradicted, as a sheet and as a list to mend by hand.
+"""
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..data.copies import csv_text, join_copies, sheet
-from ..data.folder import list_pictures
+import torch
+
+from ..data.copies import BATCH, csv_text, even_light, join_copies, sheet
+from ..data.folder import csv_beside, list_pictures
+from ..data.labels import mend_labels, name_in
 from ..data.names import ClassNames
 from ..data.survey import counts_table, readable
 from ..errors import UserError
 from ..exchange.importing import task_of_classes
-from ..files import write_file
+from ..files import write_file, write_text
 from ..masks.task import MASK
-from ..models.version import open_model
+from ..models.version import Model, open_model
+from ..results.suspects import Features, find_suspects, penultimate, suspects_csv
 from ..task import Task
 from ..train.pretrained import imagenet_features
+from ..web.report import sheet_html
+from ..words import printable
 from .folders import Remarks, add_folder_options, bar, classes_in
 
-OUT_HELP = "the CSV; default: DIR.csv beside DIR, which training reads"
-MODEL_HELP = "the version whose classes the folder holds; default: the folder's own"
+# Pixels a side that ImageNet's features are taken from: with 128 fewer flipped labels were found.
+FINE = 192
+OUT_HELP = (
+    "the CSV; default: DIR.csv beside DIR, which training reads; of suspects DIR_suspects.csv"
+)
+SHEET_HELP = "default: DIR.jpg beside DIR; of suspects DIR_suspects.html"
+MODEL_HELP = (
+    "the version whose classes the folder holds, and on whose features suspects are looked for; "
+    "default: the folder's own classes, and ImageNet's features"
+)
+SUSPECTS_HELP = "rank the pictures whose labels the others contradict, in place of finding copies"
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--suspects", action="store_true", help=SUSPECTS_HELP)
     parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
-    parser.add_argument("--replace", action="store_true", help="write over a CSV that is there")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="default: DIR.jpg beside DIR")
+    parser.add_argument("--replace", action="store_true", help="write over files that are there")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help=SHEET_HELP)
     parser.add_argument("--model", help=MODEL_HELP)
     add_folder_options(parser)
     parser.set_defaults(run=data_command)
@@ -39,14 +58,29 @@ def _task_of(folder: Path, class_map: Mapping[str, str]) -> Task:
 
 
 def data_command(args: argparse.Namespace) -> None:
-    """Find copies, say what is in the folder, and write the CSV and a sheet of large groups."""
-    folder = args.folder.resolve()
-    task = open_model(args.model).task if args.model else _task_of(folder, dict(args.class_map))
-    out = args.out or folder.with_name(f"{folder.name}.csv")
-    place = args.sheet or folder.with_name(f"{folder.name}.jpg")
-    for file in (out, place) if not args.replace else ():
+    """Find copies, or suspects among the labels; write a CSV and a sheet of them."""
+    model = open_model(args.model) if args.model else None
+    task = model.task if model else _task_of(args.folder, dict(args.class_map))
+    if args.suspects:
+        _find_suspects(args, task, model)
+    elif args.labels:
+        raise UserError("--labels goes with --suspects, and with train, evaluate and report.")
+    else:
+        _find_copies(args, task)
+
+
+def _places(args: argparse.Namespace, folder: Path, out: str, sheet: str) -> tuple[Path, Path]:
+    """Where the CSV and the sheet go. Raises UserError for a file that is there already."""
+    places = (args.out or folder.with_name(out), args.sheet or folder.with_name(sheet))
+    for file in places if not args.replace else ():
         if file.exists():
             raise UserError(f"{file} is there already: name another place, or give --replace.")
+    return places
+
+
+def _find_copies(args: argparse.Namespace, task: Task) -> None:
+    folder = args.folder.resolve()
+    out, place = _places(args, folder, f"{folder.name}.csv", f"{folder.name}.jpg")
     features, remarks, checked = imagenet_features(), Remarks(), bar("check")
     listed = list_pictures(folder, None, task, dict(args.class_map), remarks, checked)
     opened = readable(listed, args.skip, remarks, checked)
@@ -61,3 +95,36 @@ def data_command(args: argparse.Namespace) -> None:
     content = csv_text(folder, pictures, task).encode("utf-8", "surrogateescape")
     write_file(out, lambda beside: beside.write_bytes(content))
     print(f"{out}: what training reads, {len(pictures)} pictures")
+
+
+def _find_suspects(args: argparse.Namespace, task: Task, model: Model | None) -> None:
+    folder, remarks, mapped = args.folder.resolve(), Remarks(), dict(args.class_map)
+    out, place = _places(
+        args, folder, f"{folder.name}_suspects.csv", f"{folder.name}_suspects.html"
+    )
+    run, size, whose = _features(model)
+    listed = list_pictures(folder, csv_beside(folder), task, mapped, remarks, bar("check"))
+    [mended] = mend_labels({folder: listed}, args.labels, ClassNames(task, mapped), remarks)
+    pictures = readable([p for p in mended if not p.augmented], args.skip, remarks, bar("check"))
+    suspects = find_suspects(pictures, run, size, task, bar("compare", ""))
+    print(f"{len(suspects)} of {len(pictures)} pictures have a label that the others contradict")
+    words = {"data": printable(folder.name), "csv": printable(out.name), "features": whose}
+    write_text(place, sheet_html(suspects, task, checked=len(pictures), **words))
+    print(f"{place}: the most contradicted first")
+    names = [name_in(folder, one.picture) for one in suspects]
+    content = suspects_csv(suspects, names, task).encode("utf-8", "surrogateescape")
+    write_file(out, lambda beside: beside.write_bytes(content))
+    print(f"{out}: write right classes under “new”, then train --labels {printable(out.name)}")
+
+
+def _features(model: Model | None) -> tuple[Features, int, str]:
+    """What gives features, the pictures' side for it, and whose features they are."""
+    if model:
+        return penultimate(model.network), model.network.transform.size, model.name
+    published = imagenet_features()
+
+    @torch.inference_mode()
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        return torch.cat([published(even_light(part.float())) for part in pixels.split(BATCH)])
+
+    return run, FINE, "a network that ImageNet trained"

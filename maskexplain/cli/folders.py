@@ -10,15 +10,18 @@ from time import monotonic
 
 from tqdm import tqdm
 
-from ..data.folder import Progress, class_folders
+from ..data.folder import Picture, Progress, class_folders, list_all_pictures
+from ..data.labels import mend_labels
 from ..data.names import ClassNames
 from ..data.survey import some
 from ..masks.task import MASK
+from ..task import Task
 from ..words import listed
 
 LINE_EVERY = 30.0  # seconds, where progress is told in lines
 MAP_HELP = "a folder's or CSV's name for a class: no_mask=without_mask; may be repeated"
 SKIP_HELP = "go on without pictures that cannot be read, or that lie in two splits or classes"
+LABELS_HELP = "mended labels, a CSV of file, old, new (see data --suspects); may be repeated"
 
 
 def add_folder_options(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +29,19 @@ def add_folder_options(parser: argparse.ArgumentParser) -> None:
         "--class-map", type=_pair, action="append", default=[], metavar="OLD=NEW", help=MAP_HELP
     )
     parser.add_argument("--skip", action="store_true", help=SKIP_HELP)
+    parser.add_argument(
+        "--labels", type=Path, action="append", default=[], metavar="FILE", help=LABELS_HELP
+    )
+
+
+def listed_pictures(
+    args: argparse.Namespace, task: Task, remarks: "Remarks"
+) -> list[list[Picture]]:
+    """The pictures of each folder of --data, with --labels mended. Raises DataError."""
+    mapped, folders = dict(args.class_map), args.data
+    lists = list_all_pictures(folders, args.csv or [], task, mapped, remarks, bar("check"))
+    pairs = dict(zip(folders, lists, strict=True))
+    return mend_labels(pairs, args.labels, ClassNames(task, mapped), remarks)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""evaluate and results: versions, face finding and heatmaps measured, and the tables of it."""
+"""evaluate, report, results: versions, face finding and heatmaps measured, and what shows it."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ from ..data.folder import (
     class_folders,
     csv_beside,
     default_split,
-    list_all_pictures,
     list_pictures,
     read_crop,
     select,
@@ -21,7 +20,7 @@ from ..data.folder import (
 from ..data.samples import evenly
 from ..data.survey import readable
 from ..errors import UserError
-from ..files import write_json
+from ..files import write_json, write_text
 from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
 from ..models.results import Results
@@ -29,6 +28,7 @@ from ..models.version import Model, open_model, open_models
 from ..results.compare import compare_on, comparison_markdown
 from ..results.evaluate import COST_FACES, evaluate, evaluate_folders, measure_cost
 from ..results.explanations import score_explanations
+from ..results.report import measure_report
 from ..results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
 from ..results.tables import (
     REFERENCE,
@@ -40,9 +40,10 @@ from ..results.tables import (
     scenes_text,
 )
 from ..task import task_of_names
+from ..web.report import report_html
 from ..words import listed, printable
 from . import add_device
-from .folders import Remarks, add_folder_options, bar
+from .folders import Remarks, add_folder_options, bar, listed_pictures
 
 DATA_HELP = (
     "image folder of face crops; no face finding; may be repeated: the first one is scored in "
@@ -51,6 +52,8 @@ DATA_HELP = (
 SPLIT_HELP = (
     "default: test where the data have splits, else all; for answers on scenes val and test"
 )
+CSV_HELP = "default: DIR.csv beside DIR, if it is there"
+SPLITS = ("train", "val", "test", "all")
 SCENES_HELP = "folder with scenes/ and scenes.csv; with --model: its answers to the faces found"
 
 
@@ -69,11 +72,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="on how many of them weights are drawn at random (default: 24)",
     )
     parser.add_argument("--store", action="store_true", help="keep them in the version's JSON, too")
-    parser.add_argument(
-        "--csv", type=Path, action="append", help="default: DIR.csv beside DIR, if it is there"
-    )
+    parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
     add_folder_options(parser)
-    parser.add_argument("--split", choices=("train", "val", "test", "all"), help=SPLIT_HELP)
+    parser.add_argument("--split", choices=SPLITS, help=SPLIT_HELP)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     add_device(parser)
     parser.set_defaults(run=evaluate_command)
@@ -125,10 +126,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     if args.scenes:
         return _answer_scenes(args) if args.model else _evaluate_scenes(args)
     model = open_model(args.model, args.device)
-    remarks, show, mapped = Remarks(), bar("pictures"), dict(args.class_map)
-    folders = list_all_pictures(
-        args.data, args.csv or [], model.task, mapped, remarks, bar("check")
-    )
+    remarks, show = Remarks(), bar("pictures")
+    folders = listed_pictures(args, model.task, remarks)
     split = args.split or default_split(args.data[0], folders[0])
     chosen = [select(pictures, split) for pictures in folders]
     pictures, *others = (readable(part, args.skip, remarks, bar("check")) for part in chosen)
@@ -137,22 +136,65 @@ def evaluate_command(args: argparse.Namespace) -> int:
         return _evaluate_explanations(args, model, pictures, for_mean, show)
     others_there = {REFERENCE} & set(list_versions()) - {model.name}
     timed = [model, *(open_model(name, args.device) for name in others_there)]
-    calibrated = (model.temperature, model.unsure_below)
-    evaluation = evaluate(model.network, model.task, pictures, show, *calibrated)
-    names = (printable(path.resolve().name) for path in args.data[1:])
-    more = dict(zip(names, others, strict=True))
-    short = evaluate_folders(model.network, model.task, more, show, *calibrated)
+    evaluation = _scored(model, pictures, dict(zip(_names(args)[1:], others, strict=True)), show)
     crops = [read_crop(p.file) for p in evenly(pictures, COST_FACES)]
     cost = measure_cost(find_version(args.model), timed, crops)
     evaluation = evaluation.including(Results(cost=cost))
-    if short:
-        evaluation = evaluation.including(Results(others=short))
     figures = evaluation.model_dump(mode="json", exclude_unset=True)
     _keep(args, model, figures, evaluation.including(Results(split=split)))
     print(
         evaluation_text(model.name, model.task, evaluation), cost_text(model.name, cost), sep="\n"
     )
     return 0
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    """What the folders of --data are called."""
+    return [printable(path.resolve().name) for path in args.data]
+
+
+def _scored(
+    model: Model, pictures: Sequence[Picture], more: dict[str, list[Picture]], show: Progress
+) -> Results:
+    """A version's scores on pictures in full, and on those of more folders in short."""
+    calibrated = (model.temperature, model.unsure_below)
+    evaluation = evaluate(model.network, model.task, pictures, show, *calibrated)
+    short = evaluate_folders(model.network, model.task, more, show, *calibrated)
+    return evaluation.including(Results(others=short)) if short else evaluation
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--data", type=Path, action="append", required=True, help=DATA_HELP)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: NAME_report.html here")
+    parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
+    add_folder_options(parser)
+    parser.add_argument("--split", choices=SPLITS, help="default: as of evaluate")
+    parser.add_argument("--faces", type=_positive, help="of each folder; default: all")
+    add_device(parser)
+    parser.set_defaults(run=report_command)
+
+
+def report_command(args: argparse.Namespace) -> None:
+    """Measure a version on face crops, and write all of it as one HTML page."""
+    model = open_model(args.name, args.device)
+    remarks, check, show = Remarks(), bar("check"), bar("pictures")
+    folders = listed_pictures(args, model.task, remarks)
+    split = args.split or default_split(args.data[0], folders[0])
+    most = args.faces or max(map(len, folders))
+    chosen = [evenly(select(part, split), most) for part in folders]
+    plain = [evenly([p for p in part if not p.augmented], most) for part in folders]
+    first, *others = (readable(part, args.skip, remarks, check) for part in chosen)
+    labelled = [p for part in plain for p in readable(part, args.skip, remarks, check)]
+    scored = _scored(model, first, dict(zip(_names(args)[1:], others, strict=True)), show)
+    # What was stored of other pictures has no place on this page.
+    gone = Results(others=None, painted=None, street=None)
+    model.results = model.results.including(gone).including(scored)
+    tested = [picture for part in (first, *others) for picture in part]
+    report = measure_report(model, listed(_names(args)), split, tested, labelled, show)
+    out = args.out or Path(f"{model.name}_report.html")
+    write_text(out, report_html(report))
+    print(f"{out}: {len(tested)} pictures, {report.errors} wrong answers")
 
 
 def _evaluate_explanations(

@@ -11,7 +11,7 @@ runs/v2/: painting/ (the painted masks) and a folder for each of its teachers.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,6 @@ from ..data.folder import (
     Picture,
     Pixels,
     fingerprint,
-    list_all_pictures,
     load_pixels,
     select,
     split_at_random,
@@ -35,17 +34,20 @@ from ..files import alone_in, clear_half_written, write_text
 from ..memory import keep_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
-from ..models.version import open_model
+from ..models.version import Model, open_model
+from ..results.report import measure_report
 from ..task import Task, task_of_names
 from ..train import processes
 from ..train.finish import finish
-from ..train.loop import Training, fit, has_bf16, resume, start, weights_digest
+from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.own import own_recipe
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
-from ..words import printable
+from ..train.tensorboard import check_tensorboard, written_to
+from ..web.report import report_html
+from ..words import listed, printable
 from . import add_device
-from .folders import Remarks, add_folder_options, bar, classes_in
+from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
 
 STOPPED = "stopped; the same command (without --fresh) goes on from what was saved last."
 LAST, PAINTED = "last.pt", "painting/painted.safetensors"
@@ -61,6 +63,7 @@ AT_RANDOM = (
     "are inflated."
 )
 OTHERS = "The processes were given different {}: give all of them the same."
+TENSORBOARD_HELP = "write each epoch's figures for it into the run's tensorboard/"
 REPLACE_HELP = "in place of a version of that name, a shipped one too"
 
 
@@ -85,6 +88,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("auto", "bf16", "fp32"), default="auto", help=PRECISION_HELP
     )
+    parser.add_argument("--tensorboard", action="store_true", help=TENSORBOARD_HELP)
     parser.set_defaults(run=main, stopped=STOPPED)
 
 
@@ -126,20 +130,29 @@ def _main(args: argparse.Namespace) -> None:
         processes.wait()
         training = _open(recipe, folder, data, device)
         if _unfinished(training):
-            _train(training, pictures, root, folder, bf16)
+            _train(training, pictures, root, folder, bf16, args.tensorboard)
         if processes.is_first():
             print(finish(training, folders, folder, place.parent, bar("test"), name))
+            print(_report(open_model(place), folders, folder / "report.html"))
+
+
+def _report(model: Model, folders: Mapping[str, Sequence[Picture]], place: Path) -> str:
+    """Write the page of a version that was just measured; a sentence on where it is."""
+    pictures = [picture for part in folders.values() for picture in part]
+    names, tested, show = listed([*folders]), select(pictures, "test"), bar("report")
+    report = measure_report(model, names, "test", tested, pictures, show)
+    write_text(place, report_html(report))
+    return f"{place}: all of it on one page"
 
 
 def _folders(args: argparse.Namespace, task: Task, remarks: Remarks) -> dict[str, list[Picture]]:
     """The pictures to train on, by their folders' names; what is wrong with any is said first."""
-    show, mapped = bar("check"), dict(args.class_map)
-    lists = list_all_pictures(args.data, args.csv or [], task, mapped, remarks, show)
+    lists = listed_pictures(args, task, remarks)
     names = [printable(path.resolve().name) for path in args.data]
     if len(set(names)) < len(names):
         raise UserError("Two of the --data folders have the same name: rename one.")
     every = [picture for pictures in lists for picture in pictures]
-    ready = ready_to_train(every, task, args.skip, remarks, show)
+    ready = ready_to_train(every, task, args.skip, remarks, bar("check"))
     if args.split == "random":
         ready = split_at_random(ready, args.seed or 0)
         remarks(AT_RANDOM.rstrip("."))
@@ -159,6 +172,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError("--batch-size must be 1 or more.")
     if args.seed is not None and not 0 <= args.seed < 2**32:
         raise UserError("--seed must be a whole number from 0 to 4294967295.")
+    if args.tensorboard:
+        check_tensorboard()
 
 
 def _wants_bf16(precision: str, device: torch.device) -> bool:
@@ -244,7 +259,12 @@ def _unfinished(training: Training) -> bool:
 
 
 def _train(
-    training: Training, pictures: Sequence[Picture], root: Path, folder: Path, bf16: bool
+    training: Training,
+    pictures: Sequence[Picture],
+    root: Path,
+    folder: Path,
+    bf16: bool,
+    tensorboard: bool,
 ) -> None:
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
     recipe, size, decode = training.recipe, training.network.transform.size, bar("decode")
@@ -262,7 +282,19 @@ def _train(
             if _unfinished(teacher):
                 _fit(teacher, train, val, place, bf16)
             training.teachers.append(open_model(place / "best.safetensors", device).network)
-    _fit(training, train, val, folder, bf16)
+    with _board(training, folder, tensorboard) as watch:
+        _fit(training, train, val, folder, bf16, watch)
+
+
+def _board(training: Training, folder: Path, asked: bool) -> AbstractContextManager[OnEpoch]:
+    """What gets every epoch's line: the first process's files for TensorBoard, where asked for."""
+    if asked and processes.is_first():
+        return written_to(folder / "tensorboard", training.history)
+    return nullcontext(_ignore)
+
+
+def _ignore(line: Epoch) -> None:
+    """What gets an epoch's line that nobody watches."""
 
 
 def _load(recipe: Recipe, pictures: list[Picture], root: Path) -> Pixels:
@@ -279,7 +311,14 @@ def _load(recipe: Recipe, pictures: list[Picture], root: Path) -> Pixels:
         )
 
 
-def _fit(training: Training, train: Pixels, val: Pixels, folder: Path, bf16: bool) -> None:
+def _fit(
+    training: Training,
+    train: Pixels,
+    val: Pixels,
+    folder: Path,
+    bf16: bool,
+    watch: OnEpoch = _ignore,
+) -> None:
     mix = training.recipe.mix
     steps = -(-(sum(mix.values()) if mix else len(train.labels)) // training.recipe.batch_size)
     epochs = training.recipe.epochs
@@ -292,6 +331,7 @@ def _fit(training: Training, train: Pixels, val: Pixels, folder: Path, bf16: boo
             shown.update()
 
         def on_epoch(line: Epoch) -> None:
+            watch(line)
             shown.write(
                 f"{training.recipe.name}, epoch {line.epoch}: train loss {line.train_loss:.4f}, "
                 f"val loss {line.val_loss:.4f}, val balanced accuracy "

@@ -97,10 +97,10 @@ def make_copies(pixels: torch.Tensor, count: int, generator: torch.Generator) ->
 
 
 def _features(pixels: torch.Tensor, features: Features, progress: Progress) -> torch.Tensor:
-    return torch.cat([features(_even(part.float())) for part in progress(pixels.split(BATCH))])
+    return torch.cat([features(even_light(part.float())) for part in progress(pixels.split(BATCH))])
 
 
-def _even(pixels: torch.Tensor) -> torch.Tensor:
+def even_light(pixels: torch.Tensor) -> torch.Tensor:
     """Without light: each picture has mean 0 and standard deviation 1."""
     mean, spread = pixels.mean((1, 2, 3), keepdim=True), pixels.std((1, 2, 3), keepdim=True)
     return (pixels - mean) / spread.clamp(min=4)

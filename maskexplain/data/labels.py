@@ -1,0 +1,84 @@
+"""Labels mended by hand: a CSV of file, old and new class, laid over the data's own labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..words import printable
+from .folder import Picture, Tell, silently
+from .names import ClassNames, DataError
+from .rows import Row, read_rows
+
+MENDED = ("file", "old", "new")  # the columns that are read; a list may have others
+
+
+def mend_labels(
+    folders: Mapping[Path, Sequence[Picture]],
+    lists: Sequence[Path],
+    names: ClassNames,
+    tell: Tell = silently,
+) -> list[list[Picture]]:
+    """The folders' pictures, with the classes that the lists of mended labels give them.
+
+    A row names a picture as its folder's CSV does, or as FOLDER/file where several folders hold
+    such a file. A row without a new class changes nothing. Raises DataError for a file that is not
+    in the data, an unknown class, an old class that is not the picture's, and a file named twice.
+    """
+    known = _by_name(folders)
+    labels: dict[Path, int] = {}
+    for file in lists:
+        rows = read_rows(file, MENDED, "check --labels", "picture", DataError)
+        mended = [found for row in rows if (found := _mended(file, row, known, names))]
+        for picture, label in mended:
+            if labels.setdefault(picture.file, label) != label:
+                raise DataError(f"{file} gives {picture.file} two new classes: leave one.")
+        tell(f"{len(mended)} labels are mended as {file} says", [p.file for p, _ in mended])
+    return [
+        [replace(p, label=labels.get(p.file, p.label)) for p in pictures]
+        for pictures in folders.values()
+    ]
+
+
+def _by_name(folders: Mapping[Path, Sequence[Picture]]) -> dict[str, list[Picture]]:
+    """The pictures that a name in a list stands for."""
+    known: dict[str, list[Picture]] = {}
+    for folder, pictures in folders.items():
+        for picture in pictures:
+            name = name_in(folder, picture)
+            for spelling in (name, f"{folder.resolve().name}/{name}"):
+                known.setdefault(spelling, []).append(picture)
+    return known
+
+
+def name_in(folder: Path, picture: Picture) -> str:
+    """What a picture is called in the CSVs of its folder."""
+    return picture.file.relative_to(folder).as_posix()
+
+
+def _mended(
+    file: Path, row: Row, known: Mapping[str, Sequence[Picture]], names: ClassNames
+) -> tuple[Picture, int] | None:
+    """The picture of a row and its new class; None where the row gives none."""
+    where, name = f"{file}, line {row.line},", row["file"].replace("\\", "/")
+    found = known.get(name, ())
+    if not found:
+        raise DataError(f"{where} names {printable(name)}, which is not in the data: match both.")
+    if len(found) > 1:
+        raise DataError(
+            f"{where} names {printable(name)}, which several folders hold: write FOLDER/{name}."
+        )
+    for column in ("old", "new"):
+        if names.of(row[column]) is None and (row[column] or column == "old"):
+            raise DataError(
+                f"{where} gives {printable(name)} the {column} class {row[column] or 'nothing'}: "
+                f"use {', '.join(names.task.names)}."
+            )
+    [picture] = found
+    own, old = names.task.names[picture.label], names.of(row["old"])
+    if old != own:
+        raise DataError(
+            f"{where} gives {printable(name)} the old class {old}, but its class is {own}: "
+            "correct the row."
+        )
+    new = names.of(row["new"])
+    return (picture, names.task.index(new)) if new else None

@@ -1,0 +1,390 @@
+"""A version's report and a sheet of suspects: each an HTML page that is one file."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup, escape
+from PIL import Image
+
+from ..data.folder import Picture, read_crop
+from ..explain.draw import data_url, enlarge, overlay
+from ..explain.ways import default_way
+from ..models.results import Epoch, FolderScores, PhotoRecall, Recall, Results, Scores
+from ..results.report import VersionReport, WrongAnswer
+from ..results.sentences import POSITION_WORDS, good_and_bad, known_failures
+from ..results.suspects import Suspect
+from ..results.tables import SHIFT_TITLES
+from ..task import DASHES, Task
+from ..words import printable
+from .assets import render
+from .charts import Frame, reliability_svg
+
+IN_REPORT, ON_SHEET = 24, 200  # suspects that are shown
+THUMB, PICTURE = 128, 200  # pixels a side
+CURVES = Frame(width=340, height=190, left=38, right=10, top=10, bottom=32)
+
+
+def report_html(report: VersionReport) -> str:
+    """The page of a version whose results are there (`Results.scores`)."""
+    model, task = report.model, report.model.task
+    return render(
+        "report",
+        name=model.name,
+        subtitle=_subtitle(report),
+        summary=[*good_and_bad(model), *known_failures(model)],
+        split=report.split,
+        errors=report.errors,
+        asked=report.asked,
+        way=default_way(model).title,
+        wrong=[_error(one, task) for one in report.wrong],
+        **_training(model.results, task),
+        **_scores(model.results, task),
+        **_confidence(report),
+        **_labels(report),
+    )
+
+
+def sheet_html(suspects: Sequence[Suspect], task: Task, **words: object) -> str:
+    """A sheet of suspects. `words`: `data`, `csv`, `features` and how many were `checked`."""
+    return render(
+        "sheet",
+        count=len(suspects),
+        counted=_counted(suspects, task),
+        shown=[_card(one, task) for one in suspects[:ON_SHEET]],
+        **words,
+    )
+
+
+def _subtitle(report: VersionReport) -> str:
+    results = report.model.results
+    recipe = results.recipe or {}
+    parts = [
+        f"network {recipe['network']}" if "network" in recipe else "",
+        f"{results.epochs} epochs" if results.epochs else "",
+        f"trained on {results.data.name}" if results.data else "",
+        f"measured on {report.data}, {report.split}",
+        results.date or "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+# --- training
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One curve of a chart; `end`: where it ends, in pixels."""
+
+    name: str
+    colour: str
+    dash: str
+    points: str
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A text at an axis, in pixels from the left or from the top."""
+
+    text: str
+    x: float = 0.0
+    y: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Chart:
+    """Curves by epoch; `chosen`: where the epoch lies that became the version."""
+
+    title: str
+    summary: str
+    frame: Frame
+    rows: list[_Mark]
+    columns: list[_Mark]
+    lines: list[_Line]
+    chosen: float | None
+
+
+def _training(results: Results, task: Task) -> dict[str, object]:
+    history = results.history or []
+    if not history:
+        return {"charts": [], "epochs": [], "best_epoch": None}
+    titles = [f"recall, {one.title}" for one in task.classes]
+    head = ["epoch", "train loss", "val loss", "balanced", *titles, "learning rate"]
+    return {
+        "charts": [_losses(history, results), _val_scores(history, results, task)],
+        "epochs": [head, *(_row(line, task) for line in history)],
+        "best_epoch": results.best_epoch,
+    }
+
+
+def _row(line: Epoch, task: Task) -> list[str]:
+    shares = [line.train_loss, line.val_loss, line.val_balanced_accuracy]
+    shares += [line.val_recall.get(name, 0.0) for name in task.names]
+    return [str(line.epoch), *(f"{share:.3f}" for share in shares), f"{line.learning_rate:.1e}"]
+
+
+def _losses(history: Sequence[Epoch], results: Results) -> _Chart:
+    curves = [
+        ("train", "var(--orange)", "none", [line.train_loss for line in history]),
+        ("val", "var(--blue)", DASHES[1], [line.val_loss for line in history]),
+    ]
+    top = max(max(values) for *_, values in curves) or 1.0
+    return _chart("Loss", history, results, curves, top, lambda value: f"{value:.2f}")
+
+
+def _val_scores(history: Sequence[Epoch], results: Results, task: Task) -> _Chart:
+    balanced = [line.val_balanced_accuracy for line in history]
+    curves = [
+        (
+            f"recall, {one.title}",
+            one.colour,
+            DASHES[1 + index % (len(DASHES) - 1)],
+            [line.val_recall.get(one.name, 0.0) for line in history],
+        )
+        for index, one in enumerate(task.classes)
+    ]
+    curves.append(("balanced accuracy", "currentColor", "none", balanced))
+    return _chart("Scores on val", history, results, curves, 1.0, lambda value: f"{value:.0%}")
+
+
+def _chart(
+    title: str,
+    history: Sequence[Epoch],
+    results: Results,
+    curves: Sequence[tuple[str, str, str, list[float]]],
+    top: float,
+    text: Callable[[float], str],
+) -> _Chart:
+    """Curves (name, colour, dash, values) by epoch, from 0 to `top`."""
+    epochs = [line.epoch for line in history]
+    frame = replace(CURVES, first=epochs[0], last=max(epochs[-1], epochs[0] + 1))
+    lines = [
+        _Line(
+            name,
+            colour,
+            dash,
+            frame.points(epochs, [value / top for value in values]),
+            (round(frame.x(epochs[-1]), 1), round(frame.y(values[-1] / top), 1)),
+        )
+        for name, colour, dash, values in curves
+    ]
+    first, last = ([text(values[i]) for *_, values in curves] for i in (0, -1))
+    pairs = zip(curves, first, last, strict=True)
+    ends = "; ".join(f"{curve[0]} from {a} to {b}" for curve, a, b in pairs)
+    middle = epochs[len(epochs) // 2]
+    best = results.best_epoch
+    return _Chart(
+        title,
+        f"{title} over {len(epochs)} epochs: {ends}",
+        frame,
+        [_Mark(text(share * top), y=round(frame.y(share), 1)) for share in (0, 0.5, 1)],
+        [_Mark(str(e), x=round(frame.x(e), 1)) for e in sorted({epochs[0], middle, epochs[-1]})],
+        lines,
+        round(frame.x(best), 1) if best in epochs else None,
+    )
+
+
+# --- scores
+
+
+@dataclass(frozen=True)
+class _RecallRow:
+    title: str
+    share: str
+    interval: str
+    counts: str
+
+
+def _recalls(rows: Iterable[tuple[str, Recall | PhotoRecall]]) -> list[_RecallRow]:
+    return [_recall(title, found) for title, found in rows]
+
+
+def _recall(title: str, found: Recall | PhotoRecall) -> _RecallRow:
+    """A row of a table; a dash where nothing was counted."""
+    photos = isinstance(found, PhotoRecall)
+    total = found.photos if photos else found.total
+    if not total:
+        return _RecallRow(title, "–", "", "none")
+    low, high = found.interval
+    counts = f"{total} photos" if photos else f"{found.right} of {total}"
+    return _RecallRow(title, f"{found.recall:.3f}", f"{low:.3f}–{high:.3f}", counts)
+
+
+def _scores(results: Results, task: Task) -> dict[str, object]:
+    scores = results.scores
+    assert scores is not None  # see report_html
+    painted = results.painted.by_position.items() if results.painted else ()
+    return {
+        "balanced": f"{scores.balanced_accuracy:.3f}",
+        "pictures": scores.pictures,
+        "titles": [one.title for one in task.classes],
+        "per_class": _recalls((task.title(n), found) for n, found in scores.per_class.items()),
+        "confusion": _confusion(scores, task),
+        "others": [_folder(name, found) for name, found in (results.others or {}).items()],
+        "shifts": [_shift(key, found) for key, found in (results.shifts or {}).items()],
+        "painted": _recalls((POSITION_WORDS.get(key, key), found) for key, found in painted),
+    }
+
+
+@dataclass(frozen=True)
+class _Cell:
+    count: int
+    share: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class _ConfusionRow:
+    title: str
+    cells: list[_Cell]
+
+
+def _confusion(scores: Scores, task: Task) -> list[_ConfusionRow]:
+    return [
+        _ConfusionRow(
+            task.classes[true].title,
+            [
+                _Cell(count, f"{count / max(1, sum(row)):.3f}", "right" if true == i else "wrong")
+                for i, count in enumerate(row)
+            ],
+        )
+        for true, row in enumerate(scores.confusion_matrix)
+    ]
+
+
+@dataclass(frozen=True)
+class _Folder:
+    title: str
+    balanced: str
+    recalls: list[_RecallRow]
+
+
+def _folder(name: str, found: FolderScores) -> _Folder:
+    return _Folder(name, f"{found.balanced_accuracy:.3f}", _recalls(found.per_photo.items()))
+
+
+@dataclass(frozen=True)
+class _Shift:
+    title: str
+    balanced: str
+    width: str
+    recalls: list[str]
+
+
+def _shift(key: str, found: Scores) -> _Shift:
+    return _Shift(
+        SHIFT_TITLES.get(key, key),
+        f"{found.balanced_accuracy:.3f}",
+        f"{found.balanced_accuracy:.1%}",
+        [
+            f"{r.recall:.3f} ({r.right} of {r.total})" if r.total else "–"
+            for r in found.per_class.values()
+        ],
+    )
+
+
+def _confidence(report: VersionReport) -> dict[str, object]:
+    model, found, sure = report.model, report.model.results.calibration, report.model.results.sure
+    if found is None:
+        return {"reliability": "", "error": "", "sure": ""}
+    name = str(escape(model.name))
+    sentence = ""
+    if sure and model.unsure_below:
+        sentence = (
+            f"Below {sure.threshold:.1%} an answer counts as unsure. {sure.answered} of "
+            f"{sure.pictures} answers lie above, and {sure.accuracy:.1%} of those are right; of "
+            f"the others {sure.accuracy_below:.1%}."
+        )
+    svg = Markup(reliability_svg(found, name, len(model.task)))  # it escapes what it is given
+    return {"reliability": svg, "error": f"{found.error:.3f}", "sure": sentence}
+
+
+# --- pictures
+
+
+@dataclass(frozen=True)
+class _Error:
+    """A wrong answer as it is shown."""
+
+    name: str
+    label: str
+    answer: str
+    confidence: str
+    unsure: bool
+    verdict: str
+    figures: str
+    url: str
+    heat: str
+
+
+def _error(one: WrongAnswer, task: Task) -> _Error:
+    answer = one.prediction
+    return _Error(
+        _name(one.picture),
+        task.classes[one.picture.label].title,
+        task.title(answer.label),
+        f"{answer.confidence:.1%}",
+        answer.unsure,
+        one.verdict.title,
+        one.verdict.sentence,
+        _url(one.crop, PICTURE),
+        data_url(overlay(one.crop, one.explanation, PICTURE), "webp"),
+    )
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    """A suspect as it is shown."""
+
+    name: str
+    label: str
+    answer: str
+    given: str
+    believed: str
+    url: str
+
+
+def _card(one: Suspect, task: Task) -> _Suspect:
+    return _Suspect(
+        _name(one.picture),
+        task.classes[one.picture.label].title,
+        task.classes[one.answer].title,
+        f"{one.given:.0%}",
+        f"{one.believed:.0%}",
+        _url(read_crop(one.picture.file), THUMB),
+    )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    count: int
+    label: str
+    answer: str
+
+
+def _counted(suspects: Sequence[Suspect], task: Task) -> list[_Pair]:
+    """How many suspects there are of each label and answer, the commonest first."""
+    pairs = Counter((one.picture.label, one.answer) for one in suspects)
+    title = [one.title for one in task.classes]
+    return [_Pair(n, title[label], title[answer]) for (label, answer), n in pairs.most_common()]
+
+
+def _labels(report: VersionReport) -> dict[str, object]:
+    suspicion, task = report.suspicion, report.model.task
+    return {
+        "hindrance": suspicion.hindrance,
+        "checked": suspicion.checked,
+        "suspected": len(suspicion.suspects),
+        "counted": _counted(suspicion.suspects, task),
+        "suspects": [_card(one, task) for one in suspicion.suspects[:IN_REPORT]],
+    }
+
+
+def _name(picture: Picture) -> str:
+    """A picture's file and the folder that it lies in."""
+    return printable("/".join(picture.file.parts[-2:]))
+
+
+def _url(image: Image.Image, side: int) -> str:
+    return data_url(enlarge(image, side), "webp")
