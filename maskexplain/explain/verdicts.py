@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..images.faces import Landmarks
-from ..models.results import CONFIRMED
+from ..models.results import CONFIRMED, WayScores
 from ..models.version import Model
 from .explain import Explanation, ForwardPass
 from .faithfulness import (
@@ -263,10 +263,14 @@ class TrackRecord:
     confirmed: int
 
 
+def _measured(model: Model, way: Way, light: str = LIGHTS[0]) -> WayScores | None:
+    scores = model.results.explanations
+    return scores.of(way.key, light) if scores else None
+
+
 def track_record(model: Model, way: Way) -> TrackRecord | None:
     """None where it was never measured for this version."""
-    scores = model.results.explanations
-    taken, dark = (scores.of(way.key, light) for light in LIGHTS) if scores else (None, None)
+    taken, dark = (_measured(model, way, light) for light in LIGHTS)
     if taken is None or dark is None or None in (taken.beats_copies, dark.beats_copies):
         return None
     return TrackRecord(
@@ -288,8 +292,7 @@ def record_sentence(model: Model, way: Way) -> str:
 
 def beyond_sentence(model: Model, way: Way) -> str:
     """Whether a version's maps say more than the mean map of other faces; empty if not measured."""
-    scores = model.results.explanations
-    taken = scores.of(way.key) if scores else None
+    taken = _measured(model, way)
     if taken is None or taken.beats_usual is None:
         return ""
     says = "say more" if taken.says_more else "do not clearly say more"
@@ -301,8 +304,7 @@ def beyond_sentence(model: Model, way: Way) -> str:
 
 def random_sentence(model: Model, way: Way) -> str:
     """How alike the maps stay with random weights; empty where that was not measured."""
-    scores = model.results.explanations
-    taken = scores.of(way.key) if scores else None
+    taken = _measured(model, way)
     if taken is None or taken.random_head is None or not taken.cascade:
         return ""
     head = taken.random_head
