@@ -32,7 +32,7 @@ def flipped(toy_folder):
 
 
 def find(folder, version, *more):
-    return cli.main(["data", str(folder), "--suspects", "--model", version, *more])
+    return cli.main(["data", str(folder), *more, "--suspects", "--model", version])
 
 
 def rows_of(file):
@@ -68,6 +68,20 @@ def test_flipped_labels_come_first_and_the_mended_list_sets_them_right(flipped, 
     left = {row["file"] for row in rows_of(again)}
     assert "with_mask/flip_a.png" not in left and "without_mask/flip_b.png" in left
     assert "1 labels are mended" in capsys.readouterr().err
+
+
+def test_several_folders_tell_of_each_other(flipped, version, tmp_path, capsys):
+    other = shutil.copytree(flipped, tmp_path / "other")  # the same groups
+    assert find(flipped, version, str(other)) == 0
+    rows = rows_of(flipped.with_name("toy_suspects.csv"))
+    both = {f"{folder}/{file}" for folder in ("toy", "other") for file in FLIPPED}
+    assert {row["file"] for row in rows[:6]} == both
+    assert "among the labels of toy and other" in flipped.with_name("toy_suspects.html").read_text()
+    same = shutil.copytree(other, tmp_path / "more" / "toy")
+    assert find(flipped, version, str(same), "--replace") == 2
+    assert "Two of the data folders have the same name" in capsys.readouterr().err
+    assert cli.main(["data", str(flipped), str(other)]) == 2
+    assert "Copies are found in one folder" in capsys.readouterr().err
 
 
 def test_imagenets_features_serve_where_no_version_is_named(flipped, capsys):

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from ..data.copies import BATCH, csv_text, even_light, join_copies, sheet
-from ..data.folder import csv_beside, list_pictures
-from ..data.labels import mend_labels, name_in
+from ..data.folder import list_pictures
+from ..data.labels import names_in
 from ..data.names import ClassNames
 from ..data.survey import counts_table, readable
 from ..errors import UserError
@@ -23,11 +23,12 @@ from ..results.suspects import Features, find_suspects, penultimate, suspects_cs
 from ..task import Task
 from ..train.pretrained import imagenet_features
 from ..web.report import sheet_html
-from ..words import printable
-from .folders import Remarks, add_folder_options, bar, classes_in
+from ..words import listed, printable
+from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
 
 # Pixels a side that ImageNet's features are taken from: with 128 fewer flipped labels were found.
 FINE = 192
+DIR_HELP = "an image folder; with --suspects also several, whose labels tell of each other's"
 OUT_HELP = (
     "the CSV; default: DIR.csv beside DIR, which training reads; of suspects DIR_suspects.csv"
 )
@@ -40,14 +41,14 @@ SUSPECTS_HELP = "rank the pictures whose labels the others contradict, in place 
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("data", type=Path, nargs="+", metavar="DIR", help=DIR_HELP)
     parser.add_argument("--suspects", action="store_true", help=SUSPECTS_HELP)
     parser.add_argument("--out", type=Path, metavar="FILE", help=OUT_HELP)
     parser.add_argument("--replace", action="store_true", help="write over files that are there")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help=SHEET_HELP)
     parser.add_argument("--model", help=MODEL_HELP)
     add_folder_options(parser)
-    parser.set_defaults(run=data_command)
+    parser.set_defaults(run=data_command, csv=None)
 
 
 def _task_of(folder: Path, class_map: Mapping[str, str]) -> Task:
@@ -60,9 +61,11 @@ def _task_of(folder: Path, class_map: Mapping[str, str]) -> Task:
 def data_command(args: argparse.Namespace) -> None:
     """Find copies, or suspects among the labels; write a CSV and a sheet of them."""
     model = open_model(args.model) if args.model else None
-    task = model.task if model else _task_of(args.folder, dict(args.class_map))
+    task = model.task if model else _task_of(args.data[0], dict(args.class_map))
     if args.suspects:
         _find_suspects(args, task, model)
+    elif len(args.data) > 1:
+        raise UserError("Copies are found in one folder: give one, or --suspects.")
     elif args.labels:
         raise UserError("--labels goes with --suspects, and with train, evaluate and report.")
     else:
@@ -79,11 +82,11 @@ def _places(args: argparse.Namespace, folder: Path, out: str, sheet: str) -> tup
 
 
 def _find_copies(args: argparse.Namespace, task: Task) -> None:
-    folder = args.folder.resolve()
+    folder = args.data[0].resolve()
     out, place = _places(args, folder, f"{folder.name}.csv", f"{folder.name}.jpg")
     features, remarks, checked = imagenet_features(), Remarks(), bar("check")
-    listed = list_pictures(folder, None, task, dict(args.class_map), remarks, checked)
-    opened = readable(listed, args.skip, remarks, checked)
+    found = list_pictures(folder, None, task, dict(args.class_map), remarks, checked)
+    opened = readable(found, args.skip, remarks, checked)
     pictures = join_copies(folder, opened, features, task, bar("compare", ""))
     print(counts_table(pictures, task))
     groups = len({picture.group for picture in pictures})
@@ -98,21 +101,22 @@ def _find_copies(args: argparse.Namespace, task: Task) -> None:
 
 
 def _find_suspects(args: argparse.Namespace, task: Task, model: Model | None) -> None:
-    folder, remarks, mapped = args.folder.resolve(), Remarks(), dict(args.class_map)
-    out, place = _places(
-        args, folder, f"{folder.name}_suspects.csv", f"{folder.name}_suspects.html"
-    )
+    first, remarks = args.data[0].resolve(), Remarks()
+    out, place = _places(args, first, f"{first.name}_suspects.csv", f"{first.name}_suspects.html")
     run, size, whose = _features(model)
-    listed = list_pictures(folder, csv_beside(folder), task, mapped, remarks, bar("check"))
-    [mended] = mend_labels({folder: listed}, args.labels, ClassNames(task, mapped), remarks)
-    pictures = readable([p for p in mended if not p.augmented], args.skip, remarks, bar("check"))
+    lists = listed_pictures(args, task, remarks)
+    plain = [picture for pictures in lists for picture in pictures if not picture.augmented]
+    pictures = readable(plain, args.skip, remarks, bar("check"))
     suspects = find_suspects(pictures, run, size, task, bar("compare", ""))
     print(f"{len(suspects)} of {len(pictures)} pictures have a label that the others contradict")
-    words = {"data": printable(folder.name), "csv": printable(out.name), "features": whose}
+    data = listed([printable(folder.resolve().name) for folder in args.data])
+    words = {"data": data, "csv": printable(out.name), "features": whose}
     write_text(place, sheet_html(suspects, task, checked=len(pictures), **words))
     print(f"{place}: the most contradicted first")
-    names = [name_in(folder, one.picture) for one in suspects]
-    content = suspects_csv(suspects, names, task).encode("utf-8", "surrogateescape")
+    names = names_in(dict(zip(args.data, lists, strict=True)))
+    content = suspects_csv(suspects, [names[one.picture.file] for one in suspects], task).encode(
+        "utf-8", "surrogateescape"
+    )
     write_file(out, lambda beside: beside.write_bytes(content))
     print(f"{out}: write right classes under “new”, then train --labels {printable(out.name)}")
 

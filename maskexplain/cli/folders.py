@@ -14,6 +14,7 @@ from ..data.folder import Picture, Progress, class_folders, list_all_pictures
 from ..data.labels import mend_labels
 from ..data.names import ClassNames
 from ..data.survey import some
+from ..errors import UserError
 from ..masks.task import MASK
 from ..task import Task
 from ..words import listed
@@ -39,6 +40,8 @@ def listed_pictures(
 ) -> list[list[Picture]]:
     """The pictures of each folder of --data, with --labels mended. Raises DataError."""
     mapped, folders = dict(args.class_map), args.data
+    if len({folder.resolve().name for folder in folders}) < len(folders):
+        raise UserError("Two of the data folders have the same name: rename one.")
     lists = list_all_pictures(folders, args.csv or [], task, mapped, remarks, bar("check"))
     pairs = dict(zip(folders, lists, strict=True))
     return mend_labels(pairs, args.labels, ClassNames(task, mapped), remarks)

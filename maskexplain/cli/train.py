@@ -149,8 +149,6 @@ def _folders(args: argparse.Namespace, task: Task, remarks: Remarks) -> dict[str
     """The pictures to train on, by their folders' names; what is wrong with any is said first."""
     lists = listed_pictures(args, task, remarks)
     names = [printable(path.resolve().name) for path in args.data]
-    if len(set(names)) < len(names):
-        raise UserError("Two of the --data folders have the same name: rename one.")
     every = [picture for pictures in lists for picture in pictures]
     ready = ready_to_train(every, task, args.skip, remarks, bar("check"))
     if args.split == "random":

@@ -44,15 +44,25 @@ def _by_name(folders: Mapping[Path, Sequence[Picture]]) -> dict[str, list[Pictur
     known: dict[str, list[Picture]] = {}
     for folder, pictures in folders.items():
         for picture in pictures:
-            name = name_in(folder, picture)
-            for spelling in (name, f"{folder.resolve().name}/{name}"):
+            for spelling in _spellings(folder, picture):
                 known.setdefault(spelling, []).append(picture)
     return known
 
 
-def name_in(folder: Path, picture: Picture) -> str:
-    """What a picture is called in the CSVs of its folder."""
-    return picture.file.relative_to(folder).as_posix()
+def _spellings(folder: Path, picture: Picture) -> tuple[str, str]:
+    """A picture's name in the CSV of its folder, and with the folder's own name before it."""
+    name = picture.file.relative_to(folder).as_posix()
+    return name, f"{folder.resolve().name}/{name}"
+
+
+def names_in(folders: Mapping[Path, Sequence[Picture]]) -> dict[Path, str]:
+    """What a list of mended labels calls each picture's file."""
+    several = len(folders) > 1
+    return {
+        picture.file: _spellings(folder, picture)[several]
+        for folder, pictures in folders.items()
+        for picture in pictures
+    }
 
 
 def _mended(
