@@ -318,3 +318,25 @@ def test_without_ray_a_sentence_says_so(album, version, tmp_path, capsys, monkey
     assert predict(album, version, tmp_path / "answers.parquet", "--ray", "auto") == 2
     expected = "maskexplain: --ray needs the package ray: pip install 'maskexplain[ray]'.\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_worker_that_cannot_begin_says_why(album, version, tmp_path):
+    from maskexplain.cli import workers
+
+    weights, gone = Path(version), tmp_path / "gone"
+    order = workers.Order((weights,), (album,), base=str(tmp_path))
+    sent = ((weights.name, weights.read_bytes()),)
+    part = pa.table({"part": [7], "files": [[b"a.png"]]})
+
+    def told(*brief) -> dict:
+        [row] = workers._Worker(workers._Brief(*brief, order))(part).to_pylist()
+        return row
+
+    assert "install 9.9 there." in told("9.9", sent, (album,))["trouble"]
+    assert f"does not see {gone}" in told(workers.__version__, sent, (gone,))["trouble"]
+    torn = ((weights.name, b"torn"),)
+    assert "no safetensors file" in told(workers.__version__, torn, (album,))["trouble"]
+    row = told(workers.__version__, sent, (album,))
+    assert (row["part"], row["count"], row["trouble"]) == (7, 1, "")
+    [answer] = pq.read_table(pa.BufferReader(row["rows"])).to_pylist()
+    assert answer["file"] == "a.png" and "no such file" in answer["trouble"]

@@ -24,7 +24,7 @@ from ..models.checkpoints import digest
 from ..models.version import Model
 from ..words import listed, printable
 from .folders import Meter
-from .workers import Answered, Order, Part, schema_of
+from .workers import Answered, Order, Part, Seen, schema_of
 
 PART = 256  # pictures: what an end at any moment may cost, less than a minute of work
 ROW_GROUP = 2**16  # rows of the complete file that are held at a time
@@ -32,7 +32,8 @@ STOPPED = "stopped; the same command goes on from what was saved last."
 LIST = pa.schema([("file", pa.binary())])  # a row group a part
 JOB, BASE = b"job", b"base"  # what the list tells of itself: the job, and where its paths begin
 
-Work = Callable[[Iterator[Part]], Iterator[Answered]]
+# Answers the parts that it is given, in any order, and tells how many pictures are done.
+Work = Callable[[Order, Iterator[Part], Seen], Iterator[Answered]]
 
 
 class Job(BaseModel, frozen=True):
@@ -69,13 +70,13 @@ def write_table(
     out: Path,
     order: Order,
     models: Sequence[Model],
-    work: Callable[[Order, Iterator[Part]], Iterator[Answered]],
+    work: Work,
     replace_other: bool = False,
 ) -> Table:
     """Write the answers to an order, whose versions are `models`, as a Parquet file.
 
-    `work` answers the parts that it is given, in any order. `replace_other`: what is there of
-    another job goes. Raises UserError; what is done by then is kept, and the same call goes on.
+    `replace_other`: what is there of another job goes. Raises UserError; what is done by then is
+    kept, and the same call goes on.
     """
     job = _job(order, models)
     parts = Parts(out.with_name(f"{out.name}.parts"))
@@ -84,7 +85,7 @@ def write_table(
         if out.exists() and not replace_other:
             raise UserError(f"{out} is there already: name another --out, or --replace.")
         begun = replace(order, base=parts.begin(job, order.named, replace_other))
-        parts.answer(lambda missing: work(begun, missing))
+        parts.answer(begun, work)
         table = parts.join(out, schema_of(models))
         parts.remove()
     return table
@@ -154,7 +155,7 @@ class Parts:
         except (OSError, pa.ArrowException, ValidationError, KeyError, TypeError) as error:
             raise UserError(f"{self._list} is damaged: remove {self._folder}.") from error
 
-    def answer(self, work: Work) -> None:
+    def answer(self, order: Order, work: Work) -> None:
         """Work on the parts that are missing, and keep each as soon as it is done."""
         with pq.ParquetFile(self._list) as listed_files:
             about = listed_files.metadata
@@ -163,9 +164,8 @@ class Parts:
             done = sum(sizes) - sum(sizes[n] for n in missing)
             files = ((n, listed_files.read_row_group(n)["file"].to_pylist()) for n in missing)
             with Meter(sum(sizes), done) as meter:
-                for number, rows in work(files) if missing else ():
+                for number, rows in work(order, files, meter.add) if missing else ():
                     write_file(self._part(number), partial(Path.write_bytes, data=rows))
-                    meter.add(sizes[number])
 
     def join(self, out: Path, schema: pa.Schema) -> Table:
         """Write all parts into one file, in the order of the list."""

@@ -30,6 +30,7 @@ BOUNDS = Bounds(seconds=30.0, memory=2**30)
 
 Part = tuple[int, list[bytes]]  # its number, and the paths of its pictures
 Answered = tuple[int, bytes]  # its number, and its rows as a Parquet file
+Seen = Callable[[int], object]  # is told how many more pictures are answered
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,13 @@ class Answerer:
         self._schema = schema_of(models)
         self._pool = Pool(processes, BOUNDS)
 
-    def part(self, files: Sequence[bytes]) -> bytes:
+    def part(self, files: Sequence[bytes], seen: Seen = lambda count: None) -> bytes:
         """The rows of some pictures, in their order, as a Parquet file."""
         rows: list[dict] = []
         for begin in range(0, len(files), AT_ONCE):
-            rows += self._rows(files[begin : begin + AT_ONCE])
+            few = files[begin : begin + AT_ONCE]
+            rows += self._rows(few)
+            seen(len(few))
         return packed(pa.Table.from_pylist(rows, self._schema))
 
     def _rows(self, files: Sequence[bytes]) -> Iterator[dict]:
@@ -155,36 +158,36 @@ def _answer_row(model: Model, seen: _Seen, face: int, answer: Prediction) -> dic
     }
 
 
-def here(models: Sequence[Model], order: Order, parts: Iterator[Part]) -> Iterator[Answered]:
+def here(
+    models: Sequence[Model], order: Order, parts: Iterator[Part], seen: Seen
+) -> Iterator[Answered]:
     """Answer the parts one by one in this process."""
     answerer = Answerer(models, order, processes=max(2, os.cpu_count() or 1))
     for number, files in parts:
-        yield number, answerer.part(files)
+        yield number, answerer.part(files, seen)
 
 
 # --- on a cluster
 
+# Ray reports its use to its makers unless told otherwise, and tells much of itself on stderr.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 KNOCK = 5.0  # seconds
 NO_RAY = "--ray needs the package ray: pip install 'maskexplain[ray]'."
 
 
 @dataclass(frozen=True)
 class _Brief:
-    """What a worker needs to begin.
-
-    `files`: by a reference of Ray, the names and bytes of the versions' files. `seen`: what was
-    named and is there.
+    """What a worker needs to begin: the program's version, the names and bytes of the versions'
+    files, those of the named pictures and folders that are there, and the order.
     """
 
     program: str
-    files: Any
+    files: tuple[tuple[str, bytes], ...]
     seen: tuple[Path, ...]
     order: Order
 
     def open(self) -> list[Model]:
         """The versions, from files that travelled here. Raises UserError."""
-        import ray
-
         host = os.uname().nodename
         if __version__ != self.program:
             raise UserError(
@@ -197,7 +200,7 @@ class _Brief:
                     "put the pictures where all workers see them under the same path."
                 )
         with TemporaryDirectory() as folder:
-            for name, content in ray.get(self.files):
+            for name, content in self.files:
                 Path(folder, name).write_bytes(content)
             return open_models(
                 [Path(folder, path.name) for path in self.order.weights], self.order.device
@@ -218,15 +221,17 @@ class _Worker:
     def __call__(self, part: pa.Table) -> pa.Table:
         [files] = part["files"].to_pylist()
         rows = self._answerer.part(files) if self._answerer else b""
-        return pa.table({"part": part["part"], "rows": [rows], "trouble": [self._trouble]})
+        told = {"count": [len(files)], "rows": [rows], "trouble": [self._trouble]}
+        return pa.table({"part": part["part"], **told})
 
 
-def on_ray(address: str, order: Order, parts: Iterator[Part]) -> Iterator[Answered]:
+def on_ray(address: str, order: Order, parts: Iterator[Part], seen: Seen) -> Iterator[Answered]:
     """Answer the parts by a Ray cluster, in the order in which they are ready.
 
     A worker that dies is replaced, and its part answered anew. Raises UserError.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is there: it would report
+    for name, value in QUIET.items():  # before Ray is imported
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
@@ -239,6 +244,7 @@ def on_ray(address: str, order: Order, parts: Iterator[Part]) -> Iterator[Answer
             for row in batch.to_pylist():
                 if row["trouble"]:
                     raise UserError(row["trouble"])
+                seen(row["count"])
                 yield row["part"], row["rows"]
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
@@ -272,8 +278,7 @@ def _dataset(ray: Any, order: Order, parts: Iterator[Part]) -> Any:
     """The parts, a block each, with their answers."""
     beside = [path.with_suffix(".json") for path in order.weights]
     files = [*order.weights, *(path for path in beside if path.is_file())]
-    # Put there once. As an argument of its own Ray would not promise it to a worker's successor.
-    sent = ray.put([(file.name, file.read_bytes()) for file in files])
+    sent = tuple((file.name, file.read_bytes()) for file in files)
     seen = tuple(path for path in (Path(order.base, n) for n in order.named) if path.exists())
     brief = _Brief(__version__, sent, seen, order)
     blocks = [pa.table({"part": [number], "files": [files]}) for number, files in parts]
