@@ -60,7 +60,7 @@ BATCH_HELP = "of all processes together; default: the recipe's"
 PRECISION_HELP = "auto: bf16 where the recipe wants it and the CPU has it"
 AT_RANDOM = (
     "The pictures are split at random: copies of a face lie in train and in test, and the scores "
-    "are inflated."
+    "are inflated"
 )
 OTHERS = "The processes were given different {}: give all of them the same."
 TENSORBOARD_HELP = "write each epoch's figures for it into the run's tensorboard/"
@@ -153,7 +153,7 @@ def _folders(args: argparse.Namespace, task: Task, remarks: Remarks) -> dict[str
     ready = ready_to_train(every, task, args.skip, remarks, bar("check"))
     if args.split == "random":
         ready = split_at_random(ready, args.seed or 0)
-        remarks(AT_RANDOM.rstrip("."))
+        remarks(AT_RANDOM)
         names = [f"{name}, split at random" for name in names]
     print(counts_table(ready, task))
     kept = {picture.file: picture for picture in ready}
