@@ -46,6 +46,8 @@ def test_another_device_gives_what_the_cpu_gives(version, picture, toy_folder, t
     for file in ("evaluation.json", "comparison.json", "explained/face.json"):
         ours, other = (_figures(tmp_path / place / file) for place in ("ours", "theirs"))
         assert ours == other, file
+    for file in ("report.html", "answers.parquet"):
+        assert (tmp_path / "ours" / file).read_bytes() == (tmp_path / "theirs" / file).read_bytes()
     for file in (tmp_path / "ours/explained").glob("*.npy"):
         assert np.array_equal(np.load(file), np.load(tmp_path / "theirs/explained" / file.name))
     for name, training in together.train_all(tmp_path / "one"):
@@ -65,6 +67,22 @@ def _commands(version, picture, toy_folder, folder, device):
     yield ["evaluate", "--model", version, *data, *more]
     more = ["--json", str(folder / "comparison.json"), "--device", device]
     yield ["compare", *data, "--faces", "3", "--models", version, "v2", *more]
+    more = ["--out", str(folder / "report.html"), "--device", device]
+    yield ["report", version, *data, "--faces", "6", *more]
+    yield [
+        "predict",
+        str(picture),
+        "--whole",
+        "--model",
+        version,
+        *_table(folder),
+        "--device",
+        device,
+    ]
+
+
+def _table(folder):
+    return ["--out", str(folder / "answers.parquet")]
 
 
 def _figures(file: Path) -> dict:
@@ -80,6 +98,7 @@ COMMANDS = {
     "explain": ["PICTURE", "--model", "VERSION", "--out", "OUT"],
     "evaluate": ["--model", "VERSION", "--data", "DATA"],
     "compare": ["--data", "DATA", "--models", "VERSION", "v2"],
+    "report": ["VERSION", "--data", "DATA"],
 }
 
 
