@@ -206,6 +206,18 @@ def test_another_table_is_not_mixed_in(album, version, tmp_path, capsys, monkeyp
     assert rows_of(out)[0]["x0"] is not None
 
 
+def test_no_picture_is_blamed_where_no_process_starts(
+    album, version, undisturbed, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "answers.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "none"))
+        assert predict(album, version, out) == 2
+    assert "No process to open pictures in can be started" in capsys.readouterr().err
+    assert predict(album, version, out) == 1
+    assert rows_of(out) == undisturbed
+
+
 def test_two_runs_do_not_write_one_table(album, version, tmp_path, capsys):
     out = tmp_path / "answers.parquet"
     with table.Parts(tmp_path / "answers.parquet.parts").held():

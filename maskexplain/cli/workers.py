@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from .. import __version__
 from ..errors import UserError
 from ..explain.report import pictures_for, subjects_for
 from ..images.crops import NoFaceError, Subjects, remarks
-from ..images.pool import Bounds, Pool
+from ..images.pool import Bounds, NoProcessError, Pool
 from ..images.read import MAX_SIDE, ImageError, bytes_of
 from ..models.threads import at_once
 from ..models.version import BATCH, Model, Prediction, open_models
@@ -27,6 +28,11 @@ from ..words import printable
 AT_ONCE = 16
 # A picture of one's own may take longer than a stranger's, but it may not end a run of days.
 BOUNDS = Bounds(seconds=30.0, memory=2**30)
+
+NO_PROCESS = (
+    "No process to open pictures in can be started here: free memory or processes, "
+    "then give the same command again."
+)
 
 Part = tuple[int, list[bytes]]  # its number, and the paths of its pictures
 Answered = tuple[int, bytes]  # its number, and its rows as a Parquet file
@@ -69,7 +75,7 @@ def schema_of(models: Sequence[Model]) -> pa.Schema:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Found:
     """A picture that can be answered: by each version, one crop a face, or the whole."""
 
     size: tuple[int, int]
@@ -99,15 +105,15 @@ class Answerer:
 
     def _rows(self, files: Sequence[bytes]) -> Iterator[dict]:
         """A row a face and version, largest face first; one for a picture without an answer."""
-        seen = list(self._each(self._look, files))
-        good = [one for one in seen if isinstance(one, _Seen)]
+        found = list(self._each(self._look, files))
+        good = [one for one in found if isinstance(one, _Found)]
         answers = [
             iter(_predict(model, [crop for one in good for crop in one.crops[index]]))
             for index, model in enumerate(self._models)
         ]
-        for file, one in zip(files, seen, strict=True):
+        for file, one in zip(files, found, strict=True):
             named = {"file": printable(os.fsdecode(file))}
-            if not isinstance(one, _Seen):
+            if not isinstance(one, _Found):
                 yield {**named, "trouble": one}
                 continue
             for index, model in enumerate(self._models):
@@ -115,18 +121,20 @@ class Answerer:
                     facts = _answer_row(model, one, face, next(answers[index]))
                     yield {**named, **facts}
 
-    def _look(self, file: bytes) -> _Seen | str:
+    def _look(self, file: bytes) -> _Found | str:
         """What there is to answer in a picture, or why there is nothing."""
         try:
             data = bytes_of(Path(self._order.base, os.fsdecode(file)))
             image = self._pool.decode(data, MAX_SIDE)
             subjects = subjects_for(self._models, image, self._order.whole, landmarks=False)
+        except NoProcessError as error:  # no row may blame the picture
+            raise UserError(NO_PROCESS) from error
         except NoFaceError as error:
             return f"{error} (--whole)"
         except ImageError as error:
             return str(error)
         crops = tuple(pictures_for(model, image, subjects) for model in self._models)
-        return _Seen(image.size, subjects, remarks(image, subjects), crops)
+        return _Found(image.size, subjects, remarks(image, subjects), crops)
 
 
 def packed(table: pa.Table) -> bytes:
@@ -141,20 +149,20 @@ def _predict(model: Model, crops: Sequence[Image.Image]) -> Iterator[Prediction]
         yield from model.predict(crops[begin : begin + BATCH])
 
 
-def _answer_row(model: Model, seen: _Seen, face: int, answer: Prediction) -> dict:
-    faces = seen.subjects.faces if model.task.faces else ()
+def _answer_row(model: Model, found: _Found, face: int, answer: Prediction) -> dict:
+    faces = found.subjects.faces if model.task.faces else ()
     box = dict(zip(("x0", "y0", "x1", "y1"), faces[face].box, strict=True)) if faces else {}
     return {
         "face": face + 1,
         **box,
-        "width": seen.size[0],
-        "height": seen.size[1],
-        "turn": seen.subjects.turn,
+        "width": found.size[0],
+        "height": found.size[1],
+        "turn": found.subjects.turn,
         "version": model.name,
         "class": answer.label,
         **{f"p_{name}": share for name, share in answer.probabilities.items()},
         "unsure": answer.unsure,
-        "remark": seen.remark or None,
+        "remark": found.remark or None,
     }
 
 
@@ -188,7 +196,7 @@ class _Brief:
 
     def open(self) -> list[Model]:
         """The versions, from files that travelled here. Raises UserError."""
-        host = os.uname().nodename
+        host = platform.node()
         if __version__ != self.program:
             raise UserError(
                 f"The worker {host} has maskexplain {__version__}: install {self.program} there."
@@ -211,18 +219,25 @@ class _Worker:
     """An actor of the cluster: opens the versions once, then answers part after part."""
 
     def __init__(self, brief: _Brief) -> None:
-        self._trouble, self._answerer = "", None
-        try:
-            # One of many on its machine: it has one core, and one process to decode in.
-            self._answerer = Answerer(brief.open(), brief.order, map, processes=1)
-        except UserError as error:
-            self._trouble = str(error)
+        self._brief = brief
+        self._answerer: Answerer | None = None
 
     def __call__(self, part: pa.Table) -> pa.Table:
         [files] = part["files"].to_pylist()
-        rows = self._answerer.part(files) if self._answerer else b""
-        told = {"count": [len(files)], "rows": [rows], "trouble": [self._trouble]}
+        rows, trouble = b"", ""
+        try:
+            rows = self._ready().part(files)
+        except UserError as error:  # as a row: Ray would wrap it in a page of its own
+            trouble = str(error)
+        told = {"count": [len(files)], "rows": [rows], "trouble": [trouble]}
         return pa.table({"part": part["part"], **told})
+
+    def _ready(self) -> Answerer:
+        if self._answerer is None:
+            # One of many on its machine: it has one core, and one process to decode in.
+            models, order = self._brief.open(), self._brief.order
+            self._answerer = Answerer(models, order, map, processes=1)
+        return self._answerer
 
 
 def on_ray(address: str, order: Order, parts: Iterator[Part], seen: Seen) -> Iterator[Answered]:

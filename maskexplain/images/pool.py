@@ -62,6 +62,10 @@ def read_apart(
     return POOL.decode(bytes_of(source), max_side)
 
 
+class NoProcessError(ImageError):
+    """No process could be started: the picture may be good."""
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What one picture may cost.
@@ -99,7 +103,8 @@ class Pool:
         self._free.put(worker or self._start())
 
     def decode(self, data: bytes, max_side: int | None) -> Image.Image:
-        """The picture of a file's bytes; waits where all are busy. Raises ImageError.
+        """The picture of a file's bytes; waits where all are busy. Raises ImageError, and of these
+        NoProcessError where it is not the picture's fault.
 
         A process that has ended, because of the file or while it waited, is replaced.
         """
@@ -132,7 +137,7 @@ class Pool:
         try:
             worker = _Worker(self._bounds)
         except OSError as error:
-            raise ImageError(NO_PROCESS) from error
+            raise NoProcessError(NO_PROCESS) from error
         self._started.append(worker)
         return worker
 

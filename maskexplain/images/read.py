@@ -204,13 +204,21 @@ def _from_path(path: Path) -> bytes:
         raise ImageError(
             "The picture's file cannot be opened: check its path and permissions."
         ) from error
-    if stat.S_ISDIR(mode) and not os.access(path, os.R_OK | os.X_OK):
+    if file is None and stat.S_ISDIR(mode) and not _opens(path):
         raise ImageError("The folder cannot be opened: check its permissions.")
     if file is None:
         kind = "a folder" if stat.S_ISDIR(mode) else "no plain file"
         raise ImageError(f"That path is {kind}, not a picture: give a picture's file.")
     with file:
         return _from_file(file)
+
+
+def _opens(folder: Path) -> bool:
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _from_file(file: BinaryIO) -> bytes:
