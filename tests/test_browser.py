@@ -155,6 +155,18 @@ def test_an_answer_on_a_slow_line_is_not_lost(browser, url, portraits):
     close(page)
 
 
+def test_a_break_of_the_line_between_two_questions_is_no_matter(browser, url, portraits):
+    page = open_page(browser, url)
+    upload(page, portraits["bare"])
+    expect_answers(page)
+    page.context.set_offline(True)
+    page.wait_for_timeout(500)
+    page.context.set_offline(False)
+    page.locator("#photo-whole").get_by_role("checkbox").check()
+    expect(page.locator("#notice")).to_contain_text("whole picture is taken", timeout=PATIENCE)
+    close(page)
+
+
 def clear(page: Page) -> None:
     page.locator("#photo").get_by_role("button", name="Remove Image").or_(
         page.locator("#photo").get_by_label("Clear")

@@ -8,14 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from conftest import TinyCNN
 from filelock import FileLock
-from servers import CROP, files_in, free_port, page_server, program, version
+from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
 from maskexplain.cli.serve import PROXIES, use_proxies
@@ -235,31 +234,3 @@ def test_gradio_is_imported_after_its_folder_is_set():
     )
     assert "between 1 and 65535" in done.stderr
     assert not {"gradio", "torch"} & set(json.loads(done.stdout))
-
-
-def ask(client: httpx.Client, visitor: str) -> None:
-    event = {"data": [], "fn_index": 0, "session_hash": visitor}
-    assert client.post("/gradio_api/queue/join", json=event).status_code == 200
-
-
-def test_a_pages_stream_of_answers_stays_open_until_the_server_ends(tmp_path):
-    """What is asked while it ended would get no answer."""
-    with ExitStack() as visitor:
-        with page_server([version("v1")], tmp_path) as client:
-            browser = visitor.enter_context(httpx.Client(base_url=client.base_url))
-            browser.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64)"
-            ask(browser, "page")
-            answers = browser.stream("GET", "/gradio_api/queue/data?session_hash=page")
-            lines = visitor.enter_context(answers).iter_lines()
-            for _ in range(3):
-                assert next(line for line in lines if '"process_completed"' in line)
-                ask(browser, "page")
-        # It ends as it should, and is not cut off.
-        assert not any("close_stream" in line for line in lines)
-
-
-def test_a_programs_stream_of_answers_ends_with_the_last(tmp_path):
-    with page_server([version("v1")], tmp_path) as client:
-        ask(client, "program")
-        with client.stream("GET", "/gradio_api/queue/data?session_hash=program") as stream:
-            assert "close_stream" in [line for line in stream.iter_lines() if line][-1]

@@ -10,7 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,7 @@ class Opening:
 
     `limit`: of its body in bytes. `public`: it needs no credentials. `own`: it is of our own API,
     whose guard asks for them. `json`: its body is JSON. `queues`: it puts an event into the page's
-    queue. `keeps`: it puts a file into the folder of uploads. `answers`: it is the stream on which
-    the page gets its answers.
+    queue. `keeps`: it puts a file into the folder of uploads.
     """
 
     methods: tuple[str, ...]
@@ -81,7 +80,6 @@ class Opening:
     json: bool = False
     queues: bool = False
     keeps: bool = False
-    answers: bool = False
 
     def fits(self, path: str) -> bool:
         """Whether a decoded path is one of this route's."""
@@ -120,7 +118,7 @@ PAGE = (
     Opening(GET, f"{API}/file=*"),
     Opening(GET, f"{API}/upload_progress"),
     Opening(("POST",), f"{API}/upload", FORM, keeps=True),
-    Opening(GET, f"{API}/queue/data", answers=True),
+    Opening(GET, f"{API}/queue/data"),
     Opening(("POST",), f"{API}/queue/join", FRAME, json=True, queues=True),
     # Of events beside the queue, which are the examples' alone.
     Opening(("POST",), f"{API}/run/predict", SMALL, json=True),
@@ -152,13 +150,12 @@ class House:
     """What the door asks of the house behind it.
 
     `knows` says whether a request's cookies are those of somebody who has logged in; `queued` how
-    many events of an address wait; `stream` keeps a visitor's stream of answers open; `uploads` is
-    the folder with the visitors' files, and `scratch` keeps its quota.
+    many events of an address wait; `uploads` is the folder with the visitors' files, and `scratch`
+    keeps its quota.
     """
 
     knows: Callable[[dict[str, str]], bool]
     queued: Callable[[str], int]
-    stream: Callable[[str], AbstractContextManager[asyncio.Event]]
     uploads: Path
     scratch: Scratch | None = None
 
@@ -218,7 +215,7 @@ class Door:
             send = self._slowed(who, send)
         with _counted(self._open, who, OPEN_EACH):
             if scope["method"] in GET:
-                return await self._answer(app, route, request, receive, send)
+                return await app(scope, receive, send)
             await self._bounded(app, route, who, scope, receive, send)
 
     def _find(self, scope: Scope) -> Opening:
@@ -248,19 +245,6 @@ class Door:
         foreign = method not in GET and headers.get("sec-fetch-site") == "cross-site"
         if foreign and headers.get("origin") not in self._origins:
             raise HTTPException(403, FOREIGN)
-
-    async def _answer(
-        self, app: ASGIApp, route: Opening, request: HTTPConnection, receive: Receive, send: Send
-    ) -> None:
-        """What has no body. A page's stream stays open: programs wait for its end, it does not."""
-        page = request.headers.get("user-agent", "").startswith("Mozilla/")
-        visitor = request.query_params.get("session_hash")
-        if not (route.answers and page and visitor):
-            return await app(request.scope, receive, send)
-        with self._house.stream(visitor) as ended:
-            await app(request.scope, _until(ended, receive), send)
-            if ended.is_set():
-                await send({"type": "http.response.body"})
 
     def _slowed(self, who: str, send: Send) -> Send:
         """A `send` that holds back the refusal of a wrong password."""
@@ -400,18 +384,3 @@ def _again(content: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": content, "more_body": False}
 
     return again
-
-
-def _until(ended: asyncio.Event, receive: Receive) -> Receive:
-    """A `receive` that also says that nobody listens any more once the server ends."""
-
-    async def until() -> Message:
-        received, stopped = map(asyncio.ensure_future, (receive(), ended.wait()))
-        try:
-            await asyncio.wait((received, stopped), return_when=asyncio.FIRST_COMPLETED)
-            return received.result() if received.done() else {"type": "http.disconnect"}
-        finally:
-            received.cancel()
-            stopped.cancel()
-
-    return until

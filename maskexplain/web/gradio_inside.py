@@ -4,10 +4,8 @@ Gradio is pinned to its minor version because of this file; `tests/test_gradio_i
 one of these touches no longer fits. Nothing else in the project reaches inside.
 """
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,27 +93,6 @@ def bound_queue(page: gr.Blocks, visitors: int) -> None:
     page._queue.pending_messages_per_session.max_size = visitors
     page._queue.ANALYTICS_MAX_EVENTS = 1
     page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
-
-
-_PAGE = "the page itself"  # waits as long as the page is open
-
-
-@contextmanager
-def open_stream(page: gr.Blocks, visitor: str) -> Iterator[asyncio.Event]:
-    """Keep the stream of a visitor's answers open, however few of them are still to come.
-
-    Gradio ends it when none is. A question that is on its way at that moment would be computed, but
-    its answer has no stream left, and the page waits for ever. The event says that the server ends.
-    """
-    waiting = page._queue.pending_event_ids_session
-    waiting.setdefault(visitor, set()).add(_PAGE)
-    try:
-        yield page.app.stop_event
-    finally:
-        left = waiting.get(visitor, set())
-        left.discard(_PAGE)
-        if not left:
-            waiting.pop(visitor, None)
 
 
 def print_errors_by(printing: Callable[[], None]) -> None:

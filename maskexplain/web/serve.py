@@ -32,7 +32,6 @@ from .gradio_inside import (
     end_streams,
     has_logged_in,
     mount_page,
-    open_stream,
     open_tunnel,
     print_errors_by,
     upload_folder,
@@ -137,7 +136,6 @@ def _door(
     house = House(
         knows=partial(has_logged_in, page),
         queued=lambda who: sum(address(scope) == who for scope in waiting_events(page)),
-        stream=partial(open_stream, page),
         uploads=upload_folder(page),
         scratch=scratch,
     )
