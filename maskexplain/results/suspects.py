@@ -130,13 +130,18 @@ def cross_validated(
 
 
 def _linear(features: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Weights (C + 1) x classes of a multinomial regression; the last feature is 1."""
+    """Weights (C + 1) x classes of a multinomial regression; the last feature is 1.
+
+    Every class counts alike: else a rare one is hardly answered, and its labels are doubted most.
+    """
+    counts = torch.bincount(labels, minlength=classes).clamp(min=1)
+    each = len(labels) / classes / counts
     weights = torch.zeros(features.shape[1], classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        value = nnf.cross_entropy(features @ weights, labels)
+        value = nnf.cross_entropy(features @ weights, labels, weight=each)
         value = value + DECAY / 2 * weights[:-1].square().sum()
         value.backward()
         return value
