@@ -20,7 +20,7 @@ from maskexplain.explain.verdicts import (
     record_sentence,
     track_record,
 )
-from maskexplain.explain.ways import Way, all_ways, default_way, find_ways, is_best
+from maskexplain.explain.ways import Way, all_ways, default_way, find_ways, is_best, prompt_way
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.results import (
@@ -223,6 +223,16 @@ def test_a_way_that_came_later_is_not_measured_yet_and_erases_nothing(tiny):
     rows = {row[1]: row[2] for row in explanation_rows(tiny)}
     assert rows["Layer-CAM"] == "not measured yet" and rows["Grad-CAM"].startswith("90/100")
     assert "tiny" in explanations_table([tiny]).partition("<tbody>")[2]
+
+
+def test_a_slider_waits_for_no_slow_way(tiny):
+    assert prompt_way(tiny) == default_way(tiny), "never measured"
+    content = stored("occlusion")
+    taken = content["explanations"]["lights"]["as_taken"]
+    taken["integrated_gradients/blurred"]["beats_copies"] = 95
+    assert prompt_way(with_results(tiny, content)) == Way("integrated_gradients", "blurred")
+    content["explanations"]["default"] = "layer_cam"
+    assert prompt_way(with_results(tiny, content)) == Way("layer_cam")
 
 
 def test_a_default_that_is_gone_is_replaced(tiny):

@@ -81,6 +81,21 @@ def fast_way(model: Model) -> Way:
     return Way(next(key for key in fast if METHODS[key].fits(model.network)))
 
 
+def prompt_way(model: Model) -> Way:
+    """The way to explain while somebody pulls a slider: the best that is not slow.
+
+    Best of those measured is the one that beats its copies on most faces, where the default is
+    slow.
+    """
+    usual, scores = default_way(model), model.results.explanations
+    if METHODS[usual.method].cost != "slow" or not scores:
+        return usual
+    prompt = [way for way in all_ways().values() if METHODS[way.method].cost != "slow"]
+    found = [(scores.of(way.key), way) for way in prompt]
+    known = [(taken.beats_copies or 0, way) for taken, way in found if taken]
+    return max(known, key=lambda pair: pair[0])[1] if known else fast_way(model)
+
+
 def is_best(model: Model, way: Way) -> bool:
     """Whether measurements chose this way for the version, and found more than chance in it."""
     scores = model.results.explanations

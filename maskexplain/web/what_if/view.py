@@ -10,7 +10,7 @@ from ...explain.draw import data_url, enlarge, overlay
 from ...explain.explain import Answer, answer_and_explain
 from ...explain.report import subjects_for
 from ...explain.verdicts import record_sentence
-from ...explain.ways import default_way
+from ...explain.ways import prompt_way
 from ...images.crops import NoFaceError, Subjects
 from ...images.read import ImageError, digest_of
 from ...masks.task import BARE, is_mask
@@ -242,8 +242,8 @@ def show(models: Sequence[Model], taken: Taken | None, changes: Changes) -> Show
         crop = apply(taken.sitter, changes)
     except ChangeError as error:
         return Shown(status(str(error)))
-    # Each version's best way: Grad-CAM would be the fastest, and misleads about some versions.
-    answers = at_once(lambda m: answer_and_explain(m, crop, [default_way(m)]), models)
+    # Each version's best way that is not slow: Grad-CAM, the fastest, misleads about some versions.
+    answers = at_once(lambda m: answer_and_explain(m, crop, [prompt_way(m)]), models)
     pairs = list(zip(models, answers, strict=True))
     face = face_html(crop, changes, taken.masked) + lines_html(pairs)
     return Shown(f'<div class="whole">{face}</div>', cards_html(pairs, crop, changes))
