@@ -69,26 +69,13 @@ def _commands(version, picture, toy_folder, folder, device):
     yield ["compare", *data, "--faces", "3", "--models", version, "v2", *more]
     more = ["--out", str(folder / "report.html"), "--device", device]
     yield ["report", version, *data, "--faces", "6", *more]
-    yield [
-        "predict",
-        str(picture),
-        "--whole",
-        "--model",
-        version,
-        *_table(folder),
-        "--device",
-        device,
-    ]
-
-
-def _table(folder):
-    return ["--out", str(folder / "answers.parquet")]
+    more = ["--out", str(folder / "answers.parquet"), "--device", device]
+    yield ["predict", str(picture), "--whole", "--model", version, *more]
 
 
 def _figures(file: Path) -> dict:
     """What a command wrote, but for times and places."""
-    text = file.read_text()
-    figures = json.loads(text)
+    figures = json.loads(file.read_text())
     return {name: value for name, value in figures.items() if name not in ("cost", "files")}
 
 
