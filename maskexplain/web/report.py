@@ -382,8 +382,8 @@ def _labels(report: VersionReport) -> dict[str, object]:
 
 
 def _name(picture: Picture) -> str:
-    """A picture's file and the folder that it lies in."""
-    return printable("/".join(picture.file.parts[-2:]))
+    """A picture's file with the folder that it lies in, and the one above that."""
+    return printable("/".join(picture.file.parts[-3:]))
 
 
 def _url(image: Image.Image, side: int) -> str:
