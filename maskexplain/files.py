@@ -28,10 +28,11 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> UserError:
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The sentence of a file or folder that could not be written."""
     reason = error.strerror or "unknown reason"
     return UserError(f"{path} cannot be written ({reason}): make room or choose another place.")
 
@@ -49,7 +50,7 @@ def alone_in(folder: Path, busy: str) -> Iterator[None]:
     except Timeout as error:
         raise UserError(busy) from error
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     try:
         clear_half_written(folder, "*")
         yield

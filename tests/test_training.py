@@ -277,6 +277,15 @@ def test_tensorboard_gets_every_epoch_once(command, monkeypatch):
     assert "val/recall without_mask" in read.Tags()["scalars"]
 
 
+def test_figures_that_cannot_be_written_end_with_a_sentence(command, capsys):
+    pytest.importorskip("tensorboard")
+    place = command.runs / "v1/my_v1/tensorboard"
+    place.parent.mkdir(parents=True)
+    place.write_text("a file in the folder's place")
+    assert command("--tensorboard") == 2
+    assert re.search(r"tensorboard/\S+ cannot be written \(File exists\)", capsys.readouterr().err)
+
+
 def test_without_tensorboard_a_sentence_says_how_to_get_it(command, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)

@@ -1,10 +1,13 @@
 """A training's figures for TensorBoard, by epoch."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
+from ..files import unwritable
 from ..models.results import Epoch
 from .loop import OnEpoch
 
@@ -26,22 +29,44 @@ def check_tensorboard() -> None:
 def written_to(folder: Path, history: Sequence[Epoch]) -> Iterator[OnEpoch]:
     """Gives what writes an epoch's figures into the folder, where `history` is written first.
 
-    What the folder held is written anew: a resumed training has every epoch once.
+    What the folder held is written anew: a resumed training has every epoch once. Raises UserError
+    where it cannot be written.
     """
-    from torch.utils.tensorboard import SummaryWriter
+    # Not by SummaryWriter: its thread tells of a full disk by a traceback.
+    from torch.utils.tensorboard import RecordWriter
 
-    for file in folder.glob(f"{PREFIX}*"):
-        file.unlink()
-    with SummaryWriter(str(folder)) as writer:
+    path = folder / f"{PREFIX}{int(time.time())}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{PREFIX}*"):
+            old.unlink()
+        with path.open("wb", buffering=0) as file:
+            writer = RecordWriter(file)
 
-        def write(line: Epoch) -> None:
-            for name, value in _figures(line).items():
-                writer.add_scalar(name, value, line.epoch)
-            writer.flush()
+            def write(line: Epoch) -> None:
+                for record in _records(line):
+                    writer.write(record)
 
-        for line in history:
-            write(line)
-        yield write
+            writer.write(_event(file_version="brain.Event:2"))
+            for line in history:
+                write(line)
+            yield write
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _records(line: Epoch) -> list[bytes]:
+    """An epoch's figures as TensorBoard's files hold them."""
+    from torch.utils.tensorboard.summary import scalar
+
+    figures = _figures(line).items()
+    return [_event(step=line.epoch, summary=scalar(name, value)) for name, value in figures]
+
+
+def _event(**content: Any) -> bytes:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    return Event(wall_time=time.time(), **content).SerializeToString()
 
 
 def _figures(line: Epoch) -> dict[str, float]:
