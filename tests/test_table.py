@@ -154,6 +154,31 @@ def test_what_is_done_is_not_done_again(album, version, undisturbed, tmp_path, m
     assert rows_of(out) == undisturbed and not parts.exists()
 
 
+def test_a_folder_that_is_taken_off_is_no_trouble_of_its_pictures(
+    album, version, tmp_path, capsys, monkeypatch
+):
+    out, place = tmp_path / "answers.parquet", tmp_path / "album"
+    shutil.copytree(album, place, symlinks=True)
+    written = table.write_file
+
+    def write_file(path, write):
+        written(path, write)
+        if path.name == "000001.parquet":
+            place.rename(tmp_path / "away")
+            place.mkdir()  # as a disk leaves its place
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table, "write_file", write_file)
+        assert predict(place, version, out) == 2
+    assert predict(place, version, out) == 2, "nor when the run goes on"
+    sentence = f"maskexplain: {place} is no longer there: bring it back, then give the same command"
+    assert [line.startswith(sentence) for line in capsys.readouterr().err.splitlines()] == [1, 1]
+    place.rmdir()
+    (tmp_path / "away").rename(place)
+    assert predict(place, version, out) == 1
+    assert [row["trouble"] for row in rows_of(out)].count(None) == COUNT - 3
+
+
 def _full(monkeypatch, at: str) -> None:
     """From this file on no file can grow beyond a few bytes, as on a full disk."""
     written = table.write_file
@@ -336,19 +361,21 @@ def test_a_worker_that_cannot_begin_says_why(album, version, tmp_path):
     from maskexplain.cli import workers
 
     weights, gone = Path(version), tmp_path / "gone"
-    order = workers.Order((weights,), (album,), base=str(tmp_path))
+    base = {"base": str(tmp_path)}
+    order = workers.Order((weights,), (album,), **base, there=(album,))
+    blind = workers.Order((weights,), (gone,), **base, there=(gone,))
     sent = ((weights.name, weights.read_bytes()),)
     part = pa.table({"part": [7], "files": [[b"a.png"]]})
 
     def told(*brief) -> dict:
-        [row] = workers._Worker(workers._Brief(*brief, order))(part).to_pylist()
+        [row] = workers._Worker(workers._Brief(*brief))(part).to_pylist()
         return row
 
-    assert "install 9.9 there." in told("9.9", sent, (album,))["trouble"]
-    assert f"does not see {gone}" in told(workers.__version__, sent, (gone,))["trouble"]
+    assert "install 9.9 there." in told("9.9", sent, order)["trouble"]
+    assert f"does not see {gone}" in told(workers.__version__, sent, blind)["trouble"]
     torn = ((weights.name, b"torn"),)
-    assert "no safetensors file" in told(workers.__version__, torn, (album,))["trouble"]
-    row = told(workers.__version__, sent, (album,))
+    assert "no safetensors file" in told(workers.__version__, torn, order)["trouble"]
+    row = told(workers.__version__, sent, order)
     assert (row["part"], row["count"], row["trouble"]) == (7, 1, "")
     [answer] = pq.read_table(pa.BufferReader(row["rows"])).to_pylist()
     assert answer["file"] == "a.png" and "no such file" in answer["trouble"]

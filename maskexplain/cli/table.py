@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from .. import __version__
 from ..errors import UserError
@@ -24,13 +24,15 @@ from ..models.checkpoints import digest
 from ..models.version import Model
 from ..words import listed, printable
 from .folders import Meter
-from .workers import Answered, Order, Part, Seen, schema_of
+from .workers import Answered, Order, Part, Seen, is_there, schema_of
 
 PART = 256  # pictures: what an end at any moment may cost, less than a minute of work
 ROW_GROUP = 2**16  # rows of the complete file that are held at a time
 STOPPED = "stopped; the same command goes on from what was saved last."
 LIST = pa.schema([("file", pa.binary())])  # a row group a part
-JOB, BASE = b"job", b"base"  # what the list tells of itself: the job, and where its paths begin
+# What the list tells of itself: the job, where its paths begin, and which of the named pictures and
+# folders were there.
+JOB, BASE, THERE = b"job", b"base", b"there"
 
 # Answers the parts that it is given, in any order, and tells how many pictures are done.
 Work = Callable[[Order, Iterator[Part], Seen], Iterator[Answered]]
@@ -84,7 +86,7 @@ def write_table(
         clear_half_written(out.parent, out.name)
         if out.exists() and not replace_other:
             raise UserError(f"{out} is there already: name another --out, or --replace.")
-        begun = replace(order, base=parts.begin(job, order.named, replace_other))
+        begun = parts.begin(job, order, replace_other)
         parts.answer(begun, work)
         table = parts.join(out, schema_of(models))
         parts.remove()
@@ -128,15 +130,15 @@ class Parts:
                 with suppress(OSError):
                     self._folder.rmdir()
 
-    def begin(self, job: Job, named: Sequence[Path], replace_other: bool) -> str:
-        """Go on with the parts of this job, or list its pictures; returns where they begin.
+    def begin(self, job: Job, order: Order, replace_other: bool) -> Order:
+        """Go on with the parts of this job, or list its pictures; returns the order as it began.
 
-        Raises UserError for those of another job, unless they may be replaced.
+        Raises UserError for parts of another job, unless they may be replaced.
         """
         if self._list.exists():
-            begun, base = self._begun()
+            begun, earlier = self._begun(order)
             if begun == job:
-                return base
+                return earlier
             if not replace_other:
                 raise UserError(
                     f"{self._folder} holds the beginning of another table "
@@ -144,16 +146,23 @@ class Parts:
                     "or --replace."
                 )
         self.remove()
-        about = {JOB: job.model_dump_json().encode(), BASE: os.fsencode(os.getcwd())}
-        write_file(self._list, lambda beside: _write_list(beside, named, about))
-        return os.getcwd()
+        about = {
+            JOB: job.model_dump_json().encode(),
+            BASE: os.fsencode(os.getcwd()),
+            THERE: "".join(str(int(is_there(path))) for path in order.named).encode(),
+        }
+        write_file(self._list, lambda beside: _write_list(beside, order.named, about))
+        return self._begun(order)[1]
 
-    def _begun(self) -> tuple[Job, str]:
+    def _begun(self, order: Order) -> tuple[Job, Order]:
+        """The job of the list, and an order for it as it was when the list was made."""
         try:
             about = pq.read_schema(self._list).metadata
-            return Job.model_validate_json(about[JOB]), os.fsdecode(about[BASE])
-        except (OSError, pa.ArrowException, ValidationError, KeyError, TypeError) as error:
+            job, base = Job.model_validate_json(about[JOB]), os.fsdecode(about[BASE])
+            there = tuple(compress(order.named, map(int, about[THERE].decode())))
+        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self._list} is damaged: remove {self._folder}.") from error
+        return job, replace(order, base=base, there=there)
 
     def answer(self, order: Order, work: Work) -> None:
         """Work on the parts that are missing, and keep each as soon as it is done."""

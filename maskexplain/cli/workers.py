@@ -34,6 +34,8 @@ NO_PROCESS = (
     "then give the same command again."
 )
 
+GONE = "{} is no longer there: bring it back, then give the same command again."
+
 Part = tuple[int, list[bytes]]  # its number, and the paths of its pictures
 Answered = tuple[int, bytes]  # its number, and its rows as a Parquet file
 Seen = Callable[[int], object]  # is told how many more pictures are answered
@@ -44,7 +46,8 @@ class Order:
     """What is to be answered how.
 
     `weights`: the versions' files. `named`: pictures and folders, whose paths begin in `base`.
-    `whole`: each picture is a face crop. `device`: its name, for each worker.
+    `whole`: each picture is a face crop. `device`: its name, for each worker. `there`: which of
+    `named` were there when the pictures were listed.
     """
 
     weights: tuple[Path, ...]
@@ -52,6 +55,23 @@ class Order:
     whole: bool = False
     device: str = "cpu"
     base: str = ""
+    there: tuple[Path, ...] = ()
+
+    @property
+    def gone(self) -> list[Path]:
+        """What was there and is no more, such as a disk that was taken off."""
+        return [path for path in self.there if not is_there(Path(self.base, path))]
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there, or a folder with something in it: an empty one may be a disk's."""
+    try:
+        if path.is_file():
+            return True
+        with os.scandir(path) as entries:  # no list of a million
+            return next(entries, None) is not None
+    except OSError:
+        return False
 
 
 def schema_of(models: Sequence[Model]) -> pa.Schema:
@@ -132,6 +152,8 @@ class Answerer:
         except NoFaceError as error:
             return f"{error} (--whole)"
         except ImageError as error:
+            if self._order.gone:
+                raise UserError(GONE.format(self._order.gone[0])) from error
             return str(error)
         crops = tuple(pictures_for(model, image, subjects) for model in self._models)
         return _Found(image.size, subjects, remarks(image, subjects), crops)
@@ -186,12 +208,11 @@ NO_RAY = "--ray needs the package ray: pip install 'maskexplain[ray]'."
 @dataclass(frozen=True)
 class _Brief:
     """What a worker needs to begin: the program's version, the names and bytes of the versions'
-    files, those of the named pictures and folders that are there, and the order.
+    files, and the order.
     """
 
     program: str
     files: tuple[tuple[str, bytes], ...]
-    seen: tuple[Path, ...]
     order: Order
 
     def open(self) -> list[Model]:
@@ -201,12 +222,11 @@ class _Brief:
             raise UserError(
                 f"The worker {host} has maskexplain {__version__}: install {self.program} there."
             )
-        for path in self.seen:
-            if not path.exists():
-                raise UserError(
-                    f"The worker {host} does not see {path}: "
-                    "put the pictures where all workers see them under the same path."
-                )
+        if self.order.gone:
+            raise UserError(
+                f"The worker {host} does not see {Path(self.order.base, self.order.gone[0])}: "
+                "put the pictures where all workers see them under the same path."
+            )
         with TemporaryDirectory() as folder:
             for name, content in self.files:
                 Path(folder, name).write_bytes(content)
@@ -294,8 +314,7 @@ def _dataset(ray: Any, order: Order, parts: Iterator[Part]) -> Any:
     beside = [path.with_suffix(".json") for path in order.weights]
     files = [*order.weights, *(path for path in beside if path.is_file())]
     sent = tuple((file.name, file.read_bytes()) for file in files)
-    seen = tuple(path for path in (Path(order.base, n) for n in order.named) if path.exists())
-    brief = _Brief(__version__, sent, seen, order)
+    brief = _Brief(__version__, sent, order)
     blocks = [pa.table({"part": [number], "files": [files]}) for number, files in parts]
     there = ray.cluster_resources()
     on_gpu = order.device.startswith("cuda") or (order.device == "auto" and there.get("GPU", 0))
