@@ -42,7 +42,8 @@ def program(
     given = ["--models", str(weights), "--port", str(port), *arguments]
     # The tiny network is registered by conftest, so the program is started behind it.
     start = (
-        "import sys; sys.path[:0] = ['tests', '.']; import conftest; "
+        "import signal, sys; sys.path[:0] = ['tests', '.']; import conftest; "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # ignored where tests run under nohup
         f"sys.argv[1:] = {given!r}; from maskexplain.cli import run_command; "
         "sys.exit(run_command('serve', 'app.py'))"
     )

@@ -97,10 +97,11 @@ def test_the_columns_are_documented(undisturbed, tmp_path):
 START = """
 import sys
 sys.path[:0] = ["tests", "."]
-import conftest, os
+import conftest, os, signal
 from pathlib import Path
 from maskexplain import cli
 from maskexplain.cli import table
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind
 table.PART, renamed = 2, Path.replace
 def replace(path, to):
     if to.name == sys.argv[1]:

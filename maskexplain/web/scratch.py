@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..memory import release_memory
 
 PREFIX, LOCK = "maskexplain-", ".lock"
+PLACES = ("GRADIO_TEMP_DIR", "GRADIO_EXAMPLES_CACHE", "TMPDIR", "MPLCONFIGDIR")
 AGE = 300.0  # seconds that an upload stays: somebody looks at their photo in all tabs
 SHORT_AGE = 60.0  # where the room is used up
 LOOK = 20.0  # seconds between two sweeps
@@ -48,15 +49,25 @@ class Scratch:
         self._seen: dict[Path, _Seen] = {}
         self._kept: set[Path] = set()
         self._taken = 0
+        self._before: dict[str, str | None] = {}
         self._lock = threading.Lock()
 
     def use(self) -> None:
         """Let this process, its libraries and children put their temporary files here."""
+        self._before = {name: os.environ.get(name) for name in PLACES}
         os.environ["GRADIO_TEMP_DIR"] = str(self.uploads)
         os.environ["GRADIO_EXAMPLES_CACHE"] = str(self.path / "examples-cache")
         os.environ["TMPDIR"] = tempfile.tempdir = str(self._nameless)
         if not os.access(Path.home(), os.W_OK):  # a read-only container: matplotlib would complain
             os.environ.setdefault("MPLCONFIGDIR", str(self.path / "matplotlib"))
+
+    def leave(self) -> None:
+        """Let them put their files where they did before."""
+        for name, place in self._before.items():
+            os.environ.pop(name, None)
+            if place is not None:
+                os.environ[name] = place
+            tempfile.tempdir = None  # it follows TMPDIR
 
     def keep(self) -> None:
         """What lies here now is the page's own, such as its examples: it stays."""
@@ -133,6 +144,7 @@ def scratch() -> Iterator[Scratch]:
         yield folder
     finally:
         ended.set()
+        folder.leave()
         lock.release()
         shutil.rmtree(path, ignore_errors=True)
 
