@@ -87,11 +87,14 @@ def while_newest(
 
     Gradio would send the handler's last yield again, after the newer question's answer.
     """
-    for update in updates:
-        if not is_newest():
-            yield {output: gr.skip() for output in outputs}
+    coming = iter(updates)
+    while is_newest():  # before the work on the next one, and after it
+        update = next(coming, None)
+        if update is None:
             return
-        yield update
+        if is_newest():
+            yield update
+    yield {output: gr.skip() for output in outputs}
 
 
 def zip_link(content: bytes, name: str) -> str:
