@@ -220,37 +220,12 @@ def _scores(results: Results, task: Task) -> dict[str, object]:
         "pictures": scores.pictures,
         "titles": [one.title for one in task.classes],
         "per_class": _recalls((task.title(n), found) for n, found in scores.per_class.items()),
-        "confusion": _confusion(scores, task),
+        "task": task,
+        "confusion": scores.confusion_matrix,
         "others": [_folder(name, found) for name, found in (results.others or {}).items()],
         "shifts": [_shift(key, found) for key, found in (results.shifts or {}).items()],
         "painted": _recalls((POSITION_WORDS.get(key, key), found) for key, found in painted),
     }
-
-
-@dataclass(frozen=True)
-class _Cell:
-    count: int
-    share: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class _ConfusionRow:
-    title: str
-    cells: list[_Cell]
-
-
-def _confusion(scores: Scores, task: Task) -> list[_ConfusionRow]:
-    return [
-        _ConfusionRow(
-            task.classes[true].title,
-            [
-                _Cell(count, f"{count / max(1, sum(row)):.3f}", "right" if true == i else "wrong")
-                for i, count in enumerate(row)
-            ],
-        )
-        for true, row in enumerate(scores.confusion_matrix)
-    ]
 
 
 @dataclass(frozen=True)
