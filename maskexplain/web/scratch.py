@@ -67,6 +67,7 @@ class Scratch:
             os.environ.pop(name, None)
             if place is not None:
                 os.environ[name] = place
+        if self._before:
             tempfile.tempdir = None  # it follows TMPDIR
 
     def keep(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from ...data.samples import example_pictures
+from ...data.samples import example_picture
 from ...errors import UserError
 from ...explain.draw import file_bytes
 from ...models.version import Model
@@ -226,7 +226,7 @@ EACH, EXAMPLE_SIZE = 2.0, (640, 480)
 @cache
 def example_clip() -> bytes:
     """An MP4 of the painted portrait: its mask comes, slips and goes, and the head moves."""
-    pictures = {example.name: example.image for example in example_pictures(whole=True)}
+    pictures = {name: example_picture(name, whole=True) for name in STORY}
     with BytesIO() as content:
         writer = ClipWriter(content)
         width, height = EXAMPLE_SIZE
