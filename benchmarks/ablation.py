@@ -8,7 +8,6 @@ mouth and the share of faces on which blurring by heat beats random orders.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,14 +16,13 @@ from pathlib import Path
 from statistics import mean
 
 import torch
-from tqdm import tqdm
 
+from benchmarks import runs
 from maskexplain.data.folder import (
     Picture,
     csv_beside,
     fingerprint,
     list_pictures,
-    load_pixels,
     read_crop,
     select,
 )
@@ -32,7 +30,6 @@ from maskexplain.errors import UserError
 from maskexplain.explain.explain import explain_pass, forward_pass
 from maskexplain.explain.faithfulness import curves
 from maskexplain.explain.ways import Way
-from maskexplain.files import write_json
 from maskexplain.masks.task import MASK
 from maskexplain.memory import keep_memory
 from maskexplain.models.results import Results
@@ -46,7 +43,6 @@ from maskexplain.results.explanations import (
     sample_faces,
 )
 from maskexplain.results.scenes import answer_scenes
-from maskexplain.train.loop import fit, resume, start
 from maskexplain.train.mix import load_mixed, whole_pool
 from maskexplain.train.recipe import AUGMENTS, TRAIN_SIZE, Recipe
 from maskexplain.train.v3 import V3
@@ -106,30 +102,22 @@ FACES = 60  # that are explained
 
 
 def run(variant: str, seed: int, args: argparse.Namespace, pictures: Sequence[Picture]) -> dict:
-    """Train and score one variant, or read its result where it is finished."""
+    """Train and score one variant, or read its scores where it is finished."""
     folder = args.out / f"{variant.replace(' ', '_')}.{seed}"
-    result = folder / "result.json"
     recipe = LEFT_OUT[variant](shortened(seed, args.epochs, args.share))
-    if result.is_file():
-        return _finished(result, recipe)
     train, val = select(pictures, "train"), _unaugmented(select(pictures, "val"))
     if variant == COPIES:
         train = [replace(p, augmented=False) for p in train]
-    network = _train(recipe, train, val, folder, args.out / "painted.safetensors")
-    scores = _row(evaluate(network, MASK, val))
-    model = Model(variant, network, MASK)
-    scores |= _looks(model, val)
-    if args.scenes:
-        scores["street"] = answer_scenes(model, args.scenes, ("val",)).scores.balanced_accuracy
-    write_json(result, {"recipe": recipe.to_dict(), "scores": scores})
-    return scores
 
+    def work() -> dict:
+        network = _train(recipe, train, val, folder, args.out / "painted.safetensors")
+        model = Model(variant, network, MASK)
+        scores = _row(evaluate(network, MASK, val)) | _looks(model, val)
+        if args.scenes:
+            scores["street"] = answer_scenes(model, args.scenes, ("val",)).scores.balanced_accuracy
+        return scores
 
-def _finished(result: Path, recipe: Recipe) -> dict:
-    stored = json.loads(result.read_text(encoding="utf-8"))
-    if stored["recipe"] != json.loads(json.dumps(recipe.to_dict())):
-        raise UserError(f"{result} is of another recipe: give another --out, or remove it.")
-    return stored["scores"]
+    return runs.once(folder, recipe, work)
 
 
 def _unaugmented(pictures: Sequence[Picture]) -> list[Picture]:
@@ -150,17 +138,11 @@ def _train(
     folder: Path,
     paintings: Path,
 ) -> torch.nn.Module:
-    bar = partial(tqdm, desc=f"{folder.name}: decode and paint", leave=False)
     # The paintings are the same for all variants and seeds, so they are painted once.
     cache = paintings if recipe.paint else folder / "none.safetensors"
-    mixed = load_mixed(train, TRAIN_SIZE, recipe.paint, V3.seed, cache, bar)
-    data, last = fingerprint([*train, *val]), folder / "last.pt"
-    training = resume(recipe, last, data) if last.is_file() else start(recipe, data)
-    pixels = load_pixels(val, training.network.transform.size, bar)
-    steps = -(-sum(recipe.mix.values()) // recipe.batch_size) * recipe.epochs
-    with tqdm(total=steps, desc=folder.name, unit="step", leave=False) as progress:
-        fit(training, mixed, pixels, folder, on_step=lambda *step: progress.update())
-    return training.answering
+    show = runs.bar(folder, "decode and paint")
+    mixed = load_mixed(train, TRAIN_SIZE, recipe.paint, V3.seed, cache, show)
+    return runs.train(recipe, mixed, val, folder, fingerprint([*train, *val])).answering
 
 
 def _row(results: Results) -> dict[str, float]:
@@ -185,20 +167,9 @@ def _looks(model: Model, pictures: Sequence[Picture]) -> dict[str, float | None]
 
 
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
-    """Means over the seeds as Markdown, with half of the range where there are several."""
-    lines = [["Left out", *COLUMNS], ["---"] * (len(COLUMNS) + 1)]
-    lines += [
-        [name, *(_cell([r.get(c) for r in runs]) for c in COLUMNS)] for name, runs in rows.items()
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(values: list[float | None]) -> str:
-    """A dash where something was not measured: no --scenes, no face found."""
-    if None in values:
-        return "–"
-    spread = f" ± {(max(values) - min(values)) / 2:.3f}" if len(values) > 1 else ""
-    return f"{mean(values):.3f}{spread}"
+    """Means over the seeds as Markdown; a dash without --scenes, or where no face was found."""
+    cells = [[n, *(runs.cell([r.get(c) for r in own]) for c in COLUMNS)] for n, own in rows.items()]
+    return runs.markdown(["Left out", *COLUMNS], cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
