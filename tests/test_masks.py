@@ -70,6 +70,7 @@ def test_each_position_covers_and_bares_what_its_name_says(face, points, kind, s
         "eyes": (True, False, False),
         "lip": (False, False, False),
         "forehead": (False, False, False),
+        "ear": (False, False, False),
     }
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from maskexplain.data.folder import Picture
-from maskexplain.data.painted import LABELS, OCCLUDED, paint_faces
+from maskexplain.data.painted import OCCLUDED, PLACES, paint_faces
 from maskexplain.data.samples import FACE, LANDMARKS, example_pictures
-from maskexplain.masks import OCCLUDERS, paint_mask, paint_occluder
+from maskexplain.masks import OCCLUDERS, POSITIONS, paint_mask, paint_occluder
 from maskexplain.masks.task import BARE, INCORRECT, MASK
 
 
@@ -59,7 +59,7 @@ def test_an_occluded_face_stays_bare_and_a_mask_under_the_lip_is_worn_incorrectl
     assert found.positions == (OCCLUDED, OCCLUDED, "lip", "forehead")
     names = [MASK.names[label] for label in found.labels]
     assert names == [BARE, BARE, INCORRECT, INCORRECT]
-    assert set(LABELS) >= set(found.positions)
+    assert set(PLACES) == {*POSITIONS, OCCLUDED}
 
 
 def test_lip_and_forehead_lie_where_they_say(portrait):
@@ -68,3 +68,20 @@ def test_lip_and_forehead_lie_where_they_say(portrait):
     forehead = np.nonzero(paint_mask(portrait, LANDMARKS, "forehead", None, 0).mask)[0]
     assert lip.min() > mouth_y - 25 and np.median(lip) > mouth_y
     assert forehead.max() < min(LANDMARKS[0][1], LANDMARKS[1][1]) < nose_y
+
+
+@pytest.mark.parametrize("aside", [-25, 0, 25])
+def test_a_mask_hangs_from_the_ear_that_is_seen_and_leaves_the_mouth_bare(portrait, aside):
+    points = np.array(LANDMARKS)
+    points[2, 0] += aside  # the nose tells how the head is turned
+    middle, sides = points[3:, 0].mean(), set()
+    for seed in range(12):
+        mask = paint_mask(portrait, points, "ear", None, seed).mask
+        rows, columns = np.nonzero(mask)
+        side = np.sign(np.median(columns) - middle)
+        sides.add(side)
+        beside = columns[rows < points[3:, 1].max()]
+        assert rows.max() > points[3:, 1].max(), "down to below the mouth"
+        assert (side * (beside - points[4 if side > 0 else 3, 0]) > 0).all()
+        assert rows.min() > points[:2, 1].min()
+    assert sides == ({-1, 1} if not aside else {-np.sign(aside)})

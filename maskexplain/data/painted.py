@@ -27,10 +27,30 @@ from ..models.network import to_pixels
 from .folder import Picture, Progress, quietly, read_crop
 
 OCCLUDED = "occluded"  # something before a bare face that is no mask
-LABELS: dict[str, int] = {
-    "right": MASK.index(WORN),
-    **dict.fromkeys(("nose_out", "chin", "eyes", "lip", "forehead"), MASK.index(INCORRECT)),
-    OCCLUDED: MASK.index(BARE),
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a painted position is: its class, its words, and how often it is measured.
+
+    `measured`: the paintings a bare face when a version is scored; 0: never.
+    """
+
+    answer: str
+    words: str
+    measured: float
+
+
+# Chance depends on the order: a new one comes last, so that the others stay as they are.
+PLACES: dict[str, Place] = {
+    "right": Place(WORN, "worn right", 1.0),
+    "nose_out": Place(INCORRECT, "with the nose out", 1.0),
+    "chin": Place(INCORRECT, "under the chin", 1.0),
+    "eyes": Place(INCORRECT, "over the eyes", 0.25),
+    "lip": Place(INCORRECT, "under the lip", 0.25),
+    "forehead": Place(INCORRECT, "on the forehead", 0.25),
+    OCCLUDED: Place(BARE, "held before the face", 0.0),
+    "ear": Place(INCORRECT, "hanging from one ear", 0.25),
 }
 # A mask that covers less of the picture than this can hardly be seen.
 MIN_COVER = 0.03
@@ -60,7 +80,7 @@ def paint_faces(
 ) -> PaintedFaces:
     """Paint masks on those of the pictures (bare faces) whose landmarks the face finder tells.
 
-    `shares` is the number of paintings a face, by position (of LABELS); .5 paints every second
+    `shares` is the number of paintings a face, by position (of PLACES); .5 paints every second
     face. `varied` adds colours and finishes beyond those of the street. The same seed paints the
     same pictures.
     Raises DataError for an unreadable picture.
@@ -72,7 +92,7 @@ def paint_faces(
         middle = middle_of(faces[0] if faces else None, crop.size)
         for position, share in shares.items() if faces else ():
             for turn in range(_turns(share, index)):
-                rng = np.random.default_rng((seed, index, list(LABELS).index(position), turn))
+                rng = np.random.default_rng((seed, index, list(PLACES).index(position), turn))
                 image = _paint(crop, faces[0], position, rng, varied)
                 if image is not None:
                     pixels.append(to_pixels(image, size))
@@ -80,7 +100,7 @@ def paint_faces(
                     groups.append(picture.group)
                     middles.append(middle)
     stacked = torch.stack(pixels) if pixels else torch.empty(0, 3, size, size, dtype=torch.uint8)
-    labels = torch.tensor([LABELS[p] for p in positions], dtype=torch.long)
+    labels = torch.tensor([MASK.index(PLACES[p].answer) for p in positions], dtype=torch.long)
     where = torch.stack(middles) if middles else torch.empty(0, 1, SIDE, SIDE, dtype=torch.uint8)
     return PaintedFaces(stacked, labels, tuple(positions), tuple(groups), where)
 

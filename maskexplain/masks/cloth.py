@@ -109,16 +109,14 @@ def draw_straps(scene: Scene) -> np.ndarray:
     cover = np.zeros(scene.window.fine, dtype=np.float32)
     if scene.style.straps == "none":
         return cover
-    ends = (-0.1, 0.62) if scene.style.straps == "ears" else (-0.25, 0.85)
     thick = max(1, round(0.032 * scene.unit))
-    for side in (-1, 1):
-        corners = scene.cut.surface(np.full(2, float(side)), np.array([0.03, 0.95]))
-        for corner, end in zip(corners, ends, strict=True):
-            line = scene.window.to_fine(_strap_line(corner, end, scene.head))
-            points = np.round(line * 16).astype(np.int32)
-            for step, (start, stop) in enumerate(zip(points[:-1], points[1:], strict=True)):
-                fade = min(1.0, 2.0 - step / 8)  # into the hair or behind the ear
-                cv2.line(cover, start, stop, fade, thick, cv2.LINE_8, 4)
+    for s, t, end in scene.cut.laces(scene.style.straps):
+        corner = scene.cut.surface(np.array(s), np.array(t))
+        line = scene.window.to_fine(_strap_line(corner, end, scene.head))
+        points = np.round(line * 16).astype(np.int32)
+        for step, (start, stop) in enumerate(zip(points[:-1], points[1:], strict=True)):
+            fade = min(1.0, 2.0 - step / 8)  # into the hair or behind the ear
+            cv2.line(cover, start, stop, fade, thick, cv2.LINE_8, 4)
     return cover
 
 

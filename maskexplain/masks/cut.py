@@ -1,15 +1,25 @@
 """The shape of a mask on the head, by its kind and by where it is worn."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Protocol
 
 import numpy as np
 
-from .head import CHIN, head_depth
-from .style import Kind
+from .head import CHIN, HEAD, Head, head_depth
+from .style import Kind, Straps
 
-Position = Literal["right", "nose_out", "chin", "eyes", "lip", "forehead"]
-POSITIONS: tuple[Position, ...] = get_args(Position)
+Lace = tuple[float, float, float]  # s, t, and a height at the ear
+
+
+class Shape(Protocol):
+    """A mask's shape on the head."""
+
+    def surface(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Cloth coordinates (s: -1..1 across, t: 0..1 down) -> points (..., 3) on the head."""
+
+    def laces(self, straps: Straps) -> list[Lace]:
+        """Where straps begin on the cloth (s, t), and the height (y) at the ear they run to."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +39,11 @@ class Cut:
     peak: float = 0.45  # width of the rise over the nose bridge, as a share of the half width
     tilt: float = 0.0  # how far the viewer's right side hangs down
 
+    def laces(self, straps: Straps) -> list[Lace]:
+        ends = (-0.1, 0.62) if straps == "ears" else (-0.25, 0.85)
+        return [(s, t, end) for s in (-1, 1) for t, end in zip((0.03, 0.95), ends, strict=True)]
+
     def surface(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """Cloth coordinates (s: -1..1 across, t: 0..1 down) -> points (..., 3) on the head."""
         top = self.top + (self.top_side - self.top) * (1 - np.exp(-((s / self.peak) ** 2)))
         bottom = self.bottom + (self.bottom_side - self.bottom) * np.abs(s) ** 2.4
         y = top + (bottom - top) * t + self.tilt * s
@@ -40,36 +53,136 @@ class Cut:
         return np.stack([x, y, head_depth(x, y) + self.tent * tent], -1)
 
 
-def choose_cut(kind: Kind, position: Position, nose: float, rng: np.random.Generator) -> Cut:
-    """The shape of this kind of mask at this position, with a little chance in it."""
-    cut = _worn_right(kind, nose, rng)
-    if position == "nose_out":
-        top = nose + rng.uniform(0.12, 0.27)
-        side = top + rng.uniform(-0.2, 0.06)
-        bottom = CHIN + rng.uniform(0.08, 0.32)
-        cut = _moved(cut, top, side, bottom, rng.uniform(1.25, 1.42), rng.normal(0, 0.05))
-        return replace(cut, tent=0.5 * cut.tent, tent_at=1.1, peak=rng.uniform(0.6, 1.1))
-    if position == "chin":
-        top = rng.uniform(1.2, 1.36)
-        side = top - rng.uniform(0.08, 0.32)
-        bottom, lower = top + rng.uniform(0.45, 0.7), side + rng.uniform(0.35, 0.5)
-        cut = _moved(cut, top, side, bottom, lower, rng.normal(0, 0.03))
-        return replace(cut, tent=0.12, tent_at=1.5, peak=0.8, width_top=0.8, width_bottom=0.62)
-    if position == "eyes":
-        top, bottom = rng.uniform(-0.45, -0.3), nose - rng.uniform(0.2, 0.3)
-        cut = _moved(cut, top, top, bottom, bottom - 0.05, rng.normal(0, 0.04))
-        return replace(cut, tent=0.12, tent_at=0.1, width_top=0.86, width_bottom=0.9)
-    if position == "lip":  # pulled down to smoke, drink or speak
-        top = rng.uniform(1.06, 1.2)
-        bottom = CHIN + rng.uniform(0.1, 0.35)
-        cut = _moved(cut, top, top - rng.uniform(0, 0.3), bottom, 1.4, rng.normal(0, 0.06))
-        return replace(cut, tent=0.15, tent_at=1.4, peak=0.9, width_top=0.84)
-    if position == "forehead":
-        bottom = rng.uniform(-0.5, -0.28)
-        top = bottom - rng.uniform(0.6, 0.9)
-        cut = _moved(cut, top, top, bottom, bottom + 0.05, rng.normal(0, 0.05))
-        return replace(cut, tent=0.1, tent_at=-0.7, width_top=0.8, width_bottom=0.86)
+@dataclass(frozen=True)
+class Hanging:
+    """A mask that hangs from one ear by a loop: its length runs down, s = -1 is its upper end."""
+
+    side: int  # of the ear: -1 at the viewer's left, 1 at the right
+    top: float
+    length: float
+    middle: float  # how far from the face's middle line the cloth's lies at the top
+    lean: float  # how far that line has moved outwards at the bottom
+    sway: float  # how far it bends outwards halfway
+    width: float
+    gathered: float  # by the loop: the share of the width that the upper end has
+    rounded: float  # the share of the width that the lower end lacks
+    slant: float  # how far the outer edge hangs lower, by width
+    sag: float  # how far the upper end droops between its corners
+    curl: float  # how far the corners of the lower end hang lower
+    bend: float  # how far the middle stands off more than the edges do
+    wave: float  # of the edges
+    phase: float
+    off: float  # how far the cloth stands off the cheek
+
+    def laces(self, straps: Straps) -> list[Lace]:
+        ends = (0.1, -0.12) if self.side > 0 else (-0.12, 0.1)  # the outer one behind the ear
+        return [(-1, t, end) for t, end in zip((0.06, 0.94), ends, strict=True)]
+
+    def surface(self, s: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """See Shape; the cloth is turned by a quarter, so that its pleats run down."""
+        down, away = (s + 1) / 2, (0.5 - t) * self.side  # away: -.5 next to the face, .5 outside
+        width = self.gathered + (1 - self.gathered) * np.sin(np.pi / 2 * down) ** 0.7
+        width = self.width * (width - self.rounded * down**10)
+        inner = 1 - 4 * away**2  # 0 at the edges
+        y = self.top + self.length * down + self.slant * away * width
+        y = y + self.sag * (1 - down) ** 4 * inner - self.curl * down**6 * inner
+        middle = self.middle + self.lean * down + self.sway * 4 * down * (1 - down)
+        wave = self.wave * np.sin(6 * down + self.phase + 3 * away)
+        x = np.maximum(middle + away * width + wave, BESIDE - 0.8 * np.maximum(y - LIP, 0))
+        z = head_depth(np.minimum(x, 0.9 * HEAD[0]), np.minimum(y, LIP))
+        return np.stack([self.side * x, y, z + self.off + self.bend * inner], -1)
+
+
+BESIDE = 0.58  # half of what a mouth takes, and a little: the hanging cloth stays beside it
+LIP = 1.3  # down to below the lower lip
+
+Chooser = Callable[[Cut, Head, np.random.Generator], Shape]
+
+
+def _right(cut: Cut, head: Head, rng: np.random.Generator) -> Cut:
     return cut
+
+
+def _nose_out(cut: Cut, head: Head, rng: np.random.Generator) -> Cut:
+    top = head.nose + rng.uniform(0.06, 0.3)  # from the nostrils to the upper lip
+    side = top + rng.uniform(-0.2, 0.06)
+    bottom = CHIN + rng.uniform(0.08, 0.32)
+    cut = _moved(cut, top, side, bottom, rng.uniform(1.25, 1.42), rng.normal(0, 0.05))
+    return replace(cut, tent=0.5 * cut.tent, tent_at=1.1, peak=rng.uniform(0.6, 1.1))
+
+
+def _chin(cut: Cut, head: Head, rng: np.random.Generator) -> Cut:
+    top = rng.uniform(1.2, 1.36)
+    side = top - rng.uniform(0.08, 0.32)
+    bottom, lower = top + rng.uniform(0.45, 0.7), side + rng.uniform(0.35, 0.5)
+    cut = _moved(cut, top, side, bottom, lower, rng.normal(0, 0.03))
+    return replace(cut, tent=0.12, tent_at=1.5, peak=0.8, width_top=0.8, width_bottom=0.62)
+
+
+def _eyes(cut: Cut, head: Head, rng: np.random.Generator) -> Cut:
+    top, bottom = rng.uniform(-0.45, -0.3), head.nose - rng.uniform(0.2, 0.3)
+    cut = _moved(cut, top, top, bottom, bottom - 0.05, rng.normal(0, 0.04))
+    return replace(cut, tent=0.12, tent_at=0.1, width_top=0.86, width_bottom=0.9)
+
+
+def _lip(cut: Cut, head: Head, rng: np.random.Generator) -> Cut:
+    """Pulled down to smoke, drink or speak."""
+    top = rng.uniform(1.06, 1.2)
+    bottom = CHIN + rng.uniform(0.1, 0.35)
+    cut = _moved(cut, top, top - rng.uniform(0, 0.3), bottom, 1.4, rng.normal(0, 0.06))
+    return replace(cut, tent=0.15, tent_at=1.4, peak=0.9, width_top=0.84)
+
+
+def _forehead(cut: Cut, head: Head, rng: np.random.Generator) -> Cut:
+    bottom = rng.uniform(-0.5, -0.28)
+    top = bottom - rng.uniform(0.6, 0.9)
+    cut = _moved(cut, top, top, bottom, bottom + 0.05, rng.normal(0, 0.05))
+    return replace(cut, tent=0.1, tent_at=-0.7, width_top=0.8, width_bottom=0.86)
+
+
+def _ear(cut: Cut, head: Head, rng: np.random.Generator) -> Hanging:
+    """From the ear that is seen; from either one where both are."""
+    side = int(rng.choice([-1, 1]) if abs(head.yaw) < 0.12 else -np.sign(head.yaw))
+    folded = rng.random() < 0.4  # lengthwise
+    width = rng.uniform(0.4, 0.65) if folded else rng.uniform(0.65, 1.0)
+    return Hanging(
+        side=side,
+        top=rng.uniform(0.25, 0.8),
+        length=rng.uniform(1.2, 2.1),
+        middle=rng.uniform(0.8, 0.98),
+        lean=rng.normal(-0.03, 0.2),
+        sway=rng.normal(0, 0.07),
+        width=width,
+        gathered=rng.uniform(0.35, 0.9),
+        rounded=0.5 * rng.random() ** 2,
+        slant=rng.normal(0, 0.35),
+        sag=rng.uniform(0, 0.14),
+        curl=rng.normal(0, 0.1),
+        bend=rng.uniform(-0.1, 0.2),
+        wave=rng.uniform(0.0, 0.05),
+        phase=rng.uniform(0, 2 * np.pi),
+        off=0.12 - 0.5 * max(0.0, abs(head.yaw) - 0.3),  # a turned head shows the ear further back
+    )
+
+
+# By position, how the shape comes from that of a mask worn right. Another position is one more
+# line here, and one of PLACES in data/painted.py.
+SHAPES: dict[str, Chooser] = {
+    "right": _right,
+    "nose_out": _nose_out,
+    "chin": _chin,
+    "eyes": _eyes,
+    "lip": _lip,
+    "forehead": _forehead,
+    "ear": _ear,
+}
+Position = str  # one of POSITIONS
+POSITIONS: tuple[Position, ...] = tuple(SHAPES)
+
+
+def choose_shape(kind: Kind, position: Position, head: Head, rng: np.random.Generator) -> Shape:
+    """The shape of this kind of mask at this position, with a little chance in it."""
+    return SHAPES[position](_worn_right(kind, head.nose, rng), head, rng)
 
 
 def _moved(

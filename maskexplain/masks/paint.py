@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .cloth import draw_cloth, draw_straps, strap_colour
-from .cut import POSITIONS, Position, choose_cut
+from .cut import POSITIONS, Position, choose_shape
 from .head import Head, bare_nose, fit_head
 from .light import blur_of, light_of, lit, noise_of
 from .style import MaskStyle, random_style
@@ -40,8 +40,8 @@ def paint_mask(
     `landmarks`: five (x, y) points in pixels, in YuNet's order: the person's right eye, left eye,
     nose tip, right and left corner of the mouth. `position`: "right" covers nose, mouth and chin,
     "nose_out" mouth and chin, "chin" lies below the mouth, "lip" just under the lower lip,
-    "eyes" above the nose tip, "forehead" above the eyes. `style`:
-    None draws one. `rng`: a generator or a seed; the same seed paints the same picture.
+    "eyes" above the nose tip, "forehead" above the eyes, "ear" beside the face, from one ear down.
+    `style`: None draws one. `rng`: a generator or a seed; the same seed paints the same picture.
 
     Raises ValueError for landmarks that cannot belong to a face in this picture, and for an
     unknown position.
@@ -52,7 +52,7 @@ def paint_mask(
     style = style or random_style(rng)
     pixels = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     head = fit_head(np.asarray(landmarks, dtype=float), image.size)
-    cut = choose_cut(style.kind, position, head.nose, rng)
+    cut = choose_shape(style.kind, position, head, rng)
     mesh = make_mesh(head, cut)
     painted, region = pixels, np.zeros(pixels.shape[:2], dtype=bool)
     window = find_window(head, mesh, image.size)

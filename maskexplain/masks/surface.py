@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .cut import Cut
+from .cut import Shape
 from .head import HEAD, Head
 from .style import MaskStyle
 
@@ -21,7 +21,7 @@ class Mesh:
     pixels: np.ndarray
 
 
-def make_mesh(head: Head, cut: Cut) -> Mesh:
+def make_mesh(head: Head, cut: Shape) -> Mesh:
     """The cloth's mesh on this head, GRID points across and down."""
     s, t = np.meshgrid(np.linspace(-1, 1, GRID[0]), np.linspace(0, 1, GRID[1]))
     return Mesh(s, t, head.project(cut.surface(s, t))[0])
@@ -86,7 +86,7 @@ class Scene:
     """All that says where the mask goes and what it is."""
 
     head: Head
-    cut: Cut
+    cut: Shape
     mesh: Mesh
     window: Window
     style: MaskStyle

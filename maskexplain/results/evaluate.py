@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from ..data.folder import Picture, Pixels, Progress, load_pixels, quietly
-from ..data.painted import PaintedFaces, paint_faces
+from ..data.painted import PLACES, PaintedFaces, paint_faces
 from ..images.edit import SHIFTS
 from ..masks.task import BARE, MASK, is_mask
 from ..models.results import (
@@ -29,14 +29,7 @@ from .statistics import at_threshold, calibration, recall, score, wilson
 
 BATCH = 128
 # Masks painted a bare face, to see whether the position decides; the rarer ones on every fourth.
-PAINTED = {
-    "right": 1.0,
-    "nose_out": 1.0,
-    "chin": 1.0,
-    "lip": 0.25,
-    "eyes": 0.25,
-    "forehead": 0.25,
-}
+PAINTED = {name: place.measured for name, place in PLACES.items() if place.measured}
 PAINT_SEED = 0
 
 

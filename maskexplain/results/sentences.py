@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from ..data.painted import PLACES
 from ..explain.verdicts import beyond_sentence
 from ..explain.ways import all_ways
 from ..masks.task import is_mask
@@ -13,14 +14,7 @@ from ..words import listed
 from .meaningless import KINDS
 from .tables import SHIFT_TITLES
 
-POSITION_WORDS = {
-    "right": "worn right",
-    "nose_out": "with the nose out",
-    "chin": "under the chin",
-    "lip": "under the lip",
-    "eyes": "over the eyes",
-    "forehead": "on the forehead",
-}
+POSITION_WORDS = {name: place.words for name, place in PLACES.items()}
 LOST = 0.05  # of balanced accuracy: a shift that costs as much is named
 
 

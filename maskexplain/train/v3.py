@@ -36,6 +36,7 @@ V3 = register(
             "painted/lip": 150,
             "painted/eyes": 50,
             "painted/forehead": 80,
+            "painted/ear": 100,  # rare in the street, but hardly a real one is there to learn from
             f"real/{WORN}/andrewmvd": 550,
             f"real/{WORN}/ashish12k": 300,
             f"real/{WORN}/ilc2021": 800,
@@ -53,6 +54,7 @@ V3 = register(
             "eyes": 0.2,
             "lip": 0.5,
             "forehead": 0.25,
+            "ear": 0.3,  # so that each of some 750 is drawn four times in the 30 epochs
             "occluded": 1.5,
         },
         keep="last",
