@@ -56,6 +56,34 @@ def test_another_device_gives_what_the_cpu_gives(version, picture, toy_folder, t
             assert torch.equal(found[part], values), (name, part)
 
 
+VARIED = """
+import elsewhere, torch
+from maskexplain.train import v1, v2, v3
+from maskexplain.train.recipe import AUGMENTS
+pixels = torch.randint(0, 256, (24, 3, 128, 128), dtype=torch.uint8)
+labels, place = torch.arange(24) % 3, torch.device("elsewhere")
+for name, augment in AUGMENTS.items():
+    torch.manual_seed(7)
+    ours = augment(pixels, labels)
+    torch.manual_seed(7)
+    with place:
+        theirs = augment(pixels.to(place), labels.to(place))
+    apart = (ours.int() - theirs.to("cpu").int()).abs().max().item()
+    print(name, theirs.device.type, apart <= 1)  # other devices round a resized picture otherwise
+"""
+
+
+def test_pictures_are_varied_on_the_device():
+    paths = f"{ROOT / 'tests'}{os.pathsep}{ROOT}"
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-c", VARIED]
+    ran = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert {line.split()[0] for line in lines} >= {"plain", "seed_augment", "vary"}
+    assert all(line.endswith(" elsewhere True") for line in lines), lines
+
+
 def _commands(version, picture, toy_folder, folder, device):
     folder.mkdir()
     ways = [word for way in all_ways() for word in ("--method", way)]

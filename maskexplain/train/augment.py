@@ -99,7 +99,7 @@ def blur(pixels: torch.Tensor, sigmas: torch.Tensor, reach: int = 6) -> torch.Te
 def coarsen(pixels: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
     """Down to sizes (N, whole pixels a side) and back up: the detail of a small face."""
     result = pixels.clone()
-    for size in sizes.unique().tolist():
+    for size in sizes.unique().cpu().tolist():
         chosen = sizes == size
         small = nnf.interpolate(pixels[chosen], size=(size, size), mode="bilinear", antialias=True)
         large = nnf.interpolate(small, size=pixels.shape[-2:], mode="bilinear")
@@ -109,8 +109,12 @@ def coarsen(pixels: torch.Tensor, sizes: torch.Tensor) -> torch.Tensor:
 
 def compress(pixels: torch.Tensor, qualities: torch.Tensor) -> torch.Tensor:
     """JPEG there and back of uint8 pixels, qualities (N) 1..100; over 100 leaves a picture."""
-    pairs = zip(pixels, qualities.tolist(), strict=True)
-    return torch.stack([p if quality > 100 else _jpeg(p, quality) for p, quality in pairs])
+    result = pixels.clone()
+    chosen = (qualities <= 100).nonzero()[:, 0]
+    if len(chosen):
+        pairs = zip(pixels[chosen].cpu(), qualities[chosen].cpu().tolist(), strict=True)
+        result[chosen] = torch.stack([_jpeg(*pair) for pair in pairs]).to(pixels.device)
+    return result
 
 
 def _jpeg(picture: torch.Tensor, quality: int) -> torch.Tensor:
@@ -144,7 +148,7 @@ def move_patches(
     places = (_places((height, width)) + 1) / 2  # 2 x H x W, 0..1
     away = (places - centres[:, :, None, None]) / radii[:, :, None, None].clamp(min=1e-6)
     inside = ((1 - away.pow(2).sum(1, keepdim=True)) * 8).clamp(0, 1)  # N x 1 x H x W
-    steps = (moves * pixels.new_tensor([width, height])).long().tolist()
+    steps = (moves.cpu() * torch.tensor([width, height], device="cpu")).long().tolist()
     pairs = zip(pixels, steps, strict=True)
     moved = torch.stack([p.roll((-down, -right), (1, 2)) for p, (right, down) in pairs])
     return torch.lerp(pixels, moved, inside)
@@ -162,7 +166,7 @@ def uniform(count: int, low: float, high: float) -> torch.Tensor:
 
 
 def _luma(pixels: torch.Tensor) -> torch.Tensor:
-    weights = pixels.new_tensor(LUMA).view(1, 3, 1, 1)
+    weights = torch.tensor(LUMA, device=pixels.device).view(1, 3, 1, 1)
     return (pixels * weights).sum(1, keepdim=True)
 
 

@@ -37,6 +37,7 @@ OnEpoch = Callable[[Epoch], object]
 
 EVERY = 180.0  # seconds between two checkpoints in an epoch: what a killed training loses
 CPU = torch.device("cpu")
+VARIED_ON_CPU = ("mps",)  # it lacks some of the operations
 
 
 class TrainingError(UserError):
@@ -355,18 +356,26 @@ def _batch(
 
     The answers are class indices N or, with teachers or a focus, probabilities N x classes.
     """
-    recipe = training.recipe
-    augment, pixels, labels = AUGMENTS[recipe.augment], data.pixels[rows], data.labels[rows]
+    recipe, pixels, labels = training.recipe, data.pixels[rows], data.labels[rows]
     if not recipe.focus:
-        x = _inputs(training, augment(pixels, labels))
+        x = _inputs(training, _varied(training, pixels, labels))
         return x, _taught(training, x, labels), None
     middles = nn.functional.interpolate(data.middles[rows], pixels.shape[-2:])
-    both = augment(torch.cat([pixels, middles], 1), labels)
+    both = _varied(training, torch.cat([pixels, middles], 1), labels)
     x = _inputs(training, both[:, :3])
     middles = both[:, 3:].to(x.device).float() / 255
     targets = _taught(training, x, nn.functional.one_hot(labels, len(recipe.task)).to(x))
     x, targets = hide_some(x, targets, middles, recipe.hide)
     return x, targets, middles
+
+
+def _varied(training: Training, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The pictures changed by the recipe's transform, on the training's device."""
+    augment, device = AUGMENTS[training.recipe.augment], training.device
+    if device.type in VARIED_ON_CPU:
+        return augment(pixels, labels)
+    with device:  # what the transform draws lies there, too
+        return augment(pixels.to(device), labels.to(device))
 
 
 def _inputs(training: Training, pixels: torch.Tensor) -> torch.Tensor:

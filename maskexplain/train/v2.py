@@ -30,7 +30,7 @@ def seed_augment(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def _light_and_blur(pixels: torch.Tensor) -> torch.Tensor:
     count = len(pixels)
     changes = [transforms.adjust_brightness, transforms.adjust_contrast]
-    for index in torch.randperm(2).tolist():  # ColorJitter's order is random
+    for index in torch.randperm(2, device="cpu").tolist():  # ColorJitter's order is random
         pixels = changes[index](pixels, transforms.uniform(count, 0.7, 1.3))
     return transforms.blur_3x3(pixels, transforms.uniform(count, 0.1, 2.0))
 

@@ -154,4 +154,5 @@ def _compress(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _draw(values: torch.Tensor, count: int) -> torch.Tensor:
-    return values[torch.randint(len(values), (count,))]
+    chosen = torch.randint(len(values), (count,))
+    return values.to(chosen.device)[chosen]
