@@ -3,10 +3,11 @@
 import csv
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import CLASSES
+from conftest import CLASSES, SHARED
 
 from maskexplain import cli
 from maskexplain.data.folder import csv_beside, list_pictures
@@ -14,6 +15,8 @@ from maskexplain.data.labels import mend_labels
 from maskexplain.data.names import ClassNames, DataError
 from maskexplain.masks.task import MASK
 from maskexplain.results.suspects import cross_validated, find_suspects, penultimate
+
+MENDED_LABELS = Path(cli.__file__).parents[1] / "data" / "mended_labels.csv"
 
 FLIPPED = {  # where a file lies, and the class that it shows
     "with_mask/flip_a.png": "without_mask",
@@ -153,6 +156,49 @@ def test_a_name_that_two_folders_have_is_told_apart_by_the_folder(toy_folder, tm
     assert first == folders[toy_folder]
     changed = [p for p, old in zip(second, folders[other], strict=True) if p != old]
     assert [(p.file.name, CLASSES[p.label]) for p in changed] == [("00.png", "without_mask")]
+
+
+def test_rows_of_a_folder_that_is_not_given_are_left_out_and_told(toy_folder, tmp_path):
+    pictures = {toy_folder: list_pictures(toy_folder, csv_beside(toy_folder))}
+    mended, told = tmp_path / "mended.csv", []
+    other = "other/with_mask/01.png,with_mask,without_mask\n"
+    mended.write_text(HEAD + "toy/with_mask/00.png,with_mask,without_mask\n" + other)
+    [after] = mend_labels(pictures, [mended], ClassNames(MASK), lambda *said: told.append(said))
+    changed = [p for p, old in zip(after, pictures[toy_folder], strict=True) if p != old]
+    assert [(p.file.name, CLASSES[p.label]) for p in changed] == [("00.png", "without_mask")]
+    [(sentence, names), (count, _)] = told
+    assert sentence.startswith("1 rows of") and names == ["other/with_mask/01.png"]
+    assert count.startswith("1 labels are mended")
+    mended.write_text(HEAD + other)
+    with pytest.raises(DataError, match="pictures of other alone, which the data lack"):
+        mend_labels(pictures, [mended], ClassNames(MASK))
+    mended.write_text(HEAD + "toy/with_mask/99.png,with_mask,without_mask\n")
+    with pytest.raises(DataError, match="which is not in the data"):
+        mend_labels(pictures, [mended], ClassNames(MASK))
+
+
+def test_the_list_that_comes_with_the_program_is_well_formed():
+    rows = rows_of(MENDED_LABELS)
+    files = [row["file"] for row in rows]
+    assert rows and files == sorted(set(files)), "sorted, no file twice"
+    for row in rows:
+        folder, own, name = row["file"].split("/")
+        assert folder in ("kaggle3", "more") and own == row["old"] and name.endswith(".webp")
+        assert {row["old"], row["new"]} <= set(CLASSES) and row["old"] != row["new"]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no real faces beside the project")
+@pytest.mark.parametrize("given", [("kaggle3", "more"), ("kaggle3",)])
+def test_the_list_fits_the_pictures_that_it_was_made_from(given):
+    folders = {
+        SHARED / name: list_pictures(SHARED / name, SHARED / f"{name}.csv") for name in given
+    }
+    after = mend_labels(folders, [MENDED_LABELS], ClassNames(MASK))
+    olds = folders.values()
+    changed = sum(
+        p != q for a, b in zip(after, olds, strict=True) for p, q in zip(a, b, strict=True)
+    )
+    assert changed == sum(row["file"].split("/")[0] in given for row in rows_of(MENDED_LABELS))
 
 
 def test_labels_are_for_those_who_read_them(toy_folder, capsys):

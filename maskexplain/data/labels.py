@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..words import printable
+from ..words import listed, printable
 from .folder import Picture, Tell, silently
 from .names import ClassNames, DataError
 from .rows import Row, read_rows
@@ -21,13 +21,15 @@ def mend_labels(
     """The folders' pictures, with the classes that the lists of mended labels give them.
 
     A row names a picture as its folder's CSV does, or as FOLDER/file where several folders hold
-    such a file. A row without a new class changes nothing. Raises DataError for a file that is not
-    in the data, an unknown class, an old class that is not the picture's, and a file named twice.
+    such a file. A row without a new class changes nothing, nor does one of a FOLDER that is not
+    given. Raises DataError for a file that is not in the data, an unknown class, an old class that
+    is not the picture's, a file named twice, and a list of other folders' pictures alone.
     """
     known = _by_name(folders)
     labels: dict[Path, int] = {}
     for file in lists:
         rows = read_rows(file, MENDED, "check --labels", "picture", DataError)
+        rows = _given(file, rows, known, tell)
         mended = [found for row in rows if (found := _mended(file, row, known, names))]
         for picture, label in mended:
             if labels.setdefault(picture.file, label) != label:
@@ -53,6 +55,26 @@ def _spellings(folder: Path, picture: Picture) -> tuple[str, str]:
     """A picture's name in the CSV of its folder, and with the folder's own name before it."""
     name = picture.file.relative_to(folder).as_posix()
     return name, f"{folder.resolve().name}/{name}"
+
+
+def _given(file: Path, rows: Sequence[Row], known: Mapping[str, object], tell: Tell) -> list[Row]:
+    """The rows but those of folders that are not given: a list may serve several folders.
+
+    Such a row's file is FOLDER/CLASS/NAME at least, and no picture's name begins with its FOLDER.
+    """
+    begins = {name.partition("/")[0] for name in known}
+    parts = [row["file"].replace("\\", "/").split("/") for row in rows]
+    own = [len(part) < 3 or part[0] in begins for part in parts]
+    others = [row["file"] for row, mine in zip(rows, own, strict=True) if not mine]
+    if not any(own):
+        folders = listed(sorted({printable(part[0]) for part in parts}))
+        raise DataError(
+            f"{file} names pictures of {folders} alone, which the data lack: "
+            "name the data's folder so."
+        )
+    if others:
+        tell(f"{len(others)} rows of {file} are of folders that are not given", others)
+    return [row for row, mine in zip(rows, own, strict=True) if mine]
 
 
 def names_in(folders: Mapping[Path, Sequence[Picture]]) -> dict[Path, str]:
