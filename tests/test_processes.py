@@ -66,11 +66,11 @@ def test_ctrl_c_ends_both_and_one_goes_on(train, tmp_path, capsys):
     process.send_signal(signal.SIGINT)
     told, errors = process.communicate(timeout=PATIENCE)
     assert errors.count("goes on from what was saved last") == 1, errors
-    assert told.count("own, epoch 1:") == 1 and "own, epoch 400:" not in told
-    done = told.count("own, epoch")
+    assert told.count("mine, epoch 1 of") == 1 and "mine, epoch 400 of" not in told
+    done = told.count("mine, epoch")
 
     assert cli.main([*train, "--epochs", str(done + 3)]) == 0
-    assert 1 <= capsys.readouterr().out.count("own, epoch") <= 3
+    assert 1 <= capsys.readouterr().out.count("mine, epoch") <= 3
     assert open_model("mine", folder=tmp_path / "out").results.epochs == done + 3
 
 

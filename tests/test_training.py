@@ -188,6 +188,18 @@ def test_a_librarys_network_starts_at_the_pictures_size_with_weights_at_hand(toy
         start(replace(recipe, start="published"))
 
 
+def test_batch_norms_follow_a_short_training():
+    """MobileNetV3's own forget 1% a step: after hundreds of steps they answer by chance."""
+    recipe = own_recipe("torchvision:mobilenet_v3_small", task_of_names(["a", "b"]), [])
+    network = start(replace(recipe, size=32)).network
+    norm, x = network.network.features[0][1], 3 + torch.randn(8, 3, 32, 32)
+    with torch.no_grad():
+        seen = network.network.features[0][0](x).mean((0, 2, 3))
+        for _ in range(40):
+            network(x)
+    assert torch.allclose(norm.running_mean, seen, rtol=0.05)
+
+
 def test_published_weights_are_taken_but_for_the_last_layer(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     theirs = torchvision.models.shufflenet_v2_x0_5()

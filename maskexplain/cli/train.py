@@ -321,17 +321,17 @@ def _fit(
     steps = -(-(sum(mix.values()) if mix else len(train.labels)) // training.recipe.batch_size)
     epochs = training.recipe.epochs
     done = len(training.history) * steps + len(training.begun.losses)
-    with tqdm(total=epochs * steps, initial=done, unit="step") as shown:
+    with tqdm(total=epochs * steps, initial=done, unit="step", disable=None) as shown:
 
         def on_step(epoch: int, loss: float, rate: float) -> None:
-            shown.set_description(f"{training.recipe.name}, epoch {epoch + 1}/{epochs}")
+            shown.set_description(f"{folder.name}, epoch {epoch + 1}/{epochs}")
             shown.set_postfix(loss=f"{loss:.4f}", lr=f"{rate:.1e}", refresh=False)
             shown.update()
 
         def on_epoch(line: Epoch) -> None:
             watch(line)
             shown.write(
-                f"{training.recipe.name}, epoch {line.epoch}: train loss {line.train_loss:.4f}, "
+                f"{folder.name}, epoch {line.epoch} of {epochs}: train loss {line.train_loss:.4f}, "
                 f"val loss {line.val_loss:.4f}, val balanced accuracy "
                 f"{line.val_balanced_accuracy:.4f}, lr {line.learning_rate:.1e}, {line.seconds} s"
             )

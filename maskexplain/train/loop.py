@@ -36,6 +36,9 @@ OnEpoch = Callable[[Epoch], object]
 
 
 EVERY = 180.0  # seconds between two checkpoints in an epoch: what a killed training loses
+# Share of a batch's statistics in a batch norm's running ones, at least. Some published networks
+# take .01, which takes hundreds of steps to leave the start: a short training then seems to fail.
+NORM_MOMENTUM = 0.1
 CPU = torch.device("cpu")
 VARIED_ON_CPU = ("mps",)  # it lacks some of the operations
 
@@ -135,7 +138,11 @@ def _build(recipe: Recipe) -> nn.Module:
     transform = None
     if recipe.size is not None:
         transform = replace(usual_transform(recipe.network), size=recipe.size)
-    return build_network(recipe.network, len(recipe.task), transform)
+    network = build_network(recipe.network, len(recipe.task), transform)
+    for module in network.modules() if ":" in recipe.network else ():
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
+            module.momentum = max(module.momentum, NORM_MOMENTUM)
+    return network
 
 
 def _around(recipe: Recipe, network: nn.Module, data: str, device: torch.device) -> Training:
