@@ -8,7 +8,7 @@ versions, others come with the file that brings them.
 import colorsys
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from .errors import UserError
@@ -132,14 +132,16 @@ def task_from_json(text: str) -> Task:
         ) from error
     # A known task's titles and colours are the program's own, however old the file is.
     known = KNOWN.get(task.names)
-    return known if known is not None and known.name == task.name else task
+    if known is None or known.name != task.name:
+        return task
+    return known if known.faces == task.faces else replace(known, faces=task.faces)
 
 
 def task_of_names(names: Sequence[str], faces: bool = True) -> Task:
     """The known task with these classes in this order, or a plain one. Raises TaskError."""
     known = KNOWN.get(tuple(names))
     if known is not None:
-        return known
+        return known if faces else replace(known, faces=False)
     classes = (TaskClass(n, plain_title(n), palette_colour(i)) for i, n in enumerate(names))
     return Task("-".join(names)[:60], tuple(classes), faces)
 

@@ -228,6 +228,49 @@ def test_without_a_name_the_shapes_tell_at_any_size(tmp_path):
     assert (done.network, done.place) == ("torchvision:resnet18", "ema")
 
 
+def test_a_network_inside_another_has_its_last_layer_behind_it(tmp_path, capsys):
+    """As in self.backbone and self.classifier."""
+    whole = torchvision.models.shufflenet_v2_x0_5(num_classes=2).eval()
+    last, whole.fc = whole.fc, nn.Identity()
+    theirs = nn.ModuleDict({"backbone": whole, "classifier": last})
+    torch.save(
+        {"state_dict": theirs.state_dict(), "classes": ["Mask", "NoMask"]}, tmp_path / "x.pt"
+    )
+    command = ["import", str(tmp_path / "x.pt"), "--as", "x", "--folder", str(tmp_path)]
+    assert cli.main([*command, "--network", "torchvision:shufflenet_v2_x0_5", "--size", "64"]) == 0
+    said = capsys.readouterr().out
+    assert "last layer is state_dict/classifier, right behind state_dict/backbone" in said
+    assert "Mask as with_mask and NoMask as without_mask" in said
+    assert "go in at 64 x 64, mean 0.485 0.456 0.406" in said and "passed over" not in said
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        ours = open_model("x", folder=tmp_path).network(x)
+        assert torch.allclose(ours, last(whole(x)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("conv5.0.weight"), "conv5.0.weight is missing"),
+        (lambda s: s.update({"extra.weight": torch.ones(1)}), "extra.weight is foreign"),
+        (lambda s: s.update({"conv1.0.weight": torch.ones(24, 1, 3, 3)}), "24 x 1 x 3 x 3 in pl"),
+        (lambda s: s.update({"fc.weight": torch.ones(2, 9)}), "fc.weight takes 9 values in place"),
+        (lambda s: s.update({"fc.weight": torch.ones(1000, 1024)}), "fc.bias is 2 in place of"),
+        (
+            lambda s: s.update({"fc.weight": torch.ones(1000, 1024), "fc.bias": torch.ones(1000)}),
+            "has 1000 outputs, and a version answers 2 to 20 classes",
+        ),
+    ],
+)
+def test_a_refusal_says_what_does_not_fit(change, message, tmp_path):
+    state = torchvision.models.shufflenet_v2_x0_5(num_classes=2).state_dict()
+    change(state)
+    torch.save(state, tmp_path / "x.pth")
+    built = Built("torchvision:shufflenet_v2_x0_5")
+    with pytest.raises(UserError, match=message):
+        import_version(tmp_path / "x.pth", "x", ["a", "b"], folder=tmp_path, built=built)
+
+
 def test_a_head_of_several_layers_is_named(tmp_path):
     theirs = torchvision.models.shufflenet_v2_x0_5(num_classes=2)
     theirs.fc = nn.Sequential(nn.Linear(1024, 8), nn.ReLU(), nn.Linear(8, 2))

@@ -26,12 +26,13 @@ from maskexplain import cli
 from maskexplain.data.samples import painted_faces
 from maskexplain.errors import UserError
 from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
-from maskexplain.exchange.importing import import_version
+from maskexplain.exchange.importing import Built, import_version
 from maskexplain.exchange.torch_files import FileError, read_tensor_file
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
 from maskexplain.models.version import Model, open_model
 from maskexplain.onnx_engine import open_session
+from maskexplain.task import task_of_names
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 CROPS = [noise(seed, (40, 44)) for seed in range(3)]
@@ -555,8 +556,8 @@ class _Named(pickle._Pickler):
     ("change", "message"),
     [
         (lambda s: s.pop("network.0.weight"), "network.0.weight is missing"),
-        (lambda s: s.update({"extra": torch.zeros(1)}), "extra is missing, foreign"),
-        (lambda s: s.update({"network.6.bias": torch.zeros(4)}), "network.6.bias is missing"),
+        (lambda s: s.update({"extra": torch.zeros(1)}), "extra is foreign"),
+        (lambda s: s.update({"network.6.bias": torch.zeros(4)}), "network.6.bias is 4 in place"),
         (lambda s: s["network.6.bias"].fill_(torch.nan), "not finite"),
     ],
 )
@@ -583,6 +584,31 @@ def test_other_classes_keep_the_files_order(state, tmp_path, crop):
         import_version(saved(state, path), "two", classes=["cat", "dog"], folder=tmp_path)
     with pytest.raises(UserError, match="is not there"):
         import_version(tmp_path / "none.pt", "none", folder=tmp_path)
+
+
+def test_known_classes_stay_whole_where_the_pictures_are(state, tmp_path):
+    """The file says that it answers whole pictures, whatever its classes are called."""
+    path = saved({"state_dict": state, "classes": list(CLASSES)}, tmp_path / "x.pt")
+    import_version(path, "mine", folder=tmp_path, built=Built(faces=False))
+    task = open_model("mine", folder=tmp_path).task
+    assert task.names == CLASSES and not task.faces
+    assert task_of_names(CLASSES).faces and not task_of_names(CLASSES, faces=False).faces
+
+
+@pytest.mark.parametrize(
+    ("told", "faces", "read"),
+    [
+        (["Mask", "NoMask", "Mask_Worn_Incorrectly"], True, ORDER),
+        (["Mask", "NoMask", "other"], True, ("Mask", "NoMask", "other")),
+        (["correct", "incorrect", "bare"], False, ("correct", "incorrect", "bare")),
+    ],
+)
+def test_other_names_of_the_mask_classes_are_read_as_these(told, faces, read, state, tmp_path):
+    path = saved({"state_dict": state, "classes": told}, tmp_path / "x.pt")
+    done = import_version(path, "mine", folder=tmp_path, built=Built(faces=faces))
+    assert done.classes == read and done.told == (() if read == tuple(told) else tuple(told))
+    again = import_version(path, "again", read, folder=tmp_path, built=Built(faces=faces))
+    assert again.classes == read, "--classes may use either names"
 
 
 # --- export

@@ -1,17 +1,19 @@
 """import and export: versions of other programs, and versions for them."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..data.folder import Picture, class_folders, csv_beside, list_pictures, read_crop, select
+from ..data.folder import Picture, csv_beside, list_pictures, read_crop, select
 from ..data.samples import evenly, painted_faces
 from ..errors import UserError
 from ..exchange.exporting import FORMATS, export_version
 from ..exchange.importing import Built, import_version, task_of_classes
 from ..models.checkpoints import FOLDER, read_checkpoint
+from ..models.network import EvaluationTransform
 from ..task import Task
-from .folders import Remarks
+from ..words import listed
+from .folders import Remarks, add_class_map, classes_in
 
 FACES = 200  # to compare an exported network on, and to try an imported one with
 COMPARE_HELP = "image folder to compare on; default: painted faces"
@@ -30,6 +32,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="image folder that tells whether the order is right"
     )
+    add_class_map(parser)
     parser.add_argument("--replace", action="store_true", help="in place of a version of that name")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.set_defaults(run=import_command)
@@ -40,6 +43,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
     parser.add_argument("--data", type=Path, help=COMPARE_HELP)
+    add_class_map(parser)
     parser.set_defaults(run=export_command)
 
 
@@ -49,8 +53,9 @@ def import_command(args: argparse.Namespace) -> None:
 
     def labelled(names: Sequence[str] | None) -> tuple[Task, list[Picture]]:
         nonlocal count
-        task = task_of_classes(names or class_folders(args.data))
-        pictures = _labelled(args.data, task)
+        class_map = dict(args.class_map)
+        task = task_of_classes(names or classes_in(args.data, class_map))
+        pictures = _labelled(args.data, task, class_map)
         count = len(pictures)
         return task, pictures
 
@@ -65,10 +70,27 @@ def import_command(args: argparse.Namespace) -> None:
     )
     print(f"{done.path}: network {done.network}, classes {', '.join(done.classes)}")
     print(f"The order of the classes is from {done.source}.")
+    if done.told:
+        pairs = zip(done.told, done.classes, strict=True)
+        print(f"Class names are read: {listed([f'{told} as {name}' for told, name in pairs])}.")
+    if all(name.isdecimal() for name in done.classes):
+        print("These are numbers: --classes gives them names, in this order.")
+    print(_goes_in(done.transform))
+    if done.last:
+        print(f"Its last layer is {done.last}, right behind {done.place}.")
     if done.passed_over:
         print(f"Weights of {done.place or 'the top'}; passed over: {', '.join(done.passed_over)}")
     if done.fit:
         print(f"{done.fit.balanced_accuracy:.1%} balanced accuracy on {count} pictures")
+
+
+def _goes_in(transform: EvaluationTransform) -> str:
+    """How a picture goes in: nothing in a file tells it."""
+    mean, std = (" ".join(f"{v:g}" for v in values) for values in (transform.mean, transform.std))
+    return (
+        f"Pictures go in at {transform.size} x {transform.size}, mean {mean}, std {std}. Where it "
+        "was trained otherwise, give --size, --mean and --std: its answers depend on them."
+    )
 
 
 def _built(args: argparse.Namespace) -> Built:
@@ -81,10 +103,10 @@ def _built(args: argparse.Namespace) -> Built:
     return Built(args.network, args.size, mean, std, args.layer, not args.whole)
 
 
-def _labelled(folder: Path, task: Task) -> list[Picture]:
+def _labelled(folder: Path, task: Task, class_map: Mapping[str, str]) -> list[Picture]:
     """Labelled faces of a data folder, evenly from its test split (without a CSV: from all)."""
     csv_file = csv_beside(folder)
-    pictures = list_pictures(folder, csv_file, task, tell=Remarks())
+    pictures = list_pictures(folder, csv_file, task, class_map, Remarks())
     return evenly(select(pictures, "test" if csv_file else "all"), FACES)
 
 
@@ -92,7 +114,8 @@ def export_command(args: argparse.Namespace) -> None:
     """Write a version as TorchScript or ONNX, compared with the version on 200 faces."""
     if args.data:
         task = read_checkpoint(args.name).task
-        crops, what = [read_crop(p.file) for p in _labelled(args.data, task)], "real faces"
+        pictures = _labelled(args.data, task, dict(args.class_map))
+        crops, what = [read_crop(p.file) for p in pictures], "real faces"
     else:
         crops, what = painted_faces(FACES), "painted faces (--data DIR takes real ones)"
     done = export_version(args.name, args.format, args.out, crops)

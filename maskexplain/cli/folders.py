@@ -12,10 +12,9 @@ from tqdm import tqdm
 
 from ..data.folder import Picture, Progress, class_folders, list_all_pictures
 from ..data.labels import mend_labels
-from ..data.names import ClassNames
+from ..data.names import ClassNames, known_names
 from ..data.survey import some
 from ..errors import UserError
-from ..masks.task import MASK
 from ..task import Task
 from ..words import listed
 
@@ -26,12 +25,17 @@ LABELS_HELP = "mended labels, a CSV of file, old, new (see data --suspects); may
 
 
 def add_folder_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--class-map", type=_pair, action="append", default=[], metavar="OLD=NEW", help=MAP_HELP
-    )
+    add_class_map(parser)
     parser.add_argument("--skip", action="store_true", help=SKIP_HELP)
     parser.add_argument(
         "--labels", type=Path, action="append", default=[], metavar="FILE", help=LABELS_HELP
+    )
+
+
+def add_class_map(parser: argparse.ArgumentParser) -> None:
+    """The option that every command with a folder of classes takes."""
+    parser.add_argument(
+        "--class-map", type=_pair, action="append", default=[], metavar="OLD=NEW", help=MAP_HELP
     )
 
 
@@ -56,9 +60,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def classes_in(folder: Path, class_map: Mapping[str, str]) -> list[str]:
     """The classes of an image folder, by the mask task's names where all are known to it."""
-    found = class_folders(folder, class_map)
-    known = [name for name in map(ClassNames(MASK).of, found) if name]
-    return known if len({*known}) == len(found) else found
+    return [*known_names(class_folders(folder, class_map))]
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """What the folders of a data set are called: which name stands for which class or split."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import UserError
-from ..masks.task import OTHER_NAMES
+from ..masks.task import MASK, OTHER_NAMES
 from ..task import Task
 
 SPLITS = ("train", "val", "test")
@@ -48,6 +48,16 @@ class ClassNames:
     def of(self, name: str) -> str | None:
         """The class that a name stands for; None where it is not understood."""
         return self._known.get(_plain(name))
+
+
+def known_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The mask task's names for these, where all are known to it and differ; else as they are.
+
+    >>> known_names(["Mask", "No Mask"])
+    ('with_mask', 'without_mask')
+    """
+    known = [name for name in map(ClassNames(MASK).of, names) if name]
+    return tuple(known) if len({*known}) == len(names) else tuple(names)
 
 
 def split_of(name: str) -> str | None:

@@ -7,7 +7,7 @@ So it is never assumed.
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ..data.folder import Picture, read_crop
+from ..data.names import known_names
 from ..errors import UserError
 from ..masks.task import MASK
 from ..task import Task
@@ -45,10 +46,18 @@ SEED_FILES = ("model_v1_scripted.pth", "model_v2_scripted.pth")  # the original 
 
 @dataclass(frozen=True)
 class ClassOrder:
-    """Classes in the order of a file's outputs, and what told it, as words for people."""
+    """Classes in the order of a file's outputs, and what told it, as words for people.
+
+    `told`: what the classes were called there.
+    """
 
     classes: tuple[str, ...]
     source: str
+    told: tuple[str, ...] = ()
+
+    def by_known_names(self) -> "ClassOrder":
+        """With the mask task's names, where all are known to it."""
+        return replace(self, classes=known_names(self.classes), told=self.classes)
 
 
 @dataclass(frozen=True)
@@ -60,16 +69,20 @@ class OrderFit:
 
 
 def told_order(
-    file: Path, notes: Sequence[Any], outputs: int, given: Sequence[str] | None
+    file: Path, notes: Sequence[Any], outputs: int, given: Sequence[str] | None, faces: bool = True
 ) -> ClassOrder | None:
     """The order that the file, a JSON beside it or `given` tells; None where nothing does.
 
-    Raises UserError where two of these differ, or name another number of classes.
+    Of a network for `faces`, other names of the mask task's classes are read as these. Raises
+    UserError where two orders differ, or name another number of classes.
     """
     found = [order for order in _all_orders(file, notes) if len(order.classes) == outputs]
+    if faces:
+        found = [order.by_known_names() for order in found]
     named = {order.classes: order for order in reversed(found)}
     if given is not None:
-        return _given_order(file, named, outputs, tuple(given))
+        own = ClassOrder(tuple(given), "--classes")
+        return _given_order(file, named, outputs, own.by_known_names() if faces else own)
     if len(named) > 1:
         said = listed([f"{', '.join(o.classes)[:200]} ({o.source})" for o in named.values()])
         raise UserError(f"{file} comes with two orders of classes, {said}: choose with --classes.")
@@ -77,18 +90,19 @@ def told_order(
 
 
 def _given_order(
-    file: Path, named: dict[tuple[str, ...], ClassOrder], outputs: int, given: tuple[str, ...]
+    file: Path, named: dict[tuple[str, ...], ClassOrder], outputs: int, given: ClassOrder
 ) -> ClassOrder:
-    if len(given) != outputs:
+    if len(given.classes) != outputs:
         raise UserError(
-            f"{file} has {outputs} outputs, but --classes names {len(given)}: name one for each."
+            f"{file} has {outputs} outputs, but --classes names {len(given.classes)}: name one for "
+            "each."
         )
     # Numbers are no names: whoever gives names for them contradicts nothing.
     telling = {order for order in named if not all(name.isdecimal() for name in order)}
-    if telling and given not in telling:
+    if telling and given.classes not in telling:
         said = listed([", ".join(order)[:200] for order in telling])
         raise UserError(f"{file} says that its classes are {said}: leave out --classes.")
-    return ClassOrder(given, "--classes")
+    return given
 
 
 def assumed_nothing(file: Path, notes: Sequence[Any], outputs: int) -> UserError:

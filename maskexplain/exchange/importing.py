@@ -21,7 +21,7 @@ from ..models.network import (
     check_network,
     last_layer,
 )
-from ..task import KNOWN, Task, task_of_names
+from ..task import KNOWN, MAX_CLASSES, MIN_CLASSES, Task, task_of_names
 from ..words import listed
 from .class_order import (
     ClassOrder,
@@ -59,8 +59,10 @@ Labelled = Callable[[Sequence[str] | None], tuple[Task, Sequence[Picture]]]
 class Imported:
     """A version that was imported: its network's registered name, its file, and the classes in the
     order of the given file's outputs; `source` says what told that order, `place` where in the file
-    the weights lay. `passed_over`: other weights beside them that may count. `fit` is how well
-    the order fits the labelled pictures, where some were given.
+    the weights lay, `last` the last layer where it lay elsewhere. `told`: what that source calls
+    the classes, empty where it calls them so.
+    `transform`: how a picture goes in. `passed_over`: other weights beside them that may count.
+    `fit` is how well the order fits the labelled pictures, where some were given.
     """
 
     name: str
@@ -69,6 +71,9 @@ class Imported:
     classes: tuple[str, ...]
     source: str
     place: str
+    last: str
+    transform: EvaluationTransform
+    told: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
     fit: OrderFit | None = None
 
@@ -96,11 +101,13 @@ class Built:
 @dataclass(frozen=True)
 class Found:
     """Weights of a network in a file: by the network's names, all but those of the last layer,
-    whose `weight` and `bias` stand apart. `place` is what came before the names in the file.
+    whose `weight` and `bias` stand apart. `place` is what came before the names in the file, `last`
+    what the last layer is called there.
     """
 
     network: str
     place: str
+    last: str
     tensors: dict[str, Stored]
     weight: Stored
     bias: Stored | None
@@ -136,10 +143,16 @@ def import_version(
     content = read_tensor_file(file)
     tensors = _thawed(file, content.frozen, built) if content.frozen else content.tensors
     found, others = find_weights(file, tensors, built)
+    if found.outputs > MAX_CLASSES:
+        raise UserError(
+            f"{file} has {found.outputs} outputs, and a version answers {MIN_CLASSES} to "
+            f"{MAX_CLASSES} classes: train it for yours first (maskexplain train NAME --network "
+            f"{found.network} --data DIR)."
+        )
     network = _network(found, built).eval().requires_grad_(False)
     _fill(file, network, found)
     check_network(network, found.network, found.outputs)
-    order = told_order(file, content.notes, found.outputs, classes)
+    order = told_order(file, content.notes, found.outputs, classes, built.faces)
     order = order or seed_order(file, found.network, found.outputs)
     if not order and not labelled:
         raise assumed_nothing(file, content.notes, found.outputs)
@@ -149,7 +162,17 @@ def import_version(
     write_weights(path, network, found.network, task, half=False)
     path.with_suffix(".json").unlink(missing_ok=True)  # those of a version that stood there
     return Imported(
-        name, found.network, path, order.classes, order.source, found.place, others, fit
+        name,
+        found.network,
+        path,
+        order.classes,
+        order.source,
+        found.place,
+        "" if found.last.startswith(found.place) else found.last,
+        network.transform,
+        order.told if order.told != order.classes else (),
+        others,
+        fit,
     )
 
 
@@ -299,25 +322,49 @@ def _fitting(wanted: _Wanted, plain: Mapping[str, Stored]) -> list[Found]:
     """Every place where the file holds the whole network."""
     fits = []
     for place in _places(wanted, plain):
-        if _odd_name(wanted, place, plain) is None:
+        if _odd(wanted, place, plain) is None:
             tensors = {wanted.stem + name: plain[place + name] for name in wanted.body}
             last = _last_names(wanted, place, plain)[0]
             weight, bias = plain[f"{last}.weight"], plain.get(f"{last}.bias")
             place = place.removesuffix(wanted.stem).rstrip("./")
-            fits.append(Found(wanted.network, place, tensors, weight, bias))
+            fits.append(Found(wanted.network, place, last, tensors, weight, bias))
     return fits
 
 
 def _last_names(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> list[str]:
-    """The layers in the last one's place: most people put another one there, or several."""
+    """The layers in the last one's place: most people put another one there, or several.
+
+    Where none is there, the only layer behind a network that stands in another one.
+    """
     top = wanted.last.partition(".")[0]
     body = {place + name for name in wanted.body}
-    return [
+    inside = [
         name.removesuffix(".weight")
         for name, tensor in plain.items()
         if name.startswith(f"{place}{top}.") and name.endswith(".weight") and name not in body
         if len(tensor.shape) > 1
     ]
+    return inside or _behind(place, plain)
+
+
+def _behind(place: str, plain: Mapping[str, Stored]) -> list[str]:
+    """The layer beside a network, such as `classifier` beside `backbone.`, if it is the only one.
+
+    A dropout or a ReLU between them changes nothing: what a network's pooling gives is no less
+    than 0. Anything with weights would be there, too.
+    """
+    container, slash, dotted = place.rpartition("/")
+    parent, point, _ = dotted.rstrip(".").rpartition(".")
+    root = container + slash + parent + point
+    beside = [
+        name
+        for name, tensor in plain.items()
+        if dotted and name.startswith(root) and not name.startswith(place)
+        if _counts(name.removeprefix(root), tensor)
+    ]
+    layers = {name.rpartition(".")[0] for name in beside}
+    wide = [name for name in beside if name.endswith(".weight") and len(plain[name].shape) == 2]
+    return [*layers] if len(layers) == len(wide) == 1 else []
 
 
 def _places(wanted: _Wanted, plain: Mapping[str, Stored]) -> list[str]:
@@ -332,18 +379,31 @@ def _places(wanted: _Wanted, plain: Mapping[str, Stored]) -> list[str]:
     return list(found)
 
 
-def _odd_name(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> str | None:
-    """The first name that keeps a place from being the network; None where it is."""
+def _odd(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> str | None:
+    """What keeps a place from being the network, in words; None where it is."""
     for name, shape in wanted.body.items():
-        if place + name not in plain or plain[place + name].shape != shape:
-            return wanted.shown(name)
+        found = plain.get(place + name)
+        if found is None or found.shape != shape:
+            return _unlike(wanted.shown(name), found, shape)
     last = _last_names(wanted, place, plain)
-    if len(last) != 1 or plain[f"{last[0]}.weight"].shape[1] != wanted.inputs:
-        return wanted.shown(f"{wanted.last}.weight")
-    bias = plain.get(f"{last[0]}.bias")
-    if bias is not None and bias.shape != plain[f"{last[0]}.weight"].shape[:1]:
-        return wanted.shown(f"{wanted.last}.bias")
-    return next(_strangers(wanted, place, last[0], plain), None)
+    whole = wanted.shown(f"{wanted.last}.weight")
+    if len(last) != 1:
+        return _unlike(whole, None, ())
+    weight, bias = plain[f"{last[0]}.weight"].shape, plain.get(f"{last[0]}.bias")
+    if weight[1] != wanted.inputs:
+        return f"{whole} takes {weight[1]} values in place of {wanted.inputs}"
+    if bias is not None and bias.shape != weight[:1]:
+        return _unlike(wanted.shown(f"{wanted.last}.bias"), bias, weight[:1])
+    stranger = next(_strangers(wanted, place, last[0], plain), None)
+    return stranger and f"{stranger} is foreign"
+
+
+def _unlike(name: str, found: Stored | None, shape: tuple[int, ...]) -> str:
+    """A tensor that is missing, or of another shape than a network's."""
+    if found is None:
+        return f"{name} is missing"
+    own, wanted = (" x ".join(map(str, sides)) for sides in (found.shape, shape))
+    return f"{name} is {own} in place of {wanted}"
 
 
 def _strangers(
@@ -371,7 +431,8 @@ def _beside(found: Found, plain: Mapping[str, Stored]) -> list[str]:
     tops = {
         name.removeprefix(root).partition(".")[0]: None
         for name, tensor in plain.items()
-        if inside and name.startswith(root) and not name.startswith(f"{found.place}.")
+        if inside and name.startswith(root)
+        if not name.startswith((f"{found.place}.", f"{found.last}."))
         if _counts(name.removeprefix(root), tensor)
     }
     return list(tops)
@@ -394,11 +455,12 @@ def _misfit(file: Path, plain: Mapping[str, Stored], built: Built) -> str:
             f"{', '.join(last)}: what lies between them is not in the file, so train it with one "
             f"layer, {wanted.last}."
         )
-    name = _odd_name(wanted, place, plain)
-    known = "" if built.network else f" (networks: {', '.join(NETWORKS)}, torchvision:NAME)"
+    odd = _odd(wanted, place, plain)
+    if built.network:
+        return f"{file} does not fit {built.network}: {odd}."
     return (
-        f"{file} does not fit {built.network or 'any network here'}; of the nearest one, "
-        f"{wanted.network}, {name} is missing, foreign or of another shape{known}."
+        f"{file} does not fit any network here; of the nearest one, {wanted.network}, {odd} "
+        f"(networks: {', '.join(NETWORKS)}, torchvision:NAME)."
     )
 
 

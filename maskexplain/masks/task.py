@@ -20,6 +20,17 @@ MASK = register(
     )
 )
 
+# Most public data know two classes. A badly worn mask is a mask there.
+register(
+    Task(
+        "mask_or_none",
+        (
+            TaskClass(WORN, "With mask", MASK.colour(WORN), "good"),
+            TaskClass(BARE, MASK.title(BARE), MASK.colour(BARE), "absent"),
+        ),
+    )
+)
+
 # What public data sets call these classes; case, blanks, - and _ do not count.
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
     INCORRECT: (
