@@ -8,7 +8,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, noise
+from conftest import CLASSES, TinyCNN, noise
 from measured import explained, measured, scores, way_scores
 from PIL import Image, ImageEnhance
 from servers import version
@@ -32,6 +32,7 @@ from maskexplain.models.results import (
 )
 from maskexplain.models.version import Model, Prediction
 from maskexplain.results.evaluate import fields_of
+from maskexplain.task import task_of_names
 from maskexplain.web.answers import says
 from maskexplain.web.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
 from maskexplain.web.compare.split import (
@@ -108,6 +109,33 @@ def last(*args, **kwargs) -> CompareView:
     """What is shown in the end."""
     *_, view = compare_views(*args, **kwargs)
     return view
+
+
+def of(name: str, *names: str) -> Model:
+    """A version of these classes."""
+    torch.manual_seed(0)
+    return Model(name, TinyCNN(len(names)), task_of_names(names))
+
+
+@pytest.mark.parametrize(
+    ("two", "says_two", "says_v9", "words"),
+    [
+        ((WORN, BARE), BARE, BARE, "Both versions say “No mask”."),
+        ((WORN, BARE), WORN, WORN, "v9 says “Worn correctly”, theirs says “With mask”."),
+        ((WORN, BARE), WORN, INCORRECT, "; theirs has no class “Worn incorrectly”."),
+        ((WORN, BARE), WORN, BARE, "They disagree: v9 says “No mask”, theirs says “With mask”."),
+        (("cup", "lamp"), "cup", BARE, "They answer different questions"),
+    ],
+)
+def test_versions_of_other_classes_are_held_against_each_other(two, says_two, says_v9, words):
+    models, labels = [version("v9"), of("theirs", *two)], [says_v9, says_two]
+    answers = tuple(
+        m.prediction(torch.tensor([9.0 if n == label else 0.0 for n in m.task.names]))
+        for m, label in zip(models, labels, strict=True)
+    )
+    found = Comparison(tuple(models), answers, answers, 120.0, False, False)
+    assert words in headline(found)
+    assert found.agree == (says_two == says_v9)
 
 
 # --- the table

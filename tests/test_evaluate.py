@@ -66,7 +66,7 @@ def test_painted_masks_are_scored_by_position(tiny, tmp_path):
     portrait.save(tmp_path / "bare.png")
     kinds = [(CLASSES.index("without_mask"), False), (CLASSES.index("with_mask"), False)]
     pictures = [Picture(tmp_path / "bare.png", label, "test", "g", a) for label, a in kinds]
-    found = evaluate(tiny.network, MASK, pictures)
+    found = evaluate(tiny.network, MASK, pictures, threshold=0.5)
     assert found.painted.faces == 1
     positions = found.painted.by_position
     assert set(positions) == set(POSITIONS)
@@ -75,6 +75,8 @@ def test_painted_masks_are_scored_by_position(tiny, tmp_path):
     text = evaluation_text("tiny", MASK, found)
     assert "masks painted on 1 bare faces" in text
     assert "expected calibration error" in text and "of them right" in text
+    plain = evaluation_text("tiny", MASK, evaluate(tiny.network, MASK, pictures))
+    assert "no answer counts as unsure" in plain and "of them right" not in plain
 
 
 def test_the_cost_of_an_answer_is_timed_on_one_thread(tmp_path, tiny):

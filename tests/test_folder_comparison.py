@@ -1,6 +1,7 @@
 """Versions compared over a folder: counts that can be checked by hand."""
 
 import json
+import shutil
 
 import torch
 from conftest import TinyCNN
@@ -38,6 +39,23 @@ def test_who_is_right_and_who_agrees(toy_folder):
     assert (same.agree, same.first_right, same.second_right) == (1, 0, 0)
     assert (last.agree, last.first_right, last.second_right) == (0, bare, worn)
     assert all(-1 <= pair.heat_alike <= 1 for pair in found.pairs)
+
+
+def test_a_folder_by_other_names_fits_both_questions(toy_folder, tmp_path, capsys):
+    """Two classes of a public set, beside a version of three."""
+    (toy_folder.parent / "toy.csv").unlink()
+    for old, new in (("with_mask", "WithMask"), ("without_mask", "visor")):
+        (toy_folder / old).rename(toy_folder / new)
+    shutil.rmtree(toy_folder / "mask_weared_incorrect")
+    files = [tmp_path / "two.safetensors", tmp_path / "three.safetensors"]
+    for file, task in zip(files, (task_of_names(["with_mask", "without_mask"]), MASK), strict=True):
+        write_weights(file, always("with_mask", task).network, "tiny", task, False)
+    command = ["compare", "--data", str(toy_folder), "--models", *map(str, files)]
+    assert cli.main([*command, "--class-map", "visor=without_mask"]) == 0
+    said, read = capsys.readouterr()
+    assert "| two | 50.0% | – | – |" in said and "| three | 50.0% | – | – |" in said
+    assert "| two and three | 100.0% | 0 | 0 |" in said
+    assert "WithMask as with_mask and visor as without_mask" in read
 
 
 def test_the_command_prints_it_as_tables(toy_folder, tmp_path, capsys):

@@ -10,7 +10,6 @@ import torch
 from ..data.folder import (
     Picture,
     Progress,
-    class_folders,
     csv_beside,
     default_split,
     list_pictures,
@@ -20,6 +19,7 @@ from ..data.folder import (
 from ..data.samples import evenly
 from ..data.survey import readable
 from ..errors import UserError
+from ..exchange.importing import task_of_classes
 from ..files import write_json, write_text
 from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
@@ -39,11 +39,10 @@ from ..results.tables import (
     results_markdown,
     scenes_text,
 )
-from ..task import task_of_names
 from ..web.report import report_html
 from ..words import listed, printable
 from . import add_device
-from .folders import Remarks, add_folder_options, bar, listed_pictures
+from .folders import Remarks, add_class_map, add_folder_options, bar, classes_in, listed_pictures
 
 DATA_HELP = (
     "image folder of face crops; no face finding; may be repeated: the first one is scored in "
@@ -84,6 +83,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="image folder of face crops")
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME", help="two or more")
     parser.add_argument("--faces", type=_positive, default=200, help="how many (default: 200)")
+    add_class_map(parser)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     add_device(parser)
     parser.set_defaults(run=compare_command)
@@ -93,14 +93,23 @@ def compare_command(args: argparse.Namespace) -> None:
     """Answer the test pictures of a folder by several versions, and print who is right."""
     if len(args.models) < 2:
         raise UserError("--models needs two or more versions.")
-    models, task = open_models(args.models, args.device), task_of_names(class_folders(args.data))
-    pictures = list_pictures(args.data, csv_beside(args.data), task, tell=Remarks())
-    split = default_split(args.data, pictures)
+    models, class_map = open_models(args.models, args.device), dict(args.class_map)
+    task = task_of_classes(classes_in(args.data, class_map))
+    pictures = list_pictures(args.data, csv_beside(args.data), task, class_map, Remarks())
+    split = _split(models, args.data, pictures)
     chosen = evenly(select(pictures, split), args.faces)
     found = compare_on(models, chosen, task.names, bar("pictures"))
     print(comparison_markdown(found))
     if args.json:
         write_json(args.json, asdict(found))
+
+
+def _split(models: Sequence[Model], folder: Path, pictures: Sequence[Picture]) -> str:
+    """What to score: never what one of the versions was trained on, as far as they say."""
+    name = printable(folder.resolve().name)
+    used = [model.results.data.name for model in models if model.results.data]
+    trained = any(name in data.split(" and ") for data in used)
+    return "test" if trained else default_split(folder, pictures)
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +137,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     model = open_model(args.model, args.device)
     remarks, show = Remarks(), bar("pictures")
     folders = listed_pictures(args, model.task, remarks)
-    split = args.split or default_split(args.data[0], folders[0])
+    split = args.split or _split([model], args.data[0], folders[0])
     chosen = [select(pictures, split) for pictures in folders]
     pictures, *others = (readable(part, args.skip, remarks, bar("check")) for part in chosen)
     if args.explanations:
@@ -142,9 +151,8 @@ def evaluate_command(args: argparse.Namespace) -> int:
     evaluation = evaluation.including(Results(cost=cost))
     figures = evaluation.model_dump(mode="json", exclude_unset=True)
     _keep(args, model, figures, evaluation.including(Results(split=split)))
-    print(
-        evaluation_text(model.name, model.task, evaluation), cost_text(model.name, cost), sep="\n"
-    )
+    print(evaluation_text(model.name, model.task, evaluation.including(Results(split=split))))
+    print(cost_text(model.name, cost))
     return 0
 
 
@@ -180,7 +188,7 @@ def report_command(args: argparse.Namespace) -> None:
     model = open_model(args.name, args.device)
     remarks, check, show = Remarks(), bar("check"), bar("pictures")
     folders = listed_pictures(args, model.task, remarks)
-    split = args.split or default_split(args.data[0], folders[0])
+    split = args.split or _split([model], args.data[0], folders[0])
     most = args.faces or max(map(len, folders))
     chosen = [evenly(select(part, split), most) for part in folders]
     plain = [evenly([p for p in part if not p.augmented], most) for part in folders]

@@ -1,6 +1,6 @@
 """Versions held against each other over a folder: who is right, and where they look."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,18 +16,31 @@ from ..explain.ways import default_way
 from ..models.version import Model
 from .explanations import find_landmarks, heat_ratio, mean_known, nose_and_mouth
 
+VERSION_COLUMNS = ("Version", "right", "unsure", "heat on nose and mouth")
+PAIR_COLUMNS = (
+    "Two versions",
+    "same answer",
+    "only the first is right",
+    "only the second",
+    "heat alike",
+)
+HOW_TO_READ = (
+    "Heat on nose and mouth is for their area: 1 is even over the face. Heat alike: 1 is the same "
+    "map, 0 has nothing in common. A version that lacks a picture's class is never right there."
+)
 MAP = 56  # pixels a side at which heatmaps are held against each other
 
 
 @dataclass(frozen=True)
 class VersionOnFolder:
     """One version: the shares (0..1) of the pictures that it answers right and that it is unsure
-    of, and its mean heat for area on nose and mouth (1 is even), None where no face was found.
+    of (None where it is never unsure), and its mean heat for area on nose and mouth (1 is even),
+    None where no face was found.
     """
 
     name: str
     right: float
-    unsure: float
+    unsure: float | None
     nose_mouth: float | None
 
 
@@ -83,7 +96,7 @@ def compare_on(
         rows.append([_look(model, crop, classes[picture.label], place) for model in models])
     columns = list(zip(*rows, strict=True))
     names = [model.name for model in models]
-    versions = [_version(name, looks) for name, looks in zip(names, columns, strict=True)]
+    versions = [_version(model, looks) for model, looks in zip(models, columns, strict=True)]
     pairs = combinations(zip(names, columns, strict=True), 2)
     return FolderComparison(
         len(rows), tuple(versions), tuple(_pair(*one, *other) for one, other in pairs)
@@ -98,11 +111,11 @@ def _look(model: Model, crop: Image.Image, truth: str, place: np.ndarray | None)
     return _Look(label, label == truth, unsure, heat, heat_ratio(explanation, place))
 
 
-def _version(name: str, looks: Sequence[_Look]) -> VersionOnFolder:
+def _version(model: Model, looks: Sequence[_Look]) -> VersionOnFolder:
     return VersionOnFolder(
-        name,
+        model.name,
         right=float(np.mean([look.right for look in looks])),
-        unsure=float(np.mean([look.unsure for look in looks])),
+        unsure=float(np.mean([look.unsure for look in looks])) if model.unsure_below else None,
         nose_mouth=mean_known(look.nose_mouth for look in looks),
     )
 
@@ -118,23 +131,26 @@ def _pair(first: str, own: Sequence[_Look], second: str, other: Sequence[_Look])
     )
 
 
+def version_cells(one: VersionOnFolder) -> list[str]:
+    """A version's row: its name, right, unsure, heat for area on nose and mouth."""
+    unsure = "–" if one.unsure is None else f"{one.unsure:.1%}"
+    heat = "–" if one.nose_mouth is None else f"{one.nose_mouth:.2f}"
+    return [one.name, f"{one.right:.1%}", unsure, heat]
+
+
+def pair_cells(pair: PairOnFolder) -> list[str]:
+    """A pair's row: its names, equal answers, who alone is right, how alike the heatmaps are."""
+    counts = [str(pair.first_right), str(pair.second_right)]
+    return [" and ".join(pair.names), f"{pair.agree:.1%}", *counts, f"{pair.heat_alike:.2f}"]
+
+
 def comparison_markdown(found: FolderComparison) -> str:
     """Two tables: the versions, and their pairs."""
-    lines = [
-        f"{found.pictures} pictures",
-        "",
-        "| Version | right | unsure | heat for area on nose and mouth |",
-        "| --- | --- | --- | --- |",
-    ]
-    for one in found.versions:
-        heat = "-" if one.nose_mouth is None else f"{one.nose_mouth:.2f}"
-        lines.append(f"| {one.name} | {one.right:.1%} | {one.unsure:.1%} | {heat} |")
-    lines += [
-        "",
-        "| Two versions | same answer | only the first is right | only the second | heat alike |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for pair in found.pairs:
-        names, counts = " and ".join(pair.names), f"{pair.first_right} | {pair.second_right}"
-        lines.append(f"| {names} | {pair.agree:.1%} | {counts} | {pair.heat_alike:.2f} |")
-    return "\n".join(lines)
+    versions = _table(VERSION_COLUMNS, map(version_cells, found.versions))
+    pairs = _table(PAIR_COLUMNS, map(pair_cells, found.pairs))
+    return "\n\n".join([f"{found.pictures} pictures", versions, pairs, HOW_TO_READ])
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

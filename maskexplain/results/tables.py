@@ -127,8 +127,10 @@ def evaluation_text(name: str, task: Task, results: Results) -> str:
     scores = results.scores
     if scores is None:
         return f"{name} was never measured."
+    split = {"": "", "all": ", all that are there"}.get(results.split or "", f" of {results.split}")
     lines = [
         f"{name}: balanced accuracy {scores.balanced_accuracy:.4f}, {scores.pictures} pictures"
+        f"{split}"
     ]
     lines += _recall_lines(scores.per_class, digits=4)
     lines.append(f"confusion matrix (rows true, columns answered: {', '.join(task.names)})")
@@ -173,6 +175,8 @@ def _confidence_lines(results: Results) -> list[str]:
     c, sure = results.calibration, results.sure
     if c is None or sure is None:
         return []
+    if sure.threshold == 0:  # somebody else's network
+        return [f"expected calibration error {c.error:.4f}; no answer counts as unsure"]
     return [
         f"expected calibration error {c.error:.4f}; {c.raw_error:.4f} before the temperature "
         f"({c.temperature:.3f})",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from PIL import Image
 
@@ -34,13 +35,16 @@ class Comparison:
 
     @property
     def agree(self) -> bool:
-        """Whether all versions say the same to the same question."""
-        return self.same_task and len({answer.label for answer in self.answers}) == 1
+        """Whether all versions answer the same class, whatever else they may answer."""
+        return len({answer.label for answer in self.answers}) == 1
 
     @property
-    def same_task(self) -> bool:
-        """Whether all versions answer the same classes."""
-        return len({model.task.names for model in self.models}) == 1
+    def strangers(self) -> bool:
+        """Whether some two versions have no class in common."""
+        return any(
+            {*one.task.names}.isdisjoint(other.task.names)
+            for one, other in combinations(self.models, 2)
+        )
 
     @property
     def changed(self) -> list[int]:
@@ -73,12 +77,26 @@ def headline(comparison: Comparison) -> str:
     labels = [answer.label for answer in comparison.answers]
     if len(models) == 1:
         return f"{says(models, labels)}. With a second version there would be something to compare."
+    titles = {model.task.title(label) for model, label in zip(models, labels, strict=True)}
+    if comparison.agree and len(titles) > 1:
+        return f"They agree, each in its own words: {says(models, labels)}."
     if comparison.agree:
         every = "Both versions" if len(models) == 2 else f"All {number(len(models))} versions"
         return f"{every} say “{models[0].task.title(labels[0])}”."
-    if not comparison.same_task:
+    if comparison.strangers:
         return f"They answer different questions: {says(models, labels)}."
-    return f"They disagree: {says(models, labels)}."
+    return f"They disagree: {says(models, labels)}{_unknown(comparison)}."
+
+
+def _unknown(c: Comparison) -> str:
+    """The answers that other versions do not know; empty where all know all."""
+    told = dict.fromkeys(
+        f"{other.name} has no class “{model.task.title(answer.label)}”"
+        for model, answer in zip(c.models, c.answers, strict=True)
+        for other in c.models
+        if answer.label not in other.task
+    )
+    return f"; {listed([*told])}" if told else ""
 
 
 def why_it_matters(comparison: Comparison) -> list[str]:
