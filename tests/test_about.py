@@ -113,7 +113,7 @@ def test_a_version_is_told_in_three_lines():
     shifts = {"dark_35": scores(balanced=0.44), "turned_15": scores(balanced=0.99)}
     first, good, bad = good_and_bad(version("v9", results=measured(shifts=shifts)))
     assert first.startswith("Right on 90% of 30 test pictures")
-    assert good == "Good at: faces turned by 15°."
+    assert good == "Good at: photos turned by 15°."
     assert bad == "Bad at: dark photos (44%)."
     assert good_and_bad(version("v9")) == []
     assert "Never measured" in versions_html([version("v9")])

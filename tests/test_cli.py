@@ -122,7 +122,7 @@ def test_evaluate_prints_and_writes_the_figures(version, toy_folder, tmp_path, c
     cost = figures["cost"]
     assert cost["checkpoint_bytes"] == Path(version).stat().st_size
     assert set(cost["milliseconds"]) == {"tiny", "v2"}
-    assert f"one face in {cost['milliseconds']['tiny']:.1f} ms on one thread (v2 " in printed
+    assert f"one picture in {cost['milliseconds']['tiny']:.1f} ms on one thread (v2 " in printed
 
 
 def test_evaluate_without_csv_takes_all_pictures(version, toy_folder, tmp_path, capsys):

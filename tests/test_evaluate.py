@@ -102,7 +102,7 @@ def test_the_table_holds_times_against_the_references_in_the_same_run():
     table = results_markdown([*models, version("bare", results=measured())])
     assert "| Checkpoint | 1.5 MB | 1.5 MB | – |" in table
     assert "| Time of a face's answer (v2 = 1) | 0.75 | – | – |" in table
-    assert cost_text("mine", cost) == ("1.5 MB; one face in 6.0 ms on one thread (v2 8.0)")
+    assert cost_text("mine", cost) == ("1.5 MB; one picture in 6.0 ms on one thread (v2 8.0)")
     assert cost_text("v2", Cost(37_000_000, {"v2": 8.0})).endswith("8.0 ms on one thread")
 
 

@@ -98,6 +98,16 @@ def test_the_page_offers_them(models, tmp_path):
     page.close(verbose=False)
 
 
+def test_a_page_of_things_alone_speaks_of_no_face(models, tmp_path):
+    page = build_page(models[2:], write_examples(tmp_path, whole=True)[:1])
+    parts = page.get_config_file()["components"]
+    shown = json.dumps([p for p in parts if p["props"].get("visible", True)], default=str)
+    assert "What does this picture show" in shown
+    for words in ("Use the whole picture as the face", "public-domain portrait", "shortcut"):
+        assert words not in shown, words
+    page.close(verbose=False)
+
+
 def test_http_offers_and_answers_them(models):
     app = FastAPI()
     app.include_router(make_router(models))
@@ -165,7 +175,10 @@ def test_the_tabs_show_them_side_by_side(models, portrait):
 def test_without_faces_there_is_nothing_to_find(models):
     things = noise(5, (400, 300))  # no face in it
     *_, view = photo_views(models[2:], things)
-    assert "Cup" in view.lead and "No face" not in view.choice.notice
+    assert "Cup" in view.lead and view.choice.notice == "The whole picture is answered."
+    *_, compared = compare_views(models[2:], things)
+    assert "tested on this picture" in compared.table and "test faces" not in compared.table
+    assert take(models[2:], things).notice == "Move a slider: every version answers anew."
     assert predict_picture(models[2], BytesIO(encoded(things))).faces == []
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from ..images.crops import Subjects, find_subjects
 from ..images.faces import Landmarks
 from ..models.threads import at_once
-from ..models.version import Model
+from ..models.version import Model, any_faces
 from .explain import Answer, Explanation, ForwardPass, explain_pass, forward_pass
 from .question import USUAL, Question, known_to
 from .verdicts import (
@@ -45,7 +45,7 @@ def subjects_for(
 
     Raises NoFaceError.
     """
-    faces = any(model.task.faces for model in models)
+    faces = any_faces(models)
     return find_subjects(image, whole or not faces, landmarks and faces)
 
 

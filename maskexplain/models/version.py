@@ -1,6 +1,6 @@
 """A version ready to answer: crops in, predictions out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -99,6 +99,11 @@ class Model:
         label = max(probabilities, key=probabilities.__getitem__)
         confidence = probabilities[label]
         return Prediction(label, confidence, probabilities, confidence < self.unsure_below)
+
+
+def any_faces(models: Iterable[Model]) -> bool:
+    """Whether any version answers faces; else all answer whole pictures."""
+    return any(model.task.faces for model in models)
 
 
 def pick_device(name: str = "auto") -> torch.device:

@@ -25,7 +25,7 @@ SHIFT_WORDS = {
     "gray": "photos without colour",
     "blurred": "blurred photos",
     "jpeg_20": "strongly compressed photos",
-    "turned_15": "faces turned by 15°",
+    "turned_15": "photos turned by 15°",
 }
 GOOD, BAD = 0.95, 0.9  # shares that are right: from here on good, below bad
 NAMED = 4  # of each, the best and the worst

@@ -190,7 +190,7 @@ def cost_text(name: str, cost: Cost) -> str:
     times = dict(cost.milliseconds)
     own, others = times.pop(name), ", ".join(f"{other} {ms:.1f}" for other, ms in times.items())
     size = _megabytes(cost.checkpoint_bytes)
-    return f"{size}; one face in {own:.1f} ms on one thread" + (f" ({others})" if others else "")
+    return f"{size}; one picture in {own:.1f} ms on one thread" + (f" ({others})" if others else "")
 
 
 def found_answers_text(name: str, result: FoundAnswers) -> str:

@@ -7,6 +7,7 @@ import gradio as gr
 from markupsafe import Markup, escape
 
 from ..explain.ways import default_way
+from ..masks.task import is_mask
 from ..models.results import Calibration, Recall, Threshold
 from ..models.version import Model
 from ..results.sentences import good_and_bad, heatmap_honesty, known_failures
@@ -137,6 +138,9 @@ def versions_html(models: Sequence[Model]) -> str:
 def add_about_tab(models: Sequence[Model]) -> None:
     """Build the tab's contents: for people first, tables folded behind."""
     gr.HTML(versions_html(models), padding=False)
+    shipped = any(is_mask(model.task) for model in models)
+    if shipped:
+        gr.HTML(asset("shipped.html"))
     gr.HTML(asset("about.html"))
     with gr.Accordion("All measured results", open=False, elem_id="all-results"):
         gr.HTML(results_tables(models))
@@ -144,7 +148,8 @@ def add_about_tab(models: Sequence[Model]) -> None:
     with gr.Accordion("How the heatmaps were tested", open=False, elem_id="all-heatmaps"):
         gr.HTML(asset("explanations.html"))
         gr.HTML(explanations_table(models))
-    with gr.Accordion("What the data is", open=False, elem_id="the-data"):
-        gr.HTML(asset("data.html"))
+    if shipped:
+        with gr.Accordion("What the data is", open=False, elem_id="the-data"):
+            gr.HTML(asset("data.html"))
     with gr.Accordion("The same answers for programs", open=False, elem_id="for-programs"):
         gr.HTML(asset("api.html"))

@@ -13,7 +13,7 @@ from ..images.crops import Subjects, remarks
 from ..images.edit import turned
 from ..images.faces import Face
 from ..images.read import ImageError, digest_of
-from ..models.version import Model, Prediction
+from ..models.version import Model, Prediction, any_faces
 from ..task import Task
 from .answers import newest_first
 from .assets import render
@@ -82,7 +82,7 @@ def choose_face(
     chosen = max(0, min(chosen, len(subjects.crops) - 1))
     several = len(subjects.faces) > 1
     return FaceChoice(
-        notice=_notice(image, subjects) + _too_small(subjects.images[chosen]),
+        notice=_notice(models, image, subjects) + _too_small(subjects.images[chosen]),
         stage=_stage(models, image, scene) if subjects.faces else "",
         lines=_lines(models, scene) if several else (),
         chosen=chosen,
@@ -150,8 +150,9 @@ def _said(model: Model, answer: Prediction) -> str:
     return model.task.title(answer.label) + (" (unsure)" if answer.unsure else "")
 
 
-def _notice(image: Image.Image, subjects: Subjects) -> str:
-    return f"{_found(subjects)} {remarks(image, subjects)}".strip()
+def _notice(models: Sequence[Model], image: Image.Image, subjects: Subjects) -> str:
+    found = _found(subjects) if any_faces(models) else "The whole picture is answered."
+    return f"{found} {remarks(image, subjects)}".strip()
 
 
 def _found(subjects: Subjects) -> str:
@@ -222,9 +223,9 @@ def turn_photo(image: Image.Image | ImageError | None, scene: Scene | None):
     return turned(image, scene.subjects.turn)
 
 
-def whole_box(prefix: str) -> gr.Checkbox:
-    """Takes the whole picture as the face."""
-    return gr.Checkbox(label=WHOLE, elem_id=f"{prefix}-whole")
+def whole_box(prefix: str, models: Sequence[Model]) -> gr.Checkbox:
+    """Takes the whole picture as the face; hidden where no version looks for faces."""
+    return gr.Checkbox(label=WHOLE, visible=any_faces(models), elem_id=f"{prefix}-whole")
 
 
 def face_updates(controls: FaceControls, choice: FaceChoice) -> dict:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from ..models.version import Model
+from ..masks.task import BARE
+from ..models.version import Model, any_faces
 from .about import add_about_tab
-from .assets import asset
+from .assets import render
 from .clip.tab import add_clip_tab
 from .compare.split import SplitAnswers
 from .compare.tab import add_compare_tab
@@ -30,12 +31,13 @@ def build_page(
 
     `split`: the test pictures of a data folder, whose disagreements the page then shows.
     """
+    examples = examples if any_faces(models) else ()  # they are portraits
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(asset("header.html"))
+        gr.HTML(render("header", question=_question(models)))
         with gr.Tabs() as tabs:
             with gr.Tab("Photo", id="photo"):
                 photo = add_photo_tab(models, examples)
-            if any(model.task.faces for model in models):  # Live follows faces
+            if any_faces(models):  # Live follows faces
                 with gr.Tab("Live", id="live"):
                     add_live_tab(models, photo, tabs)
             with gr.Tab("Clip", id="clip"):
@@ -54,6 +56,13 @@ def build_page(
         page.unload(forget)
         add_endpoints(page, models)  # last: it hides the tabs' own events from clients
     return page
+
+
+def _question(models: Sequence[Model]) -> str:
+    """What the page is about."""
+    if any(model.task.faces and BARE in model.task for model in models):
+        return "How does this face wear its mask"
+    return "What does this face show" if any_faces(models) else "What does this picture show"
 
 
 # System fonts: the page asks no other server for anything.

@@ -47,12 +47,13 @@ def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
         format="png",
         elem_id=elem_id,
     )
-    gr.Examples(
-        examples=[[str(path)] for path, _ in examples],
-        example_labels=[caption for _, caption in examples],
-        inputs=photo,
-        label="Examples: masks painted over a public-domain portrait",
-    )
+    if examples:
+        gr.Examples(
+            examples=[[str(path)] for path, _ in examples],
+            example_labels=[caption for _, caption in examples],
+            inputs=photo,
+            label="Examples: masks painted over a public-domain portrait",
+        )
     gr.HTML(asset("privacy.html"), elem_classes="privacy")
     return photo
 

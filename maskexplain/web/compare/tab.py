@@ -87,7 +87,7 @@ def _layout(models: Sequence[Model], examples: Examples) -> _CompareTab:
         with gr.Column():
             photo = photo_input("compare-photo", examples)
             faces = FaceControls(
-                whole_box("compare"),
+                whole_box("compare", models),
                 stage_picture("compare"),
                 face_number("compare"),
                 turn_button("compare"),

@@ -18,7 +18,7 @@ from ...images.edit import FAINTEST
 from ...images.read import ImageError, digest_of, read_image
 from ...models.network import to_pixels
 from ...models.results import Results
-from ...models.version import Model
+from ...models.version import Model, any_faces
 from ..answers import bars
 from ..assets import macros
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
@@ -40,18 +40,19 @@ class _Row:
 
 def compared(comparison: Comparison, reports: Sequence[Report]) -> str:
     """What the versions say to a picture, row by row; heatmaps that are not ready are said so."""
+    what = "face" if any_faces(comparison.models) else "picture"
     rows = [
         ("Answer", "", _first_answer),
         ("How sure", "probability of each class", _sure),
-        ("The face", "as the network is given it", _given),
+        (f"The {what}", "as the network is given it", _given),
         ("Where it looked", _question(reports), _map),
-        ("Is that map true?", "tested on this face", _verdict),
+        ("Is that map true?", f"tested on this {what}", _verdict),
         ("Where it looks on the whole", "mean map of this answer", _mean),
-        ("In dim light", "measured on test faces", _dim),
-        ("This way to explain", "on how many test faces it beats chance", _record),
+        ("In dim light", f"measured on test {what}s", _dim),
+        ("This way to explain", f"on how many test {what}s it beats chance", _record),
     ]
     filled = [_Row(title, hint, list(map(cell, reports))) for title, hint, cell in rows]
-    filled.insert(6, _other_light(comparison))
+    filled.insert(6, _other_light(comparison, what))
     return _MACROS.table([report.model.name for report in reports], filled)
 
 
@@ -102,11 +103,11 @@ def _mean(report: Report) -> str:
     return _MACROS.whole(found[0]) if found else "not measured yet"
 
 
-def _other_light(comparison: Comparison) -> _Row:
+def _other_light(comparison: Comparison, what: str) -> _Row:
     up = comparison.dark
     title = "With the light turned up" if up else "With the light turned down"
     bright = "as bright as usual" if comparison.brightness >= FAINTEST else "as far as it goes"
-    hint = f"this face, {bright}" if up else "this face, to 35%"
+    hint = f"this {what}, {bright}" if up else f"this {what}, to 35%"
     answered = zip(comparison.models, comparison.in_other_light, strict=True)
     changed = comparison.changed
     cells = [_MACROS.answer(m, answer, i in changed) for i, (m, answer) in enumerate(answered)]
@@ -119,7 +120,7 @@ def _dim(report: Report) -> str:
     if taken is None or dark is None:
         return NEVER
     figure = f"{taken.balanced_accuracy:.2f} → {dark.balanced_accuracy:.2f}"
-    remark = f"balanced accuracy, {dark.pictures} faces as taken, then at 35% light"
+    remark = f"balanced accuracy, {dark.pictures} pictures as taken, then at 35% light"
     return _MACROS.figures(figure, remark)
 
 

@@ -94,7 +94,7 @@ def _layout(models: Sequence[Model], examples: Examples) -> _PhotoTab:
         with gr.Column(elem_classes="give"):
             photo = photo_input("photo", examples)
             gr.HTML(asset("photo_trouble.html"))
-            whole = whole_box("photo")
+            whole = whole_box("photo", models)
             many = many_photos()
         with gr.Column(elem_classes="answered", elem_id="photo-answer"):
             notice = gr.HTML(status(START), elem_id="notice")

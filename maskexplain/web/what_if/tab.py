@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import gradio as gr
 
-from ...images.read import digest_of, read_image
+from ...images.read import ImageError, digest_of, read_image
 from ...masks.task import is_mask
 from ...models.version import Model
 from ...results.sentences import lessons
@@ -29,6 +29,7 @@ from .view import (
     take,
 )
 
+NOTHING = "Give a picture further down, or in the tab Photo."
 QUIET = {"show_progress": "hidden", "concurrency_id": "what-if", "concurrency_limit": 2}
 
 
@@ -140,7 +141,7 @@ class _Wiring:
         self, models: Sequence[Model], examples: Examples, photo: gr.Image, tab: _WhatIfTab
     ) -> None:
         self.models, self.tab, self.photo = models, tab, photo
-        self.example = examples[0][0]
+        self.example = examples[0][0] if examples else None
         self.newest_chart, self.newest_search = Newest(), Newest()
 
     def wire(self, opened: gr.Tab) -> None:
@@ -197,7 +198,8 @@ class _Wiring:
         sources = (("own", own), ("photo", given))
         known = ((name, image) for name, image in sources if image is not None)
         origin, image = next(known, ("example", None))
-        image = read_image(self.example) if image is None else image
+        if image is None:
+            image = read_image(self.example) if self.example else ImageError(NOTHING)
         taken, changes = take(self.models, image, origin, chosen), _changes(*setting)
         if not taken.paintable:
             changes = replace(changes, mask="none")

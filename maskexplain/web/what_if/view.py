@@ -16,7 +16,7 @@ from ...images.read import ImageError, digest_of
 from ...masks.task import BARE, is_mask
 from ...models.checkpoints import by_number
 from ...models.threads import at_once
-from ...models.version import Model, Prediction
+from ...models.version import Model, Prediction, any_faces
 from ..assets import macros
 from ..parts import status
 from .changes import ChangeError, Changes, Sitter, apply, seat
@@ -147,6 +147,7 @@ ORIGINS = {
     "photo": "Taken over from the Photo tab. ",
     "example": "An example: a public-domain portrait. Give a photo of your own further down. ",
 }
+MOVE = "Move a slider: every version answers anew."
 FORGOTTEN = "This face is no longer in memory: give the photo again, or click an example."
 NO_LANDMARKS = " No mask can be painted: eyes, nose and mouth of this face were not found."
 
@@ -211,8 +212,8 @@ def take(
     landmarks = subjects.landmarks[chosen] if any(is_mask(m.task) for m in models) else None
     sitter = seat(image, subjects.crops[chosen], landmarks)
     masked = _masked(models, sitter.crop.image)
-    notice = ORIGINS[origin] + _found(subjects, chosen)
-    notice += "" if sitter.landmarks else NO_LANDMARKS
+    notice = ORIGINS[origin] + (_found(subjects, chosen) if any_faces(models) else MOVE)
+    notice += NO_LANDMARKS if any_faces(models) and not sitter.landmarks else ""
     return Taken(notice, sitter, count, chosen, masked, digest_of(sitter.crop.image))
 
 
@@ -229,7 +230,7 @@ def _found(subjects: Subjects, chosen: int) -> str:
     if subjects.tight:
         return "The picture looks like a face crop already: it is taken whole."
     if len(subjects.faces) == 1:
-        return "Move a slider: every version answers anew."
+        return MOVE
     size = "the largest" if chosen == 0 else f"number {chosen + 1}"
     return f"{len(subjects.faces)} faces found; {size} is taken."
 
