@@ -163,7 +163,7 @@ def test_the_comparison_can_be_downloaded(browser, url):
 def test_without_data_the_page_says_how_to_see_disagreements(browser, url):
     page = open_page(browser, url)
     open_compare(page)
-    expect(page.locator("#disagreements-notice")).to_contain_text("python app.py --data DIR")
+    expect(page.locator("#disagreements-notice")).to_contain_text("maskexplain serve --data DIR")
     close(page)
 
 

@@ -230,6 +230,15 @@ def test_without_a_command_the_help_is_printed(capsys):
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_with_a_folder_of_classes_takes_other_names(name, capsys):
+    """What a folder's errors advise must be there."""
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    told = capsys.readouterr().out
+    assert ("--class-map" in told) == ("--data" in told or name == "data")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_each_command_has_its_help(name, capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main([name, "--help"])

@@ -1,6 +1,7 @@
 """The Compare tab's handlers without Gradio: the table, the sentences, the test set's pictures."""
 
 import json
+import shutil
 from dataclasses import replace
 from io import BytesIO
 from zipfile import ZipFile
@@ -338,6 +339,20 @@ def answered(split: SplitAnswers) -> SplitAnswers:
     list(split.advance())
     assert split.complete
     return split
+
+
+def test_a_folder_of_two_classes_holds_versions_of_two_and_of_three(toy_folder):
+    """Whichever stands last: neither the folder nor a version is left out."""
+    (toy_folder.parent / "toy.csv").unlink()
+    shutil.rmtree(toy_folder / INCORRECT)
+    two, three, other = of("two", WORN, BARE), always("v1", INCORRECT), of("x", "cup", "lamp")
+    for models in ([two, other, three], [three, other, two]):
+        split = answered(serve.test_split(toy_folder, models))
+        assert {model.name for model in split.models} == {"two", "v1"}
+        assert split.task.names == (WORN, BARE, INCORRECT)
+        found = disagreements_of(split, Selection("two", "v1"))
+        assert f"disagree on {len(split.pictures)} of" in found.notice
+        assert "v1: Worn incorrectly" in found.pictures
 
 
 def test_pictures_are_answered_once_for_all(split):

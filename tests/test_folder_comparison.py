@@ -3,16 +3,19 @@
 import json
 import shutil
 
+import pytest
 import torch
 from conftest import TinyCNN
 
 from maskexplain import cli
 from maskexplain.data.folder import list_pictures
 from maskexplain.masks.task import MASK
-from maskexplain.models.checkpoints import write_weights
-from maskexplain.models.version import Model
-from maskexplain.results.compare import compare_on
+from maskexplain.models import checkpoints
+from maskexplain.models.checkpoints import CheckpointError, write_weights
+from maskexplain.models.version import Model, open_model
+from maskexplain.results.compare import compare_on, stored_comparisons
 from maskexplain.task import task_of_names
+from maskexplain.web.compare.view import over_folders
 
 
 def always(label: str, task=MASK) -> Model:
@@ -56,6 +59,33 @@ def test_a_folder_by_other_names_fits_both_questions(toy_folder, tmp_path, capsy
     assert "| two | 50.0% | – | – |" in said and "| three | 50.0% | – | – |" in said
     assert "| two and three | 100.0% | 0 | 0 |" in said
     assert "WithMask as with_mask and visor as without_mask" in read
+
+
+def test_it_is_kept_for_the_page_while_the_weights_are_the_same(toy_folder, tmp_path, monkeypatch):
+    labels = ("with_mask", "without_mask", "mask_weared_incorrect")
+    files = {label: tmp_path / f"{label}.safetensors" for label in labels}
+    for label, file in files.items():
+        write_weights(file, always(label).network, "tiny", MASK, False)
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path)
+    command = ["compare", "--data", str(toy_folder), "--faces", "6", "--store", "--models"]
+    assert cli.main([*command, *map(str, files.values())]) == 0
+
+    models = [open_model(label, folder=tmp_path) for label in labels]
+    [kept] = stored_comparisons(models, tmp_path)
+    assert (kept.folder, kept.split, kept.found.pictures) == ("toy", "test", 6)
+    assert len(kept.found.versions) == len(kept.found.pairs) == 3
+    shown = over_folders([kept])
+    assert "<b>toy</b>, 6 pictures of test" in shown and "with_mask and without_mask" in shown
+
+    [part] = stored_comparisons(models[1:], tmp_path)  # the page serves two of them
+    assert [pair.names for pair in part.found.pairs] == [labels[1:]]
+    write_weights(files[labels[2]], always(labels[0]).network, "tiny", MASK, False)
+    assert stored_comparisons(models[1:], tmp_path) == [], "measured with other weights"
+    assert len(stored_comparisons(models, tmp_path)[0].found.pairs) == 1
+    [file] = (tmp_path / "comparisons").iterdir()
+    file.write_text("{}")
+    with pytest.raises(CheckpointError, match="no comparison: remove it"):
+        stored_comparisons(models, tmp_path)
 
 
 def test_the_command_prints_it_as_tables(toy_folder, tmp_path, capsys):

@@ -15,6 +15,7 @@ from importlib import import_module
 from .. import __version__
 from ..errors import UserError
 
+MAP_HELP = "a folder's or CSV's name for a class: no_mask=without_mask; may be repeated"
 # Each command with its module, where `add_COMMAND` gives a parser its options, and its help.
 COMMANDS = {
     "serve": ("serve", "serve the page and its HTTP API"),
@@ -68,6 +69,20 @@ def add_device(parser: argparse.ArgumentParser, default: str = "cpu") -> None:
     """The option that all commands with a network share."""
     words = f"auto (CUDA, else MPS, else the CPU), cpu, cuda, cuda:1, mps; default: {default}"
     parser.add_argument("--device", default=default, metavar="NAME", help=words)
+
+
+def add_class_map(parser: argparse.ArgumentParser) -> None:
+    """The option that every command with a folder of classes takes."""
+    parser.add_argument(
+        "--class-map", type=_pair, action="append", default=[], metavar="OLD=NEW", help=MAP_HELP
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, sign, new = text.partition("=")
+    if not (sign and old.strip() and new.strip()):
+        raise argparse.ArgumentTypeError(f"{text} is no OLD=NEW: no_mask=without_mask")
+    return old.strip(), new.strip()
 
 
 def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:

@@ -13,7 +13,8 @@ from ..models.checkpoints import FOLDER, read_checkpoint
 from ..models.network import EvaluationTransform
 from ..task import Task
 from ..words import listed
-from .folders import Remarks, add_class_map, classes_in
+from . import add_class_map
+from .folders import Remarks, classes_in
 
 FACES = 200  # to compare an exported network on, and to try an imported one with
 COMPARE_HELP = "image folder to compare on; default: painted faces"

@@ -17,9 +17,9 @@ from ..data.survey import some
 from ..errors import UserError
 from ..task import Task
 from ..words import listed
+from . import add_class_map
 
 LINE_EVERY = 30.0  # seconds, where progress is told in lines
-MAP_HELP = "a folder's or CSV's name for a class: no_mask=without_mask; may be repeated"
 SKIP_HELP = "go on without pictures that cannot be read, or that lie in two splits or classes"
 LABELS_HELP = "mended labels, a CSV of file, old, new (see data --suspects); may be repeated"
 
@@ -29,13 +29,6 @@ def add_folder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip", action="store_true", help=SKIP_HELP)
     parser.add_argument(
         "--labels", type=Path, action="append", default=[], metavar="FILE", help=LABELS_HELP
-    )
-
-
-def add_class_map(parser: argparse.ArgumentParser) -> None:
-    """The option that every command with a folder of classes takes."""
-    parser.add_argument(
-        "--class-map", type=_pair, action="append", default=[], metavar="OLD=NEW", help=MAP_HELP
     )
 
 
@@ -49,13 +42,6 @@ def listed_pictures(
     lists = list_all_pictures(folders, args.csv or [], task, mapped, remarks, bar("check"))
     pairs = dict(zip(folders, lists, strict=True))
     return mend_labels(pairs, args.labels, ClassNames(task, mapped), remarks)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    old, sign, new = text.partition("=")
-    if not (sign and old.strip() and new.strip()):
-        raise argparse.ArgumentTypeError(f"{text} is no OLD=NEW: no_mask=without_mask")
-    return old.strip(), new.strip()
 
 
 def classes_in(folder: Path, class_map: Mapping[str, str]) -> list[str]:

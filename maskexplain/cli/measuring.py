@@ -25,7 +25,7 @@ from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
 from ..models.results import Results
 from ..models.version import Model, open_model, open_models
-from ..results.compare import compare_on, comparison_markdown
+from ..results.compare import compare_on, comparison_markdown, store_comparison
 from ..results.evaluate import COST_FACES, evaluate, evaluate_folders, measure_cost
 from ..results.explanations import score_explanations
 from ..results.report import measure_report
@@ -41,8 +41,8 @@ from ..results.tables import (
 )
 from ..web.report import report_html
 from ..words import listed, printable
-from . import add_device
-from .folders import Remarks, add_class_map, add_folder_options, bar, classes_in, listed_pictures
+from . import add_class_map, add_device
+from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
 
 DATA_HELP = (
     "image folder of face crops; no face finding; may be repeated: the first one is scored in "
@@ -84,6 +84,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME", help="two or more")
     parser.add_argument("--faces", type=_positive, default=200, help="how many (default: 200)")
     add_class_map(parser)
+    parser.add_argument("--store", action="store_true", help="keep them for the page, too")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     add_device(parser)
     parser.set_defaults(run=compare_command)
@@ -100,6 +101,9 @@ def compare_command(args: argparse.Namespace) -> None:
     chosen = evenly(select(pictures, split), args.faces)
     found = compare_on(models, chosen, task.names, bar("pictures"))
     print(comparison_markdown(found))
+    if args.store:
+        name = printable(args.data.resolve().name)
+        store_comparison(found, name, split, args.models, checkpoints.FOLDER)
     if args.json:
         write_json(args.json, asdict(found))
 

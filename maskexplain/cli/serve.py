@@ -10,13 +10,13 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..web.scratch import Scratch, scratch
-from . import add_device
+from . import add_class_map, add_device
 
 if TYPE_CHECKING:
     from ..models.version import Model
@@ -30,6 +30,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="crops: show disagreements on them"
     )
+    add_class_map(parser)
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask everyone for these")
     # Gradio's own variables: Hugging Face Spaces and many containers set them.
@@ -59,16 +60,26 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
     return user, password
 
 
-def test_split(folder: Path | None, models: Sequence[Model]) -> SplitAnswers | None:
-    """The test split of a data folder, not answered yet. Raises DataError."""
+def test_split(
+    folder: Path | None, models: Sequence[Model], class_map: Mapping[str, str] | None = None
+) -> SplitAnswers | None:
+    """The test split of a data folder, not answered yet.
+
+    Its classes are the newest version's where all of these are there, else its own. Raises
+    DataError.
+    """
     from ..data.folder import csv_beside, list_pictures, select
+    from ..exchange.importing import task_of_classes
     from ..web.compare.split import SplitAnswers
-    from .folders import Remarks
+    from .folders import Remarks, classes_in
 
     if folder is None:
         return None
-    pictures = list_pictures(folder, csv_beside(folder), models[-1].task, tell=Remarks())
-    return SplitAnswers(models, select(pictures, "test"))
+    names, newest = classes_in(folder, class_map or {}), models[-1].task
+    fits = len(names) < 2 or {*names} >= {*newest.names}
+    labels = newest if fits else task_of_classes(names)
+    pictures = list_pictures(folder, csv_beside(folder), labels, class_map, Remarks())
+    return SplitAnswers(models, select(pictures, "test"), labels)
 
 
 def use_proxies(share: bool) -> None:
@@ -128,7 +139,7 @@ def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scrat
     torch.set_num_threads(args.threads)
     bound_memory()
     models = open_models(args.models or list_versions() or ["v1"], args.device)
-    split = test_split(args.data, models)
+    split = test_split(args.data, models, dict(args.class_map))
     page = build_page(models, write_examples(folder.path / "examples", whole=True), split)
     launch(
         page,

@@ -1,18 +1,24 @@
 """Versions held against each other over a folder: who is right, and where they look."""
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
 from ..data.folder import Picture, Progress, quietly, read_crop
 from ..explain.explain import answer_and_explain
 from ..explain.places import heat_at
 from ..explain.randomise import spearman
 from ..explain.ways import default_way
+from ..files import write_json
+from ..models.checkpoints import FOLDER, CheckpointError, digest, find_version
 from ..models.version import Model
 from .explanations import find_landmarks, heat_ratio, mean_known, nose_and_mouth
 
@@ -64,6 +70,22 @@ class FolderComparison:
     pictures: int
     versions: tuple[VersionOnFolder, ...]
     pairs: tuple[PairOnFolder, ...]
+
+
+@dataclass(frozen=True)
+class StoredComparison:
+    """A comparison as it is kept for the page: over which folder (its name) and split, made when
+    (YYYY-MM-DD), and by which weights (SHA-256 by a version's name).
+    """
+
+    folder: str
+    split: str
+    made: str
+    weights: dict[str, str]
+    found: FolderComparison
+
+
+_STORED = TypeAdapter(StoredComparison)
 
 
 @dataclass(frozen=True)
@@ -129,6 +151,70 @@ def _pair(first: str, own: Sequence[_Look], second: str, other: Sequence[_Look])
         second_right=sum(b.right and not a.right for a, b in both),
         heat_alike=float(np.mean([spearman(a.heat, b.heat) for a, b in both])),
     )
+
+
+# --- kept for the page
+
+
+def store_comparison(
+    found: FolderComparison,
+    data: str,
+    split: str,
+    versions: Sequence[str | Path],
+    folder: Path = FOLDER,
+) -> Path:
+    """Keep a comparison over the folder `data` (its name) in place of an earlier one of it by the
+    same versions, given as for `open_model`.
+
+    Raises UserError where it cannot be written.
+    """
+    names = [one.name for one in found.versions]
+    digests = [digest(find_version(version, folder)) for version in versions]
+    weights = dict(zip(names, digests, strict=True))
+    stored = StoredComparison(data, split, date.today().isoformat(), weights, found)
+    name = re.sub(r"[^\w-]+", "-", "_".join([data, *sorted(names)]))[:100]
+    path = folder / "comparisons" / f"{name}.json"
+    write_json(path, asdict(stored))
+    return path
+
+
+def stored_comparisons(models: Sequence[Model], folder: Path = FOLDER) -> list[StoredComparison]:
+    """What was kept of two or more of these versions, as their weights are now; the newest first.
+
+    Raises CheckpointError for a file that holds something else.
+    """
+    files = sorted((folder / "comparisons").glob("[!.]*.json"))
+    if not files:
+        return []
+    now = {model.name: weights for model in models if (weights := _digest(model, folder))}
+    parts = [_of_these(_read_stored(file), now) for file in files]
+    known = [part for part in parts if part.found.pairs]
+    return sorted(known, key=lambda part: part.made, reverse=True)
+
+
+def _digest(model: Model, folder: Path) -> str:
+    try:
+        return digest(find_version(model.name, folder))
+    except CheckpointError:  # opened from elsewhere
+        return ""
+
+
+def _read_stored(file: Path) -> StoredComparison:
+    try:
+        return _STORED.validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{file} is no comparison: remove it, or make it anew.") from error
+
+
+def _of_these(stored: StoredComparison, now: dict[str, str]) -> StoredComparison:
+    """The part that is about versions whose weights are the same."""
+    same = {name for name, weights in stored.weights.items() if now.get(name) == weights}
+    versions = tuple(one for one in stored.found.versions if one.name in same)
+    pairs = tuple(pair for pair in stored.found.pairs if {*pair.names} <= same)
+    return replace(stored, found=replace(stored.found, versions=versions, pairs=pairs))
+
+
+# --- as text
 
 
 def version_cells(one: VersionOnFolder) -> list[str]:

@@ -6,7 +6,7 @@ answers are held, no pixels.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from threading import Lock
 
@@ -26,13 +26,19 @@ BATCH = 16
 class SplitAnswers:
     """Every version's answers to some pictures, found when they are first asked for.
 
-    The pictures are labelled with the newest version's classes; versions with others are left out.
-    Several visitors may ask at once: each one's asking carries the same work on.
+    The pictures are labelled with the classes of `labels`, by default the newest version's;
+    versions that share none of these are left out. `task` has these classes, then what else the
+    versions may answer. Several visitors may ask at once: each one's asking carries the same work
+    on.
     """
 
-    def __init__(self, models: Sequence[Model], pictures: Sequence[Picture]) -> None:
-        self.task = models[-1].task
-        self.models = tuple(model for model in models if model.task == self.task)
+    def __init__(
+        self, models: Sequence[Model], pictures: Sequence[Picture], labels: Task | None = None
+    ) -> None:
+        labels = labels or models[-1].task
+        known = {*labels.names}
+        self.models = tuple(m for m in models if not known.isdisjoint(m.task.names))
+        self.task = _with_all_answers(labels, self.models)
         self.pictures = tuple(pictures)
         self._answers: dict[str, list[int]] = {model.name: [] for model in self.models}
         self._done = 0
@@ -75,6 +81,13 @@ class SplitAnswers:
             for number, (picture, one, other) in enumerate(pairs)
             if one != other and not (unaugmented and picture.augmented)
         ]
+
+
+def _with_all_answers(labels: Task, models: Sequence[Model]) -> Task:
+    """The labels' classes, and behind them those that only versions know. Raises TaskError."""
+    more = {one.name: one for model in models for one in model.task.classes}
+    others = tuple(one for name, one in more.items() if name not in labels)
+    return replace(labels, classes=(*labels.classes, *others)) if others else labels
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,17 @@ import gradio as gr
 from ...data.folder import DataError
 from ...models.checkpoints import by_number
 from ...models.version import Model
+from ...results.compare import stored_comparisons
 from ..parts import status
 from .split import ALL, Disagreements, Selection, SplitAnswers, disagreements_of, picked
-from .view import Visit
+from .view import Visit, over_folders
 
 PROGRESS = gr.Progress()
+OVER_FOLDERS = "<h2>The versions over a folder of pictures</h2>"
 TITLE = "<h2>Test pictures on which two versions disagree</h2>"
 WITHOUT = (
-    "To see them, start the program with the data folder: python app.py --data DIR (an image "
-    "folder of face crops, with its CSV beside it)."
+    "To see them, start the program with the data folder: maskexplain serve --data DIR (an image "
+    "folder with a folder for each class)."
 )
 FIRST = (
     "Every version answers every test picture once; that takes a minute, on a busy machine more."
@@ -26,13 +28,31 @@ UNREADABLE = (
     "A picture of the data folder cannot be read: whoever serves this page finds its name in the "
     "terminal."
 )
-ONE_VERSION = "With one version there is nothing to disagree with: serve two or more."
+ONE_VERSION = "One version alone answers these classes: serve two or more that do."
 # A tile is a button with its picture's number.
 CLICKED = """element.addEventListener('click', (event) => {
   const tile = event.target.closest('button[data-number]');
   if (tile) trigger('select', {number: Number(tile.dataset.number)});
 });"""
 SCROLL = "() => document.getElementById('compare-photo')?.scrollIntoView({behavior: 'smooth'})"
+
+
+def add_over_folders(models: Sequence[Model]) -> None:
+    """Build the stored comparisons over folders here, or the command that makes one."""
+    if len(models) < 2:
+        return
+    gr.HTML(OVER_FOLDERS, elem_classes="compare-title")
+    gr.HTML(
+        over_folders(stored_comparisons(models)) or status(_how(models)), elem_id="over-folders"
+    )
+
+
+def _how(models: Sequence[Model]) -> str:
+    names = " ".join(model.name for model in models)
+    return (
+        "Who is right, who agrees with whom, and where they look: maskexplain compare --data DIR "
+        f"--models {names} --store measures it over a folder and shows it here."
+    )
 
 
 def add_disagreements(

@@ -20,7 +20,7 @@ from ..faces import (
 from ..parts import FORGET_AFTER, Examples, photo_input, status, target_choices, way_choices
 from ..photo.view import photo_zip
 from .split import SplitAnswers
-from .split_tab import add_disagreements
+from .split_tab import add_disagreements, add_over_folders
 from .view import CompareView, Visit, compare_views, given_of, on_opening
 
 START = "Give a photo, or click an example: all versions answer it side by side."
@@ -42,6 +42,7 @@ def add_compare_tab(
     tab = _layout(models, examples)
     _wire(models, tab)
     _wire_opening(tab, opened, photo, _example(examples))
+    add_over_folders(models)
     add_disagreements(models, split, tab.photo, tab.visit)
     return tab.photo
 

@@ -19,6 +19,14 @@ from ...images.read import ImageError, digest_of, read_image
 from ...models.network import to_pixels
 from ...models.results import Results
 from ...models.version import Model, any_faces
+from ...results.compare import (
+    HOW_TO_READ,
+    PAIR_COLUMNS,
+    VERSION_COLUMNS,
+    StoredComparison,
+    pair_cells,
+    version_cells,
+)
 from ..answers import bars
 from ..assets import macros
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
@@ -132,6 +140,37 @@ def _record(report: Report) -> str:
         return NEVER
     dim = f"in dim light {record.dim_right} of {record.dim_faces}"
     return _MACROS.figures(f"{record.right} of {record.faces}", dim)
+
+
+# --- over folders
+
+
+@dataclass(frozen=True)
+class _OverFolder:
+    folder: str
+    pictures: str
+    which: str
+    made: str
+    versions: list[list[str]]
+    pairs: list[list[str]]
+    version_columns: Sequence[str] = VERSION_COLUMNS
+    pair_columns: Sequence[str] = PAIR_COLUMNS
+
+
+def over_folders(stored: Sequence[StoredComparison]) -> str:
+    """Stored comparisons as tables, HTML; empty without any."""
+    parts = [
+        _OverFolder(
+            one.folder,
+            f"{one.found.pictures:,}",
+            "" if one.split == "all" else f" of {one.split}",
+            one.made,
+            [version_cells(version) for version in one.found.versions],
+            [pair_cells(pair) for pair in one.found.pairs],
+        )
+        for one in stored
+    ]
+    return str(_MACROS.over_folders(parts, HOW_TO_READ)).strip()
 
 
 USUAL = Question(ways=(BEST,))
