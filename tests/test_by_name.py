@@ -11,6 +11,7 @@ from torch import nn
 
 from maskexplain import cli
 from maskexplain.errors import UserError
+from maskexplain.exchange import importing
 from maskexplain.exchange.importing import Built, import_version
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
 from maskexplain.explain.question import ExplainError
@@ -269,6 +270,31 @@ def test_a_refusal_says_what_does_not_fit(change, message, tmp_path):
     built = Built("torchvision:shufflenet_v2_x0_5")
     with pytest.raises(UserError, match=message):
         import_version(tmp_path / "x.pth", "x", ["a", "b"], folder=tmp_path, built=built)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "why"),
+    [
+        ("vit_b_32", 50, "Input shape indivisible by patch size"),
+        ("maxvit_t", 64, "not divisible by partition size 7"),
+        ("squeezenet1_1", 16, "Given input size"),
+        ("shufflenet_v2_x0_5", 16, "give it larger pictures"),
+    ],
+)
+def test_a_size_that_a_network_cannot_take_is_said(name, size, why):
+    name = f"torchvision:{name}"
+    transform = EvaluationTransform(size, (0.5,) * 3, (0.5,) * 3)
+    with pytest.raises(NetworkError, match=why):
+        build_by_name(name, 2, transform)
+
+
+def test_a_file_that_fits_nothing_is_said_at_any_size(tmp_path, monkeypatch):
+    """Some networks cannot even be built for it, which is no trouble of the file's."""
+    few = ["vit_b_32", "maxvit_t", "squeezenet1_1"]  # all of them take seconds
+    monkeypatch.setattr(importing, "torchvision_names", lambda: few)
+    torch.save(nn.Conv2d(3, 5, 7).state_dict(), tmp_path / "x.pth")
+    with pytest.raises(UserError, match="does not fit any network here"):
+        import_version(tmp_path / "x.pth", "x", ["a", "b"], folder=tmp_path, built=Built(size=50))
 
 
 def test_a_head_of_several_layers_is_named(tmp_path):

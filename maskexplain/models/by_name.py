@@ -64,7 +64,10 @@ class SplitNetwork(nn.Module):
                 module.inplace = False
         trace = _traced(network)
         _fix_size(trace.graph, transform.size)
-        maps = trace.maps(network, transform.size)
+        try:
+            maps = trace.maps(network, transform.size)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise _too_odd(name, transform.size, error) from error
         self.layer = layer or _last_map(network, trace, maps)
         self._graph = trace.graph
         # By its place: a copy's graph has nodes of its own.
@@ -220,7 +223,9 @@ def _last_map(network: nn.Module, trace: _Trace, maps: dict[fx.Node, tuple[int, 
         and not isinstance(modules[path], nn.Dropout)
     ]
     if not good:
-        raise NetworkError(f"The network {type(network).__name__} has no map to explain.")
+        raise NetworkError(
+            f"The network {type(network).__name__} has no map to explain: give it larger pictures."
+        )
     return max(good)[2]
 
 
@@ -394,8 +399,18 @@ def bare_network(name: str, classes: int, size: int) -> nn.Module:
         options = {"input_size": (size, size)}
     try:
         return torchvision.models.get_model(short, weights=None, num_classes=classes, **options)
-    except ValueError as error:
-        raise NetworkError(f"{name} takes no pictures of {size} pixels: {error}.") from error
+    except (ValueError, AssertionError) as error:
+        raise _too_odd(name, size, error) from error
+
+
+def _too_odd(name: str, size: int, error: Exception) -> NetworkError:
+    """A size that a network cannot divide into its patches, or shrinks to nothing."""
+    usual = usual_transform(name).size
+    why = f"{error}".partition("\n")[0].partition(". ")[0].rstrip(".!")
+    return NetworkError(
+        f"{name} takes no pictures of {size} x {size} pixels ({why}): give another --size, such as "
+        f"the usual {usual}."
+    )
 
 
 @cache
