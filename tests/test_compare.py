@@ -55,6 +55,7 @@ from maskexplain.web.compare.view import (
     given_of,
     on_opening,
 )
+from maskexplain.web.photo.html import standing
 from maskexplain.web.photo.view import photo_zip
 from maskexplain.words import listed
 
@@ -137,6 +138,14 @@ def test_versions_of_other_classes_are_held_against_each_other(two, says_two, sa
     found = Comparison(tuple(models), answers, answers, 120.0, False, False)
     assert words in headline(found)
     assert found.agree == (says_two == says_v9)
+
+
+def test_only_numbered_versions_are_older_than_others():
+    models = [fooled("v1"), robust("v3"), fooled("theirs"), robust("best")]
+    said = [standing(model, models) for model in models]
+    assert said == ["(older; fooled by dim light)", "(current)", "(fooled by dim light)", ""]
+    assert standing(models[2], models[2:3]) == "", "nothing stands beside it"
+    assert standing(models[1], models[1:]) == "", "no other of the row is here"
 
 
 # --- the table

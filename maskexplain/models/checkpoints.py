@@ -73,8 +73,14 @@ def by_number(name: str) -> list:
     """A key that sorts names as people count, v2 before v10; ours last, since the last is the
     default, which an imported one becomes only where there is no other.
     """
-    ours = re.fullmatch(r"v\d+", name) is not None
-    return [ours] + [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    return [is_numbered(name)] + [
+        int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)
+    ]
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a version is one of a row, v1, v2, ..., each newer than those before it."""
+    return re.fullmatch(r"v\d+", name) is not None
 
 
 def write_weights(

@@ -32,7 +32,7 @@ PAIR_COLUMNS = (
 )
 HOW_TO_READ = (
     "Heat on nose and mouth is for their area: 1 is even over the face. Heat alike: 1 is the same "
-    "map, 0 has nothing in common. A version that lacks a picture's class is never right there."
+    "map, 0 has nothing in common. A version that lacks the class of a picture is not right there."
 )
 MAP = 56  # pixels a side at which heatmaps are held against each other
 

@@ -19,6 +19,7 @@ from ...explain.report import Report, Subject
 from ...explain.verdicts import Trust, Verdict, record_sentence
 from ...explain.ways import Way, is_best
 from ...images.crops import Crop
+from ...models.checkpoints import is_numbered
 from ...models.results import Results
 from ...models.version import Model
 from ..answers import newest_first
@@ -134,13 +135,15 @@ def called(model: Model, models: Sequence[Model]) -> str:
 
 
 def standing(model: Model, models: Sequence[Model]) -> str:
-    """“(current)” or “(older; fooled by dim light)”; empty where it stands alone."""
-    beside = [other for other in models if other.task == model.task]
-    if len(beside) < 2:
-        return ""
-    age = "current" if newest_first(beside)[0] is model else "older"
-    fooled = "; fooled by dim light" if drawn_to(model, "dark_35") else ""
-    return f"({age}{fooled})"
+    """“(current)” or “(older; fooled by dim light)”; empty where there is nothing to say.
+
+    Only this program's own versions, v1, v2, ..., are older or newer than each other.
+    """
+    beside = [m for m in models if m.task == model.task and is_numbered(m.name)]
+    age = "current" if newest_first(beside or models)[0] is model else "older"
+    ages = [age] if len(beside) > 1 and model in beside else []
+    fooled = ["fooled by dim light"] if len(models) > 1 and drawn_to(model, "dark_35") else []
+    return f"({'; '.join(ages + fooled)})" if ages or fooled else ""
 
 
 def spoken(report: Report) -> str:
