@@ -350,8 +350,8 @@ def _last_names(wanted: _Wanted, place: str, plain: Mapping[str, Stored]) -> lis
 def _behind(place: str, plain: Mapping[str, Stored]) -> list[str]:
     """The layer beside a network, such as `classifier` beside `backbone.`, if it is the only one.
 
-    A dropout or a ReLU between them changes nothing: what a network's pooling gives is no less
-    than 0. Anything with weights would be there, too.
+    A dropout between them changes nothing, and anything with weights would be there, too. Whether
+    an activation lies between them labelled pictures tell.
     """
     container, slash, dotted = place.rpartition("/")
     parent, point, _ = dotted.rstrip(".").rpartition(".")
