@@ -57,7 +57,7 @@ def test_the_worst_shift_comes_first():
         "Gray",
         "Its commonest mistake on test",
     ]
-    assert "falls from 0.95 to 0.50; 5 of 20 other faces are called" in sentences[0]
+    assert "falls from 0.95 to 0.50; 5 of 20 other pictures are called" in sentences[0]
     assert sentences[-1].endswith("“Worn correctly” called “Worn incorrectly”, 5 of 10 times.")
 
 

@@ -86,7 +86,7 @@ def _shift_sentence(task: Task, key: str, score: Scores, as_taken: float) -> str
     others = score.pictures - sum(counts[most])
     return (
         f"{SHIFT_TITLES.get(key, key)}: balanced accuracy falls from {as_taken:.2f} to "
-        f"{score.balanced_accuracy:.2f}; {wrong[most]} of {others} other faces are called "
+        f"{score.balanced_accuracy:.2f}; {wrong[most]} of {others} other pictures are called "
         f"“{task.classes[most].title}”."
     )
 
