@@ -146,6 +146,15 @@ def task_of_names(names: Sequence[str], faces: bool = True) -> Task:
     return Task("-".join(names)[:60], tuple(classes), faces)
 
 
+def task_of_classes(names: Sequence[str]) -> Task:
+    """The known task with these classes in any order, or a plain one in this order.
+
+    Raises TaskError.
+    """
+    known = (task for task in KNOWN.values() if sorted(task.names) == sorted(names))
+    return next(known, None) or task_of_names(names)
+
+
 def plain_title(name: str) -> str:
     """A class's name as people write: "no_mask" is “No mask”."""
     words = name.replace("_", " ").replace("-", " ").split()

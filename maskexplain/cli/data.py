@@ -15,12 +15,11 @@ from ..data.labels import names_in
 from ..data.names import ClassNames
 from ..data.survey import counts_table, readable
 from ..errors import UserError
-from ..exchange.importing import task_of_classes
 from ..files import write_file, write_text
 from ..masks.task import MASK
 from ..models.version import Model, open_model
 from ..results.suspects import Features, find_suspects, penultimate, suspects_csv
-from ..task import Task
+from ..task import Task, task_of_classes
 from ..train.pretrained import imagenet_features
 from ..web.report import sheet_html
 from ..words import listed, printable

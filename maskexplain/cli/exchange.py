@@ -8,10 +8,10 @@ from ..data.folder import Picture, csv_beside, list_pictures, read_crop, select
 from ..data.samples import evenly, painted_faces
 from ..errors import UserError
 from ..exchange.exporting import FORMATS, export_version
-from ..exchange.importing import Built, import_version, task_of_classes
+from ..exchange.importing import Built, import_version
 from ..models.checkpoints import FOLDER, read_checkpoint
 from ..models.network import EvaluationTransform
-from ..task import Task
+from ..task import Task, task_of_classes
 from ..words import listed
 from . import add_class_map
 from .folders import Remarks, classes_in

@@ -19,7 +19,6 @@ from ..data.folder import (
 from ..data.samples import evenly
 from ..data.survey import readable
 from ..errors import UserError
-from ..exchange.importing import task_of_classes
 from ..files import write_json, write_text
 from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
@@ -39,6 +38,7 @@ from ..results.tables import (
     results_markdown,
     scenes_text,
 )
+from ..task import task_of_classes
 from ..web.report import report_html
 from ..words import listed, printable
 from . import add_class_map, add_device

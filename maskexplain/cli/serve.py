@@ -69,7 +69,7 @@ def test_split(
     DataError.
     """
     from ..data.folder import csv_beside, list_pictures, select
-    from ..exchange.importing import task_of_classes
+    from ..task import task_of_classes
     from ..web.compare.split import SplitAnswers
     from .folders import Remarks, classes_in
 

@@ -29,14 +29,13 @@ from ..data.folder import (
 )
 from ..data.survey import counts_table, ready_to_train
 from ..errors import UserError
-from ..exchange.importing import task_of_classes
 from ..files import alone_in, clear_half_written, write_text
 from ..memory import keep_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
 from ..models.version import Model, open_model
 from ..results.report import measure_report
-from ..task import Task, task_of_names
+from ..task import Task, task_of_classes, task_of_names
 from ..train import processes
 from ..train.finish import finish
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest

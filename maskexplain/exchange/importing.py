@@ -21,7 +21,7 @@ from ..models.network import (
     check_network,
     last_layer,
 )
-from ..task import KNOWN, MAX_CLASSES, MIN_CLASSES, Task, task_of_names
+from ..task import MAX_CLASSES, MIN_CLASSES, Task, task_of_classes
 from ..words import listed
 from .class_order import (
     ClassOrder,
@@ -218,15 +218,6 @@ def _settled(
         return order, task, check_order(file, network, task, order.classes, pictures)
     fit = find_order(file, network, task, pictures)
     return ClassOrder(fit.classes, "the labelled pictures"), task, fit
-
-
-def task_of_classes(names: Sequence[str]) -> Task:
-    """The known task with these classes in any order, or a plain one in this order.
-
-    Raises TaskError.
-    """
-    known = (task for task in KNOWN.values() if sorted(task.names) == sorted(names))
-    return next(known, None) or task_of_names(names)
 
 
 # --- which of the file's tensors are the network's
