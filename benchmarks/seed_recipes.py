@@ -111,15 +111,15 @@ def _train(recipe: Recipe, pictures: Sequence[Picture], folder: Path) -> torch.n
 # --- tables
 
 CLASS_COLUMNS = [f"`{name}`" for name in MASK.names]
-LEAK = ["Recipe", "Trained by split", "Test pictures", "Faces of train", "Balanced", *CLASS_COLUMNS]
+LEAK = ["Recipe", "Trained by split", "Test pictures", "In train, too", "Balanced", *CLASS_COLUMNS]
 SHIFTS = {"unaugmented": "As taken", "dark_35": "Dark (35%)", "gray": "Gray"}
-WEIGHTS = ["Weight", "Seeds", "Balanced", *CLASS_COLUMNS, *SHIFTS.values(), "Painted masks"]
+WEIGHTS = ["Weight", "Seeds", "Balanced", *CLASS_COLUMNS, *SHIFTS.values()]
 
 
 def leak_table(done: dict[str, list[Tested]], splits: Splits) -> str:
     """v1 and v2 after either split, on all test pictures and on those as taken.
 
-    "Faces of train": how many of the test pictures show a face, or a photo, that the training saw.
+    "In train, too": how many of the test pictures show a face, or a photo, that the training saw.
     """
     rows = []
     for name, own in done.items():
@@ -159,10 +159,9 @@ def weights_table(done: dict[str, list[Tested]]) -> str:
             runs.cell([s.balanced_accuracy for r in results if (s := r.shift(shift))])
             for shift in SHIFTS
         ]
-        painted = runs.cell([r.painted.balanced_accuracy for r in results if r.painted])
         weight = variant.recipe(0, None).class_weights[0]
         scores = [s for r in results if (s := r.scores)]
-        rows.append([f"{weight:g}", str(len(own)), *_recalls(scores), *shifts, painted])
+        rows.append([f"{weight:g}", str(len(own)), *_recalls(scores), *shifts])
     return runs.markdown(WEIGHTS, rows)
 
 
