@@ -294,6 +294,11 @@ def test_what_the_maps_say_beyond_the_mean_map_is_said(tiny):
         "100 (chance: half)."
     )
     assert "52 of 100" in record_sentence(tiny, Way("occlusion"))
+    taken |= {"beats_usual": 30, "usual_interval": wilson(30, 100)}
+    with_results(tiny, content)
+    assert "Its maps say less than the mean map" in beyond_sentence(tiny, Way("occlusion"))
+    taken |= {"beats_usual": 52, "usual_interval": wilson(52, 100)}
+    with_results(tiny, content)
     told = random_sentence(tiny, Way("occlusion"))
     assert "0.40 alike (10 draws: 0.20 to 0.60" in told and "one layer" in told
     assert beyond_sentence(tiny, Way("lime")) == "" == random_sentence(tiny, Way("lime"))

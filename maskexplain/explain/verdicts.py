@@ -295,7 +295,8 @@ def beyond_sentence(model: Model, way: Way) -> str:
     taken = _measured(model, way)
     if taken is None or taken.beats_usual is None:
         return ""
-    says = "say more" if taken.says_more else "do not clearly say more"
+    unclear = "say less" if taken.says_less else "do not clearly say more"
+    says = "say more" if taken.says_more else unclear
     return (
         f"Its maps {says} than the mean map of other faces: they beat it on {taken.beats_usual} of "
         f"{taken.faces} (chance: half)."

@@ -228,6 +228,11 @@ class WayScores:
         """Whether the maps beat the mean map of other faces more often than by chance."""
         return self.usual_interval is not None and self.usual_interval[0] > 0.5
 
+    @property
+    def says_less(self) -> bool:
+        """Whether they do so less often than by chance."""
+        return self.usual_interval is not None and self.usual_interval[1] < 0.5
+
 
 @dataclass(frozen=True)
 class Firmness:
