@@ -86,6 +86,6 @@ def test_the_middle_moves_with_the_picture_and_is_not_dimmed():
     middles = torch.zeros(8, 1, 64, 64, dtype=torch.uint8)
     middles[..., 24:40, 24:40] = 255
     varied = vary.vary(torch.cat([pictures, middles], 1), torch.full((8,), WITHOUT))
-    assert varied.shape == (8, 4, 129, 129) and varied.dtype == torch.uint8
+    assert varied.shape == (8, 4, 161, 161) and varied.dtype == torch.uint8
     inside = (varied[:, 3] > 127).float().mean((1, 2)) * 16  # of an area of 1/16
     assert (varied[:, 3].amax((1, 2)) == 255).all() and 0.4 < inside.mean() < 1.3

@@ -61,9 +61,9 @@ def _blocks(stages: Sequence[Stage]) -> list[nn.Module]:
 
 @network("lite0_stride16_3x3")
 class Lite0(nn.Module):
-    """Input N x 3 x 129 x 129, final map N x 256 x 9 x 9, logits N x classes; 0.7 million weights.
+    """Input N x 3 x 161 x 161, final map N x 256 x 11 x 11, logits N x classes; .7 million weights.
 
-    129 = 8 x 16 + 1: with an odd side every stride is centred, so the map lies straight over the
+    161 = 10 x 16 + 1: with an odd side every stride is centred, so the map lies straight over the
     picture, and the convs' own padding is the one that the published weights were trained with.
     `head` is a mean over the map and one linear layer, so a class's logit is the sum of what the
     map's places give (class activation maps are exact, Zhou et al. 2016).
@@ -71,15 +71,15 @@ class Lite0(nn.Module):
 
     # The last stage's kernels are 5 wide as published; 3 see less far, and the heat is truer.
     stages = (*TO_STRIDE_16[:-1], (6, 3, 1, 112, 3))
-    transform = EvaluationTransform(size=129, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    transform = EvaluationTransform(size=161, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         channels = self.stages[-1][3]
         self.features = nn.Sequential(
-            _conv(3, STEM, 3, stride=2),  # N x 32 x 65 x 65
-            *_blocks(self.stages),  # N x 112 x 9 x 9 in v3
-            _conv(channels, MAP, 1),  # N x 256 x 9 x 9
+            _conv(3, STEM, 3, stride=2),  # N x 32 x 81 x 81
+            *_blocks(self.stages),  # N x 112 x 11 x 11 in v3
+            _conv(channels, MAP, 1),  # N x 256 x 11 x 11
         )
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
@@ -101,6 +101,6 @@ class Lite0Stride16(Lite0):
 
 @network("lite0_stride32")
 class Lite0Stride32(Lite0):
-    """Lite0 with all published stages: final map N x 256 x 5 x 5, about 3.0 million weights."""
+    """Lite0 with all published stages: final map N x 256 x 6 x 6, about 3.0 million weights."""
 
     stages = (*TO_STRIDE_16, (6, 5, 2, 192, 4), (6, 3, 1, 320, 1))

@@ -8,14 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-import torch
-from torchvision.transforms.v2 import functional as F
-
 from ..data.folder import Picture
 from ..models.network import build_network
 from ..task import Task
 from .pretrained import start_at_hand
-from .recipe import AUGMENTS, TRAIN_SIZE, Augment, Recipe
+from .recipe import AUGMENTS, TRAIN_SIZE, Recipe
 from .vary import vary
 
 BATCH = 32
@@ -62,12 +59,7 @@ def _vary_to(size: int) -> str:
     """
     name = f"vary_{size}"
 
-    varied: Augment = partial(vary, without=("cover",))  # type: ignore[call-arg]
-
-    def resized(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return F.resize(varied(pixels, labels), [size, size])
-
-    AUGMENTS[name] = resized
+    AUGMENTS[name] = partial(vary, without=("cover",), size=size)  # type: ignore[call-arg]
     return name
 
 

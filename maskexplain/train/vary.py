@@ -15,7 +15,8 @@ from . import augment
 from .augment import uniform
 from .recipe import augment as register
 
-SIZE = 129
+SIZE = 129  # pixels of a face while it is varied: little more than the training pictures have
+LARGER = 161  # of what v3 sees: the published filters tell more of a larger face
 FILLS = ("zeros", "border", "reflection")
 SIDES = torch.tensor([18, 21, 24, 28, 34, 42, 54, 72])  # pixels; many street faces have 20
 Change = Callable[[torch.Tensor], torch.Tensor]
@@ -23,8 +24,10 @@ UNTOUCHED = 101  # a JPEG quality that means: none
 
 
 @register
-def vary(pixels: torch.Tensor, labels: torch.Tensor, without: Collection[str] = ()) -> torch.Tensor:
-    """uint8 N x 3 x S x S and class indices to uint8 N x 3 x 129 x 129, varied at random.
+def vary(
+    pixels: torch.Tensor, labels: torch.Tensor, without: Collection[str] = (), size: int = LARGER
+) -> torch.Tensor:
+    """uint8 N x 3 x S x S and class indices to uint8 N x 3 x size x size, varied at random.
 
     Channels behind the third tell of places on the picture: they move with it, and nothing else
     is done to them. `without` names steps to leave out: cover, place, detail, light, noise,
@@ -42,7 +45,9 @@ def vary(pixels: torch.Tensor, labels: torch.Tensor, without: Collection[str] = 
         if name not in without:
             pixels = step(pixels)
     pixels = F.resize(pixels.clamp(0, 255), [SIZE, SIZE]).round().to(torch.uint8)
-    return pixels if "compression" in without else _on_colours(_compress)(pixels)
+    if "compression" not in without:
+        pixels = _on_colours(_compress)(pixels)
+    return F.resize(pixels, [size, size])
 
 
 def _on_colours(change: Change) -> Change:

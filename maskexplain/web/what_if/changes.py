@@ -19,7 +19,7 @@ from ...masks import MaskStyle, Position, paint_mask
 from ...masks.head import fit_head
 from .sliders import SLIDERS
 
-MAX_SIDE = 256  # pixels of a crop; the networks look at 64 and 129
+MAX_SIDE = 256  # pixels of a crop; the networks look at 64 and 161
 KEPT_PAINTINGS = 4  # of one face
 
 MASKS: dict[str, Position | None] = {
