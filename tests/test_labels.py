@@ -10,7 +10,8 @@ import torch
 from conftest import CLASSES, SHARED
 
 from maskexplain import cli
-from maskexplain.data.folder import csv_beside, list_pictures
+from maskexplain.data.folder import csv_beside, list_pictures, look_at
+from maskexplain.data.kaggle import DIGITS, known_face
 from maskexplain.data.labels import mend_labels
 from maskexplain.data.names import ClassNames, DataError
 from maskexplain.masks.task import MASK
@@ -177,6 +178,19 @@ def test_rows_of_a_folder_that_is_not_given_are_left_out_and_told(toy_folder, tm
         mend_labels(pictures, [mended], ClassNames(MASK))
 
 
+def test_pixels_find_a_picture_where_its_file_has_another_name(flipped, tmp_path):
+    shutil.copy(flipped / "with_mask/01.png", flipped / "with_mask/again.png")
+    digest, _ = look_at(flipped / "with_mask/01.png")
+    mended, told = tmp_path / "mended.csv", []
+    row = f"kaggle/with_mask/7.webp,{digest[:DIGITS]},with_mask,without_mask\n"
+    mended.write_text("file,pixels,old,new\n" + row)
+    pictures = {flipped: list_pictures(flipped)}
+    [after] = mend_labels(pictures, [mended], ClassNames(MASK), lambda *said: told.append(said))
+    changed = {p.file.name for p, old in zip(after, pictures[flipped], strict=True) if p != old}
+    assert changed == {"01.png", "again.png"}
+    assert [sentence.partition(" as ")[0] for sentence, _ in told] == ["2 labels are mended"]
+
+
 def test_the_list_that_comes_with_the_program_is_well_formed():
     rows = rows_of(MENDED_LABELS)
     files = [row["file"] for row in rows]
@@ -185,6 +199,7 @@ def test_the_list_that_comes_with_the_program_is_well_formed():
         folder, own, name = row["file"].split("/")
         assert folder in ("kaggle3", "more") and own == row["old"] and name.endswith(".webp")
         assert {row["old"], row["new"]} <= set(CLASSES) and row["old"] != row["new"]
+        assert (known_face(row["pixels"]) is not None) == (folder == "kaggle3")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no real faces beside the project")
@@ -198,7 +213,9 @@ def test_the_list_fits_the_pictures_that_it_was_made_from(given):
     changed = sum(
         p != q for a, b in zip(after, olds, strict=True) for p, q in zip(a, b, strict=True)
     )
-    assert changed == sum(row["file"].split("/")[0] in given for row in rows_of(MENDED_LABELS))
+    rows = [row for row in rows_of(MENDED_LABELS) if row["file"].split("/")[0] in given]
+    assert changed == len(rows)
+    assert all(look_at(SHARED / row["file"])[0].startswith(row["pixels"]) for row in rows)
 
 
 def test_labels_are_for_those_who_read_them(toy_folder, capsys):

@@ -1,4 +1,7 @@
-"""Labels mended by hand: a CSV of file, old and new class, laid over the data's own labels."""
+"""Labels mended by hand: a CSV of file, old and new class, laid over the data's own labels.
+
+A column `pixels`, the first digits of a digest, finds a picture where its file has another name.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,6 +9,7 @@ from pathlib import Path
 
 from ..words import listed, printable
 from .folder import Picture, Tell, silently
+from .kaggle import DIGITS
 from .names import ClassNames, DataError
 from .rows import Row, read_rows
 
@@ -21,20 +25,22 @@ def mend_labels(
     """The folders' pictures, with the classes that the lists of mended labels give them.
 
     A row names a picture as its folder's CSV does, or as FOLDER/file where several folders hold
-    such a file. A row without a new class changes nothing, nor does one of a FOLDER that is not
-    given. Raises DataError for a file that is not in the data, an unknown class, an old class that
-    is not the picture's, a file named twice, and a list of other folders' pictures alone.
+    such a file. `pixels` finds it, and all that show the same, in a folder without a CSV. A row
+    without a new class changes nothing, nor does one of a FOLDER that is not given. Raises
+    DataError for a file that is not in the data, an unknown class, an old class that is not the
+    picture's, a file named twice, and a list of other folders' pictures alone.
     """
     known = _by_name(folders)
     labels: dict[Path, int] = {}
     for file in lists:
         rows = read_rows(file, MENDED, "check --labels", "picture", DataError)
         rows = _given(file, rows, known, tell)
-        mended = [found for row in rows if (found := _mended(file, row, known, names))]
+        mended = [found for row in rows for found in _mended(file, row, known, names)]
         for picture, label in mended:
             if labels.setdefault(picture.file, label) != label:
                 raise DataError(f"{file} gives {picture.file} two new classes: leave one.")
-        tell(f"{len(mended)} labels are mended as {file} says", [p.file for p, _ in mended])
+        files = list(dict.fromkeys(picture.file for picture, _ in mended))
+        tell(f"{len(files)} labels are mended as {file} says", files)
     return [
         [replace(p, label=labels.get(p.file, p.label)) for p in pictures]
         for pictures in folders.values()
@@ -42,11 +48,12 @@ def mend_labels(
 
 
 def _by_name(folders: Mapping[Path, Sequence[Picture]]) -> dict[str, list[Picture]]:
-    """The pictures that a name in a list stands for."""
+    """The pictures that a name in a list stands for, or the digits of a digest."""
     known: dict[str, list[Picture]] = {}
     for folder, pictures in folders.items():
         for picture in pictures:
-            for spelling in _spellings(folder, picture):
+            digits = (picture.digest[:DIGITS],) if picture.digest else ()
+            for spelling in (*_spellings(folder, picture), *digits):
                 known.setdefault(spelling, []).append(picture)
     return known
 
@@ -64,7 +71,10 @@ def _given(file: Path, rows: Sequence[Row], known: Mapping[str, object], tell: T
     """
     begins = {name.partition("/")[0] for name in known}
     parts = [row["file"].replace("\\", "/").split("/") for row in rows]
-    own = [len(part) < 3 or part[0] in begins for part in parts]
+    own = [
+        len(part) < 3 or part[0] in begins or row.get("pixels") in known
+        for row, part in zip(rows, parts, strict=True)
+    ]
     others = [row["file"] for row, mine in zip(rows, own, strict=True) if not mine]
     if not any(own):
         folders = listed(sorted({printable(part[0]) for part in parts}))
@@ -89,13 +99,13 @@ def names_in(folders: Mapping[Path, Sequence[Picture]]) -> dict[Path, str]:
 
 def _mended(
     file: Path, row: Row, known: Mapping[str, Sequence[Picture]], names: ClassNames
-) -> tuple[Picture, int] | None:
-    """The picture of a row and its new class; None where the row gives none."""
+) -> list[tuple[Picture, int]]:
+    """The pictures of a row with their new class; none where the row gives none."""
     where, name = f"{file}, line {row.line},", row["file"].replace("\\", "/")
-    found = known.get(name, ())
+    found = known.get(name) or known.get(row.get("pixels", ""), ())
     if not found:
         raise DataError(f"{where} names {printable(name)}, which is not in the data: match both.")
-    if len(found) > 1:
+    if len(found) > 1 and name in known:
         raise DataError(
             f"{where} names {printable(name)}, which several folders hold: write FOLDER/{name}."
         )
@@ -105,12 +115,11 @@ def _mended(
                 f"{where} gives {printable(name)} the {column} class {row[column] or 'nothing'}: "
                 f"use {', '.join(names.task.names)}."
             )
-    [picture] = found
-    own, old = names.task.names[picture.label], names.of(row["old"])
-    if old != own:
+    old, new = names.of(row["old"]), names.of(row["new"])
+    own = {names.task.names[picture.label] for picture in found}
+    if own != {old}:
         raise DataError(
-            f"{where} gives {printable(name)} the old class {old}, but its class is {own}: "
-            "correct the row."
+            f"{where} gives {printable(name)} the old class {old}, but its class is "
+            f"{' and '.join(sorted(own))}: correct the row."
         )
-    new = names.of(row["new"])
-    return (picture, names.task.index(new)) if new else None
+    return [(picture, names.task.index(new)) for picture in found] if new else []
