@@ -47,6 +47,7 @@ from maskexplain.train.mix import load_mixed, whole_pool
 from maskexplain.train.recipe import AUGMENTS, TRAIN_SIZE, Recipe
 from maskexplain.train.v3 import V3
 from maskexplain.train.vary import vary
+from maskexplain.words import markdown_table
 
 Change = Callable[[Recipe], Recipe]
 STEPS = ("cover", "place", "detail", "light", "noise", "compression")
@@ -169,7 +170,7 @@ def _looks(model: Model, pictures: Sequence[Picture]) -> dict[str, float | None]
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
     """Means over the seeds as Markdown; a dash without --scenes, or where no face was found."""
     cells = [[n, *(runs.cell([r.get(c) for r in own]) for c in COLUMNS)] for n, own in rows.items()]
-    return runs.markdown(["Left out", *COLUMNS], cells)
+    return markdown_table(["Left out", *COLUMNS], cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,7 +30,7 @@ import aiohttp
 from maskexplain.data.samples import example_pictures, painted_faces
 from maskexplain.errors import UserError
 from maskexplain.exchange.exporting import export_version
-from tools.served import free_port, started
+from tools.served import children_of, free_port, started
 
 VERSION = "v2"
 WARM_SECONDS = 1.0
@@ -90,9 +90,7 @@ def processor_seconds(pid: int) -> float:
         return float("nan")
     fields = stat.read_text().rpartition(")")[2].split()  # from the third field on
     own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # with children that ended
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for task in tasks for child in task.read_text().split()]
-    return own + sum(map(processor_seconds, children))
+    return own + sum(map(processor_seconds, children_of(pid)))
 
 
 async def load(

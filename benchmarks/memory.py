@@ -25,7 +25,7 @@ from gradio_client import Client, handle_file
 from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
 from maskexplain.explain.methods import METHODS
-from tools.served import free_port, started
+from tools.served import children_of, free_port, started
 
 GOAL_START, GOAL_AFTER = 900, 1300  # MB
 LOOK_SECONDS = 0.5
@@ -46,10 +46,9 @@ class Readings:
 
 def proportional(pid: int) -> float:
     """Megabytes (PSS) of a process and its children; only on Linux."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     [own] = [int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")]
-    return own + sum(proportional(int(child)) for child in children)
+    return own + sum(map(proportional, children_of(pid)))
 
 
 def write_pictures(folder: Path) -> list[Path]:

@@ -65,8 +65,3 @@ def cell(values: Sequence[float | None]) -> str:
         return "–"
     spread = f" ± {(max(known) - min(known)) / 2:.3f}" if len(known) > 1 else ""
     return f"{mean(known):.3f}{spread}"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))

@@ -34,6 +34,7 @@ from maskexplain.models.results import Results, Scores
 from maskexplain.results.evaluate import evaluate
 from maskexplain.train.loop import has_bf16
 from maskexplain.train.recipe import RECIPES, TRAIN_SIZE, Recipe
+from maskexplain.words import markdown_table
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def leak_table(done: dict[str, list[Tested]], splits: Splits) -> str:
                 known = f"{sum(p.group in seen for p in pictures)} of {len(pictures)}"
                 begin = [variant.version, variant.split, f"{split}, {what}", known]
                 rows.append([*begin, *_recalls(scores)])
-    return runs.markdown(LEAK, rows)
+    return markdown_table(LEAK, rows)
 
 
 def _parts(
@@ -162,7 +163,7 @@ def weights_table(done: dict[str, list[Tested]]) -> str:
         weight = variant.recipe(0, None).class_weights[0]
         scores = [s for r in results if (s := r.scores)]
         rows.append([f"{weight:g}", str(len(own)), *_recalls(scores), *shifts])
-    return runs.markdown(WEIGHTS, rows)
+    return markdown_table(WEIGHTS, rows)
 
 
 def _recalls(scores: Sequence[Scores]) -> list[str]:

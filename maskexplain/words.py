@@ -1,6 +1,6 @@
-"""Small words for sentences that name several things."""
+"""Small words for sentences that name several things, and tables of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -18,3 +18,9 @@ def number(count: int) -> str:
 def printable(name: str) -> str:
     """A file's name as text: bytes that are none are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown: the columns' titles, and the rows' cells."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -89,3 +89,9 @@ def _wait(address: str, server: subprocess.Popen) -> None:
         except OSError:
             time.sleep(0.5)
     raise UserError(f"{address} did not answer within two minutes.")
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started and that are there still; only on Linux."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]

@@ -1,7 +1,7 @@
 """Versions held against each other over a folder: who is right, and where they look."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from itertools import combinations
@@ -20,6 +20,7 @@ from ..explain.ways import default_way
 from ..files import write_json
 from ..models.checkpoints import FOLDER, CheckpointError, digest, find_version
 from ..models.version import Model
+from ..words import markdown_table
 from .explanations import find_landmarks, heat_ratio, mean_known, nose_and_mouth
 
 VERSION_COLUMNS = ("Version", "right", "unsure", "heat on nose and mouth")
@@ -232,11 +233,6 @@ def pair_cells(pair: PairOnFolder) -> list[str]:
 
 def comparison_markdown(found: FolderComparison) -> str:
     """Two tables: the versions, and their pairs."""
-    versions = _table(VERSION_COLUMNS, map(version_cells, found.versions))
-    pairs = _table(PAIR_COLUMNS, map(pair_cells, found.pairs))
+    versions = markdown_table(VERSION_COLUMNS, map(version_cells, found.versions))
+    pairs = markdown_table(PAIR_COLUMNS, map(pair_cells, found.pairs))
     return "\n\n".join([f"{found.pictures} pictures", versions, pairs, HOW_TO_READ])
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -15,6 +15,7 @@ from ..models.results import (
 )
 from ..models.version import Model
 from ..task import Task
+from ..words import markdown_table
 from .meaningless import CHANGES, KINDS
 from .scenes import GOAL, GOAL_IOU, ScenesResult
 from .statistics import wilson
@@ -38,8 +39,7 @@ def results_markdown(models: Sequence[Model]) -> str:
     on the un-augmented pictures. A version's time is held against the reference's in the same run.
     """
     results = [model.results for model in models]
-    rows = [["Test split", *(m.name for m in models)], ["---", *("---" for _ in models)]]
-    rows.append(["Balanced accuracy, all", *(_share(r.balanced_accuracy) for r in results)])
+    rows = [["Balanced accuracy, all", *(_share(r.balanced_accuracy) for r in results)]]
     for name in dict.fromkeys(name for model in models for name in model.task.names):
         rows.append([f"Recall `{name}`", *(_recall(r, name) for r in results)])
     for key, title in SHIFT_TITLES.items():
@@ -55,7 +55,7 @@ def results_markdown(models: Sequence[Model]) -> str:
     rows.append(["Checkpoint", *map(_size, results)])
     times = (_time_beside(model.results, model.name) for model in models)
     rows.append([f"Time of a face's answer ({REFERENCE} = 1)", *times])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(["Test split", *(m.name for m in models)], rows)
 
 
 def _share(value: float | None) -> str:
@@ -255,13 +255,10 @@ def explanations_markdown(models: Sequence[Model]) -> str:
     correlation with the mean map, with heatmaps of random heads (mean, least and most of the
     draws), with that of a wholly random network; milliseconds for answer and heatmap.
     """
-    rows = [list(EXPLANATION_COLUMNS), ["---"] * len(EXPLANATION_COLUMNS)]
-    rows += [row for model in models for row in explanation_rows(model)]
-    return "\n".join([_table(rows), "", _table(_firmness_rows(models))])
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    ways = [row for model in models for row in explanation_rows(model)]
+    changes = ["Verdicts that change", *CHANGES, "Close calls"]
+    tables = (EXPLANATION_COLUMNS, ways), (changes, _firmness_rows(models))
+    return "\n\n".join(markdown_table(*table) for table in tables)
 
 
 def explanation_rows(model: Model) -> list[list[str]]:
@@ -323,8 +320,7 @@ def _counted(count: int | None, total: int) -> str:
 
 def _firmness_rows(models: Sequence[Model]) -> list[list[str]]:
     """How many of the default's verdicts change, by what: all, and those without close call."""
-    rows = [["Verdicts that change", *CHANGES, "Close calls"]]
-    rows.append(["---"] * len(rows[0]))
+    rows = []
     for model in models:
         scores = model.results.explanations
         if scores is None or not scores.firmness:
