@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from maskexplain.models.lite0 import Lite0
+from maskexplain.models.shipped import Lite0
 from maskexplain.models.version import fold_batch_norms
 
 

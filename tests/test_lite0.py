@@ -5,8 +5,8 @@ import torch
 from torchvision.ops import Conv2dNormActivation
 
 from maskexplain.errors import UserError
-from maskexplain.models.lite0 import Lite0, Lite0Stride16, Lite0Stride32
 from maskexplain.models.network import build_network
+from maskexplain.models.shipped import Lite0, Lite0Stride16, Lite0Stride32
 from maskexplain.train import pretrained
 from maskexplain.train.loop import (
     start,

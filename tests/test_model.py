@@ -5,7 +5,7 @@ import torch
 from conftest import CLASSES
 
 from maskexplain.models.network import NETWORKS, build_network
-from maskexplain.models.seed_cnn import Dropout
+from maskexplain.models.shipped import Dropout
 
 SEED_SHAPES = {
     "network.0": (32, 3, 3, 3),
