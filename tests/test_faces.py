@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from maskexplain.images import yunet
+from maskexplain.images import faces as finder
 from maskexplain.images.crops import (
     Crop,
     crop_face,
@@ -25,9 +25,8 @@ from maskexplain.images.crops import (
     whole_crop,
 )
 from maskexplain.images.edit import turned as quarter_turned
-from maskexplain.images.faces import Face, find_faces, iou
+from maskexplain.images.faces import Face, FaceError, find_faces, iou
 from maskexplain.images.read import read_image
-from maskexplain.images.yunet import FaceError
 from maskexplain.results.scenes import (
     ScenesError,
     evaluate_scenes,
@@ -139,20 +138,22 @@ def test_threads_find_the_same(portrait: Image.Image, pair: Image.Image) -> None
 
 
 def test_the_model_lies_beside_its_licence() -> None:
-    licence = yunet.MODEL_FILE.with_name("LICENSE").read_text()
+    licence = finder.MODEL_FILE.with_name("LICENSE").read_text()
     assert "MIT License" in licence and "Shiqi Yu" in licence
-    assert len(yunet._model.__wrapped__()) == yunet.MODEL_FILE.stat().st_size
+    assert len(finder._model.__wrapped__()) == finder.MODEL_FILE.stat().st_size
 
 
 def test_the_model_is_opencvs_with_its_sizes_open() -> None:
-    assert any_size(OPENCVS.read_bytes()) == yunet.MODEL_FILE.read_bytes()
+    assert any_size(OPENCVS.read_bytes()) == finder.MODEL_FILE.read_bytes()
 
 
 @pytest.mark.parametrize("size", [(640, 546), (320, 273), (352, 352), (224, 224), (33, 57)])
 def test_opencv_finds_the_same(pair: Image.Image, size: tuple[int, int]) -> None:
     pixels = np.asarray(pair.resize(size))[:, :, ::-1].copy()
-    detector = cv2.FaceDetectorYN.create(str(OPENCVS), "", size, yunet.MIN_SCORE, yunet.MAX_OVERLAP)
-    found, rows = detector.detect(pixels)[1], yunet.detect(pixels)
+    detector = cv2.FaceDetectorYN.create(
+        str(OPENCVS), "", size, finder.MIN_SCORE, finder.MAX_OVERLAP
+    )
+    found, rows = detector.detect(pixels)[1], finder.detect(pixels)
     assert len(rows) == (0 if found is None else len(found))
     assert size[0] < 200 or len(rows) == 2
     if found is not None:
@@ -169,9 +170,9 @@ def test_opencv_finds_the_same(pair: Image.Image, size: tuple[int, int]) -> None
 def test_wrong_model_is_told(
     monkeypatch: pytest.MonkeyPatch, name: str, value: object, said: str
 ) -> None:
-    monkeypatch.setattr(yunet, name, value)
+    monkeypatch.setattr(finder, name, value)
     with pytest.raises(FaceError, match=said):
-        yunet._model.__wrapped__()
+        finder._model.__wrapped__()
 
 
 # --- tilted heads
