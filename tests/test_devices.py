@@ -58,7 +58,7 @@ def test_another_device_gives_what_the_cpu_gives(version, picture, toy_folder, t
 
 VARIED = """
 import elsewhere, torch
-from maskexplain.train import v1, v2, v3
+from maskexplain.train import seed, v3
 from maskexplain.train.recipe import AUGMENTS
 pixels = torch.randint(0, 256, (24, 3, 128, 128), dtype=torch.uint8)
 labels, place = torch.arange(24) % 3, torch.device("elsewhere")

@@ -13,7 +13,7 @@ from ..models.network import build_network
 from ..task import Task
 from .pretrained import start_at_hand
 from .recipe import AUGMENTS, TRAIN_SIZE, Recipe
-from .vary import vary
+from .v3 import vary
 
 BATCH = 32
 FEWEST_EPOCHS, MOST_EPOCHS = 8, 200  # however many or few pictures there are

@@ -3,11 +3,170 @@
 One network, from ImageNet weights, on real faces of several collections and on painted ones. With
 the Kaggle folder alone it trains, too: pools of a collection that is not there are drawn from the
 whole class. docs/v3.md tells what was tried.
+
+Every picture of every class is varied by the same rules. What a class alone is changed by, a
+network learns as that class's mark. Here light, colour, detail, place and edges say nothing about
+the class, so the mask's place on the face is left.
 """
 
-from ..masks.task import BARE, INCORRECT, WORN
-from . import vary  # noqa: F401  (registers its transform)
-from .recipe import Recipe, register
+from collections.abc import Callable, Collection
+from math import log, pi
+
+import torch
+from torchvision.transforms.v2 import functional as F
+
+from ..masks.task import BARE, INCORRECT, MASK, WORN
+from . import augment as transforms
+from .augment import uniform
+from .recipe import Recipe, augment, register
+
+SIZE = 129  # pixels of a face while it is varied: little more than the training pictures have
+LARGER = 161  # of what v3 sees: the published filters tell more of a larger face
+FILLS = ("zeros", "border", "reflection")
+SIDES = torch.tensor([18, 21, 24, 28, 34, 42, 54, 72])  # pixels; many street faces have 20
+Change = Callable[[torch.Tensor], torch.Tensor]
+UNTOUCHED = 101  # a JPEG quality that means: none
+
+
+@augment
+def vary(
+    pixels: torch.Tensor, labels: torch.Tensor, without: Collection[str] = (), size: int = LARGER
+) -> torch.Tensor:
+    """uint8 N x 3 x S x S and class indices to uint8 N x 3 x size x size, varied at random.
+
+    Channels behind the third tell of places on the picture: they move with it, and nothing else
+    is done to them. `without` names steps to leave out: cover, place, detail, light, noise,
+    compression.
+    """
+    steps: dict[str, Change] = {
+        "cover": _on_colours(lambda p: _cover(p, labels)),
+        "place": _place,
+        "detail": _on_colours(_soften),
+        "light": _on_colours(_light),
+        "noise": _on_colours(lambda p: _some(0.35, p, _grain)),
+    }
+    pixels = _flip(pixels.float())
+    for name, step in steps.items():
+        if name not in without:
+            pixels = step(pixels)
+    pixels = F.resize(pixels.clamp(0, 255), [SIZE, SIZE]).round().to(torch.uint8)
+    if "compression" not in without:
+        pixels = _on_colours(_compress)(pixels)
+    return F.resize(pixels, [size, size])
+
+
+def _on_colours(change: Change) -> Change:
+    """The change, made to the first three channels only."""
+    return lambda p: torch.cat([change(p[:, :3]), p[:, 3:]], 1)
+
+
+def _some(share: float, pixels: torch.Tensor, change: Change) -> torch.Tensor:
+    """Change a random share of the pictures."""
+    return _where(torch.rand(len(pixels)) < share, pixels, change)
+
+
+def _where(chosen: torch.Tensor, pixels: torch.Tensor, change: Change) -> torch.Tensor:
+    """Change the chosen pictures (N, bool)."""
+    if chosen.any():
+        pixels = pixels.clone()
+        pixels[chosen] = change(pixels[chosen])
+    return pixels
+
+
+def _flip(pixels: torch.Tensor) -> torch.Tensor:
+    return _some(0.5, pixels, lambda p: p.flip(-1))
+
+
+def _cover(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Lay a piece of the picture over another: a hand or hair before the face is no mask."""
+    count = len(pixels)
+    centres = torch.stack([uniform(count, 0, 1), uniform(count, 0.1, 1)], 1)
+    # Over nose or mouth of a masked face a patch could change the true answer: keep to the rim.
+    masked = labels != MASK.index(BARE)
+    centres[masked, 0] = (centres[masked, 0] - 0.5).sign() * uniform(int(masked.sum()), 0.4, 0.5)
+    centres[masked, 0] += 0.5
+    radii = uniform(count * 2, 0.07, 0.28).view(count, 2)
+    radii[torch.rand(count) > 0.3] = 0
+    radii[masked] = radii[masked].clamp(max=0.2)
+    moves = uniform(count * 2, -0.5, 0.5).view(count, 2)
+    return transforms.move_patches(pixels, centres, radii, moves)
+
+
+def _place(pixels: torch.Tensor) -> torch.Tensor:
+    """Turn, shear, stretch and shift, as other face finders would cut the face; fill the edges."""
+    count = len(pixels)
+    back = _maps(count)
+    fills = torch.randint(len(FILLS), (count,))
+    result = pixels.new_empty(count, pixels.shape[1], SIZE, SIZE)
+    for index, fill in enumerate(FILLS):
+        chosen = fills == index
+        if chosen.any():
+            result[chosen] = transforms.warp(pixels[chosen], back[chosen], SIZE, fill)
+    return result
+
+
+def _maps(count: int) -> torch.Tensor:
+    """Random affine maps N x 2 x 3, from the new picture's points to the old one's."""
+    turn = torch.deg2rad(torch.randn(count).clamp(-2.2, 2.2) * 11)
+    shear = uniform(count, -0.15, 0.15)
+    scale = uniform(count, log(0.8), log(1.3)).exp()  # over 1: a looser crop
+    stretch = uniform(count, log(0.9), log(1.1)).exp()
+    cos, sin = turn.cos(), turn.sin()
+    rows = [cos * stretch, -sin + shear, sin, cos / stretch]
+    linear = torch.stack(rows, 1).view(count, 2, 2) * scale.view(-1, 1, 1)
+    shifts = uniform(count * 2, -0.22, 0.22).view(count, 2, 1)  # 1 is half a side
+    return torch.cat([linear, shifts], 2)
+
+
+def _soften(pixels: torch.Tensor) -> torch.Tensor:
+    """Take detail away from some: small faces, moved cameras. Not both, or no nose is left."""
+    fate = torch.rand(len(pixels))
+    pixels = _where(fate < 0.15, pixels, lambda p: transforms.blur(p, uniform(len(p), 0.5, 2.5)))
+    return _where(fate > 0.65, pixels, lambda p: transforms.coarsen(p, _draw(SIDES, len(p))))
+
+
+def _light(pixels: torch.Tensor) -> torch.Tensor:
+    pixels = _some(0.3, pixels, _side_light)
+    pixels = _some(0.4, pixels, lambda p: transforms.adjust_gamma(p, _around(len(p), 1.6)))
+    pixels = _some(0.5, pixels, lambda p: transforms.adjust_contrast(p, uniform(len(p), 0.5, 1.5)))
+    pixels = _some(0.6, pixels, lambda p: transforms.adjust_brightness(p, _gains(len(p))))
+    pixels = _some(0.4, pixels, _cast)
+    pixels = _some(0.5, pixels, lambda p: transforms.adjust_saturation(p, uniform(len(p), 0, 1.7)))
+    return _some(0.3, pixels, lambda p: transforms.adjust_saturation(p, torch.zeros(len(p))))
+
+
+def _side_light(pixels: torch.Tensor) -> torch.Tensor:
+    count = len(pixels)
+    return transforms.light_from_a_side(pixels, uniform(count, 0, 2 * pi), uniform(count, 0, 0.6))
+
+
+def _cast(pixels: torch.Tensor) -> torch.Tensor:
+    return transforms.adjust_colour(pixels, uniform(len(pixels) * 3, 0.75, 1.25).view(-1, 3))
+
+
+def _grain(pixels: torch.Tensor) -> torch.Tensor:
+    return transforms.add_noise(pixels, uniform(len(pixels), 0, 14))
+
+
+def _gains(count: int) -> torch.Tensor:
+    return uniform(count, log(0.28), log(1.5)).exp()
+
+
+def _around(count: int, factor: float) -> torch.Tensor:
+    """Factors between 1 / factor and factor, as often below 1 as above."""
+    return uniform(count, -log(factor), log(factor)).exp()
+
+
+def _compress(pixels: torch.Tensor) -> torch.Tensor:
+    qualities = torch.randint(8, 85, (len(pixels),))
+    qualities[torch.rand(len(pixels)) > 0.4] = UNTOUCHED
+    return transforms.compress(pixels, qualities)
+
+
+def _draw(values: torch.Tensor, count: int) -> torch.Tensor:
+    chosen = torch.randint(len(values), (count,))
+    return values.to(chosen.device)[chosen]
+
 
 V3 = register(
     Recipe(

@@ -1,7 +1,9 @@
-"""v2: the seed system as its author left it.  python train.py v2 --data DIR
+"""v1 and v2: the seed system before and after its author's changes.  python train.py v1 --data DIR
 
-Class weights, weight decay, a learning rate that halves on a plateau, and changes of light and blur
-for the badly worn class alone: these teach the network the same shortcut as v1's.
+v1: plain pictures, no weights, a constant learning rate. It learns the data's shortcut, dark means
+worn incorrectly, and is kept to show that. v2: class weights, weight decay, a learning rate that
+halves on a plateau, and changes of light and blur for the badly worn class alone: these teach the
+network the same shortcut.
 """
 
 import torch
@@ -10,6 +12,28 @@ from torchvision.transforms.v2 import functional as F
 from ..masks.task import INCORRECT, MASK
 from . import augment as transforms
 from .recipe import Recipe, augment, register
+
+
+@augment
+def plain(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Resized to 64 x 64, no augmentation."""
+    return F.resize(pixels, [64, 64])
+
+
+V1 = register(
+    Recipe(
+        name="v1",
+        network="seed_cnn",
+        augment="plain",
+        epochs=15,  # val stops improving before
+        batch_size=64,
+        learning_rate=1e-3,  # Adam's own, as in the seed
+        weight_decay=0.0,
+        class_weights=(1.0, 1.0, 1.0),
+        plateau=None,
+        seed=1,
+    )
+)
 
 
 @augment
