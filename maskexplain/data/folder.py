@@ -21,8 +21,7 @@ from ..models.network import to_pixels
 from ..task import Task
 from ..words import listed
 from .kaggle import KnownFace, known_face
-from .names import SPLITS, ClassNames, DataError, split_of
-from .rows import Row, read_rows
+from .names import SPLITS, ClassNames, DataError, Row, read_rows, split_of
 
 __all__ = ["DataError"]  # with what is defined here
 

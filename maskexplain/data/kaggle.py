@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .names import DataError
-from .rows import read_rows
+from .names import DataError, read_rows
 
 FACES = Path(__file__).with_name("kaggle_faces.csv")
 DIGITS = 10  # of a digest; no two of the set's 8,982 pictures share them

@@ -1,7 +1,12 @@
-"""What the folders of a data set are called: which name stands for which class or split."""
+"""How people write a data set down: names that stand for classes and splits, and rows of a CSV."""
 
+import codecs
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
 
 from ..errors import UserError
 from ..masks.task import MASK, OTHER_NAMES
@@ -68,3 +73,51 @@ def split_of(name: str) -> str | None:
 def _plain(name: str) -> str:
     """A name without case, blanks, - and _: "With-Mask" and "with_mask" are the same."""
     return "".join(sign for sign in name.casefold() if sign.isalnum()) or name
+
+
+# --- rows of a CSV, as spreadsheet programs write them
+
+
+class Row(dict[str, str]):
+    """A row of a CSV by its columns' names, and the line that it ends in."""
+
+    line = 0
+
+
+def read_rows(
+    file: Path, columns: Sequence[str], remedy: str, unit: str, error: type[UserError]
+) -> list[Row]:
+    """The rows of a CSV. Raises `error` where it has none, or lacks a column.
+
+    As spreadsheet programs write them: cells parted by commas, semicolons or tabs, in UTF-8 or
+    UTF-16, headings in any case, blanks around cells. `remedy` and `unit` (what a row stands for)
+    complete the sentence.
+    """
+    try:
+        text = _decoded(file.read_bytes())
+        heading = text.partition("\n")[0]
+        parted = max(",;\t", key=heading.count)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=parted, strict=True)
+        names = [name.strip().lower() for name in next(reader, [])]
+        rows = []
+        for cells in reader:
+            if any(cells):
+                row = Row(
+                    zip_longest(names, (c.strip() for c in cells[: len(names)]), fillvalue="")
+                )
+                row.line = reader.line_num
+                rows.append(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+        raise error(f"{file} cannot be read as a CSV: {remedy}.") from cause
+    if not rows or not set(columns) <= set(names):
+        raise error(f"{file} needs the columns {', '.join(columns)} and a row a {unit}.")
+    return rows
+
+
+def _decoded(content: bytes) -> str:
+    utf_16 = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if utf_16:
+        return content.decode("utf-16")
+    # utf-8-sig: spreadsheet programs put a mark before the first column's name. A file's name may
+    # be any bytes, which stay as they are.
+    return content.decode("utf-8-sig", "surrogateescape")

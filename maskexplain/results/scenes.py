@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ..data.folder import Progress, quietly
-from ..data.rows import read_rows
+from ..data.names import read_rows
 from ..errors import UserError
 from ..images.crops import crop_face
 from ..images.faces import Box, find_faces, iou
