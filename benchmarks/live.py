@@ -25,8 +25,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from maskexplain.errors import UserError
 from maskexplain.models.checkpoints import by_number, list_versions
 from maskexplain.models.version import open_model
-from maskexplain.web.live.picture import frame_name
 from maskexplain.web.live.tab import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
+from maskexplain.web.live.view import frame_name
 from maskexplain.web.serve import launch
 from tools.camera import fake_browser, write_camera
 from tools.served import served
@@ -35,7 +35,7 @@ MIN_SHARE, MIN_ROUNDS = 0.7, 20.0  # of the empty handler's rounds; a second
 WARM_UP = 3.0  # seconds
 
 # Notes when each frame is taken and when its answer is drawn; both handlers name the frame they got
-# (live_picture.frame_name).
+# (live.view.frame_name).
 WATCH = """
 (() => {
   const taken = new Map();

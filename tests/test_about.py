@@ -24,8 +24,7 @@ from maskexplain.models.results import (
 from maskexplain.models.version import Model, open_model
 from maskexplain.results.sentences import good_and_bad, known_failures
 from maskexplain.web.about import results_tables, version_details, versions_html
-from maskexplain.web.charts import reliability_svg
-from maskexplain.web.mean_maps import mean_maps
+from maskexplain.web.charts import mean_maps, reliability_svg
 
 SHIPPED = [v for v in ("v1", "v2", "v3") if v in list_versions()]
 

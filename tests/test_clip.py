@@ -22,12 +22,20 @@ from maskexplain.masks.task import MASK
 from maskexplain.models.version import Model, open_model
 from maskexplain.task import task_of_names
 from maskexplain.video import frames as reading
-from maskexplain.video.answers import answer_clip, changes, lasting
+from maskexplain.video.answers import (
+    Mark,
+    answer_clip,
+    changes,
+    draw_marks,
+    lasting,
+    sign,
+    words,
+    written_out,
+)
 from maskexplain.video.decoder import ERRORS, HEADER
-from maskexplain.video.drawing import ClipWriter, Mark, draw_marks, sign, words, written_out
-from maskexplain.video.frames import EMPTY, SENTENCES, ClipError, open_clip
+from maskexplain.video.frames import EMPTY, SENTENCES, ClipError, ClipWriter, open_clip
 from maskexplain.video.tracks import HOLD, TURNS, Scene, Track, advance, answered, due, matched
-from maskexplain.web.clip.view import (
+from maskexplain.web.clip import (
     MAX_SECONDS,
     NO_FACE,
     clip_views,
@@ -35,7 +43,7 @@ from maskexplain.web.clip.view import (
     frame_at,
 )
 from maskexplain.web.gradio_inside import as_upload
-from maskexplain.web.inputs import GONE, ClipInput
+from maskexplain.web.parts import GONE, ClipInput
 
 
 def colours(count: int, size=(160, 120)) -> list[Image.Image]:
@@ -452,7 +460,7 @@ def test_the_annotated_clip_is_bounded_however_wild_the_pictures():
 
 
 def test_the_tab_tells_how_far_it_is_and_then_the_result(tiny, story, monkeypatch):
-    monkeypatch.setattr("maskexplain.web.clip.view.TOLD_EVERY", 0.0)
+    monkeypatch.setattr("maskexplain.web.clip.TOLD_EVERY", 0.0)
     first, *between, last = clip_views(tiny, story)
     assert "<progress" in first.progress and not first.result
     assert len(between) > 10 and all("of 4.0 s" in view.progress for view in between)
@@ -490,7 +498,7 @@ def test_names_of_classes_are_escaped(tiny, story):
 
 
 def test_a_busy_machine_ends_with_what_there_is(tiny, story, monkeypatch):
-    monkeypatch.setattr("maskexplain.web.clip.view.WORK_SECONDS", 0.0)
+    monkeypatch.setattr("maskexplain.web.clip.WORK_SECONDS", 0.0)
     *_, last = clip_views(tiny, story)
     assert "busy machine" in last.notice
 

@@ -14,8 +14,16 @@ from maskexplain.masks.task import MASK
 from maskexplain.models.results import Results
 from maskexplain.results.sentences import lessons
 from maskexplain.web.what_if.changes import SLIDERS, Changes, apply, seat
-from maskexplain.web.what_if.curves import even_values, sweep_svg, sweeps, words
-from maskexplain.web.what_if.flip import FlipSearch, find_flips, flips_along, setting_of
+from maskexplain.web.what_if.curves import (
+    FlipSearch,
+    even_values,
+    find_flips,
+    flips_along,
+    setting_of,
+    sweep_svg,
+    sweeps,
+    words,
+)
 from maskexplain.web.what_if.view import (
     FORGOTTEN,
     chart,

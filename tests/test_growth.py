@@ -35,8 +35,7 @@ from maskexplain.task import Task, TaskError, task_of_names
 from maskexplain.web.compare.view import compare_views
 from maskexplain.web.page import build_page
 from maskexplain.web.photo.view import photo_views
-from maskexplain.web.what_if.changes import Changes, apply
-from maskexplain.web.what_if.sliders import SLIDERS, Slider, register
+from maskexplain.web.what_if.changes import SLIDERS, Changes, Slider, apply, register
 from maskexplain.web.what_if.view import show, take
 
 TWO = task_of_names(["mask_off", "mask_on"])

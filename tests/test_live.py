@@ -42,18 +42,21 @@ from maskexplain.video.tracks import (
     new_share,
     steady_label,
 )
-from maskexplain.web.inputs import MAX_URL, LiveInput, PhotoInput
-from maskexplain.web.live.picture import SHRINK, frame_name, heat_url, live_marks
 from maskexplain.web.live.view import (
     LOST_FACE,
     NO_FACE,
+    SHRINK,
     LiveView,
     Told,
     bars_are_due,
+    frame_name,
+    heat_url,
     is_new,
+    live_marks,
     live_record,
     live_view,
 )
+from maskexplain.web.parts import MAX_URL, LiveInput, PhotoInput
 
 POINTS = ((0.0, 0.0),) * 5
 

@@ -30,14 +30,19 @@ from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK
 from maskexplain.web.answers import newest_first
 from maskexplain.web.faces import FaceChoice, face_clicked, look, subject_of
-from maskexplain.web.inputs import PhotoInput
 from maskexplain.web.page import build_page
-from maskexplain.web.parts import VISITORS, Newest, changes_of
+from maskexplain.web.parts import VISITORS, Newest, PhotoInput, changes_of
 from maskexplain.web.photo import html
-from maskexplain.web.photo.arrival import arrival_html
-from maskexplain.web.photo.brush import CELLS, hidden_html, hide, places_of
-from maskexplain.web.photo.many import MOST, answer_files, many_html
-from maskexplain.web.photo.view import PhotoView, photo_views, photo_zip
+from maskexplain.web.photo.html import CELLS, arrival_html
+from maskexplain.web.photo.tab import MOST, answer_files, many_html
+from maskexplain.web.photo.view import (
+    PhotoView,
+    hidden_html,
+    hide,
+    photo_views,
+    photo_zip,
+    places_of,
+)
 
 GRAD_CAM = Question(ways=("grad_cam",))
 

@@ -1,19 +1,20 @@
-"""A clip answered: every face of every frame, each with an answer that is steady over time."""
+"""A clip answered: every face of every frame, its answer steady over time; and drawn on it."""
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-from PIL import Image
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
 
 from ..images.crops import crop_face, whole_crop
-from ..images.faces import Box, Face
+from ..images.faces import Box, Face, area, iou
 from ..models.version import Model, Prediction
-from ..task import Task
-from .drawing import ClipWriter, Mark, draw_marks
-from .frames import RATE, Frame, open_clip
+from ..task import Meaning, Task
+from .frames import RATE, ClipWriter, Frame, open_clip
 from .tracks import Scene, Track, advance, answered, due, matched
 
 SEARCH_EVERY = 0.3  # seconds between looks for new faces: a clip may be cut from several places
@@ -177,14 +178,6 @@ def _faces(
         yield FaceAnswer(track.number, track.face.box, shown, alone.get(track.number), lost)
 
 
-def marks_of(answer: FrameAnswer) -> list[Mark]:
-    """What is to be drawn on a frame."""
-    return [
-        Mark(f.box, f.shown.label, f.shown.confidence, f.shown.unsure, f.lost, str(f.number))
-        for f in answer.faces
-    ]
-
-
 def answer_clip(
     model: Model,
     path: str | Path,
@@ -232,3 +225,129 @@ def lasting(clip: ClipAnswers) -> Sequence[int]:
     frames = [face.number for frame in clip.frames for face in frame.faces if not face.lost]
     enough = min(BRIEF, len(clip.frames))
     return [number for number in sorted(set(frames)) if frames.count(number) >= enough]
+
+
+# --- answers drawn on a frame
+
+# What a class stands for as one sign, where there is no room for its title.
+SIGNS: dict[Meaning, str] = {"good": "✓", "bad": "!", "absent": "✗", "other": ""}
+LINE, LETTER = 1.35, 0.7  # a line's height and a bold letter's width, of the text's height
+MAX_SIDE = 960  # of the annotated clip
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is drawn of one face; `name` tells it from the others."""
+
+    box: Box
+    label: str
+    confidence: float
+    unsure: bool = False
+    lost: bool = False
+    name: str = ""
+
+
+def marks_of(answer: FrameAnswer) -> list[Mark]:
+    """What is to be drawn on a frame."""
+    return [
+        Mark(f.box, f.shown.label, f.shown.confidence, f.shown.unsure, f.lost, str(f.number))
+        for f in answer.faces
+    ]
+
+
+def sign(task: Task, label: str) -> str:
+    """A class as one sign: what it stands for, or its number from 1."""
+    index = task.index(label)
+    return SIGNS[task.classes[index].stands_for] or str(index + 1)
+
+
+def words(task: Task, mark: Mark, full: bool) -> str:
+    """What is written at a face: in full, or as one sign where many faces need the room."""
+    if not full:
+        return "?" if mark.lost else sign(task, mark.label) + ("?" if mark.unsure else "")
+    if mark.lost:
+        return f"face lost; was: {task.title(mark.label)}"
+    unsure = ", unsure" if mark.unsure else ""
+    return f"{sign(task, mark.label)} {task.title(mark.label)} {mark.confidence:.0%}{unsure}"
+
+
+def written_out(
+    task: Task, marks: Sequence[Mark], size: tuple[int, int], letter: float
+) -> list[bool]:
+    """Which marks (the main face's first) have room for their words: they would cover no other face
+    and no other words. `letter`: the text's height in the picture's pixels.
+    """
+    rooms = [_over(mark.box, LINE * letter) for mark in marks]
+    texts: list[Box] = []
+    for mark in marks:
+        width = LETTER * letter * len(f"{mark.name} {words(task, mark, full=True)}")
+        text = text_box(mark.box, width, LINE * letter, size)
+        others = [room for one, room in zip(marks, rooms, strict=True) if one is not mark]
+        covers = any(iou(text, other) > 0 for other in (*others, *filter(area, texts)))
+        texts.append((0.0, 0.0, 0.0, 0.0) if covers else text)
+    return [area(text) > 0 for text in texts]
+
+
+def text_box(box: Box, width: float, height: float, size: tuple[int, int]) -> Box:
+    """Where a face's text stands: above its box, or inside of it where there is no room; towards
+    the picture's middle, and within the picture where it fits.
+    """
+    left = box[0] if box[0] + box[2] < size[0] else box[2] - width
+    left = min(max(left, 0.0), max(size[0] - width, 0.0))
+    top = box[1] - height if box[1] >= height else box[1]
+    return left, top, left + width, top + height
+
+
+def _over(box: Box, height: float) -> Box:
+    """A face's box with the room for a line above it."""
+    return box[0], box[1] - height, box[2], box[3]
+
+
+def draw_marks(image: Image.Image, task: Task, marks: Sequence[Mark]) -> Image.Image:
+    """The RGB picture, at most 960 pixels long, with a box and an answer at every face (the main
+    one first): in words, or as a sign where there is no room. A lost face's box is thin, at its
+    last place.
+    """
+    drawn = image.copy()
+    drawn.thumbnail((MAX_SIDE, MAX_SIDE))
+    marks = [_scaled(mark, drawn.width / image.width) for mark in marks]
+    pen = ImageDraw.Draw(drawn)
+    size = max(12, round(max(drawn.size) / 50))
+    full = written_out(task, marks, drawn.size, size)
+    for index, mark in reversed(list(enumerate(marks))):
+        width = 1 if mark.lost else 4 if index == 0 else 3
+        _frame(pen, mark.box, task.colour(mark.label), width)
+        text = f"{mark.name} {words(task, mark, full[index])}".strip()
+        deep = task.classes[task.index(mark.label)].deep
+        _tag(pen, mark.box, text, "#444444" if mark.lost else deep, size, drawn.size)
+    return drawn
+
+
+def _scaled(mark: Mark, scale: float) -> Mark:
+    x0, y0, x1, y1 = mark.box
+    return replace(mark, box=(x0 * scale, y0 * scale, x1 * scale, y1 * scale))
+
+
+def _frame(pen: ImageDraw.ImageDraw, box: Box, colour: str, width: int) -> None:
+    pen.rectangle(box, outline="black", width=width + 2)
+    # A face at the picture's edge may be a few pixels wide.
+    if box[2] - box[0] > 2 and box[3] - box[1] > 2:
+        inner = (box[0] + 1, box[1] + 1, box[2] - 1, box[3] - 1)
+        pen.rectangle(inner, outline=colour, width=width)
+
+
+def _tag(
+    pen: ImageDraw.ImageDraw, box: Box, text: str, colour: str, size: int, within: tuple[int, int]
+) -> None:
+    font = _font(size)
+    width = pen.textlength(text, font) + size / 2
+    place = text_box(box, width, LINE * size, within)
+    pen.rectangle(place, fill=colour)
+    pen.text((place[0] + size / 4, (place[1] + place[3]) / 2), text, "white", font, anchor="lm")
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    # It has the signs, and the letters of most people's class names; Pillow's own has neither.
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(folder / "DejaVuSans-Bold.ttf", size)

@@ -1,8 +1,10 @@
-"""A clip's frames as RGB pictures, decoded in a process of its own, within bounds.
+"""A clip's frames as RGB pictures: read in a process of its own, within bounds, and written.
 
 Strangers send clips, and their decoders are large. So the bytes are decoded by `decoder.py`, which
 can open nothing and is ended when it takes too much. Nothing is written to disk.
 """
+
+from __future__ import annotations
 
 import signal
 import stat
@@ -11,13 +13,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from threading import Timer
 from typing import IO, BinaryIO
 
+import av
 from PIL import Image, ImageOps
 
 from ..errors import UserError
+from ..files import write_file
 from .decoder import ERRORS, HEADER
 
 SUFFIXES = {".mp4", ".m4v", ".mov", ".webm", ".mkv", ".3gp"}
@@ -167,3 +173,61 @@ def _file(path: Path) -> BinaryIO:
         if isinstance(error, ClipError):
             raise
         raise ClipError("The video's file cannot be opened: check its path.") from error
+
+
+# --- the annotated clip
+
+# What bounds its size: thirty seconds are at most some 6 MB.
+BITS_A_SECOND = 1_500_000
+QUALITY = 24  # x264's constant rate factor: text stays sharp
+TICKS = 1000  # a second
+
+
+class ClipWriter:
+    """An MP4 (H.264, no sound) that grows by a frame at a time; all frames have one size."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._container = av.open(file, "w", format="mp4")
+        self._stream: av.VideoStream | None = None
+
+    def add(self, image: Image.Image, time: float) -> None:
+        """Add an RGB picture that is shown from `time` (seconds) on."""
+        image = image.crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))
+        stream = self._stream = self._stream or self._begun(image.size)
+        frame = av.VideoFrame.from_image(image)
+        frame.pts, frame.time_base = round(time * TICKS), Fraction(1, TICKS)
+        self._container.mux(stream.encode(frame))
+
+    def close(self) -> None:
+        """Write what is left; the file is whole from then on."""
+        if self._stream:
+            self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def _begun(self, size: tuple[int, int]) -> av.VideoStream:
+        stream = self._container.add_stream("libx264", rate=RATE)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.options = {
+            "crf": str(QUALITY),
+            "preset": "veryfast",
+            "maxrate": str(BITS_A_SECOND),
+            "bufsize": str(2 * BITS_A_SECOND),
+            "g": str(RATE),  # a whole frame each second: a click on the timeline is quick
+            "threads": "1",
+        }
+        return stream
+
+    @classmethod
+    @contextmanager
+    def to(cls, path: Path | None) -> Iterator[ClipWriter | None]:
+        """A writer to a file that is renamed to `path` once it is whole; None for no path."""
+        if path is None:
+            yield None
+            return
+        with BytesIO() as content:
+            writer = cls(content)
+            yield writer
+            writer.close()
+            write_file(path, lambda beside: beside.write_bytes(content.getvalue()))

@@ -23,8 +23,7 @@ from ..results.tables import (
 from ..task import Task
 from .answers import newest_first
 from .assets import asset, macros
-from .charts import reliability_svg
-from .mean_maps import MeanPicture, mean_maps
+from .charts import MeanPicture, mean_maps, reliability_svg
 from .photo.html import standing
 
 _MACROS = macros("about")

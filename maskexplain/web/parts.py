@@ -1,6 +1,7 @@
-"""What several tabs share: the photo's input, choices, sentences, and the newest question."""
+"""What several tabs share: their inputs, choices, sentences, and the newest question."""
 
 import base64
+import binascii
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,12 +10,16 @@ from pathlib import Path
 from threading import Lock
 
 import gradio as gr
+from PIL import Image
 
 from ..explain.question import BEST
 from ..explain.ways import all_ways
+from ..images.pool import read_apart
+from ..images.read import ImageError
 from ..models.version import Model
+from ..video.frames import ClipError
 from .assets import asset
-from .inputs import PhotoInput
+from .gradio_inside import NoAddresses, PlainVideo, is_upload
 
 Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
 
@@ -30,6 +35,73 @@ def target_choices(models: Sequence[Model], none: str) -> list[Choice]:
 def way_choices() -> list[Choice]:
     """The ways to explain to choose from, each version's best first."""
     return [("Each version’s best", BEST), *((way.title, k) for k, way in all_ways().items())]
+
+
+# --- inputs, read through our own door
+
+
+class PhotoInput(NoAddresses):
+    """gr.Image that reads through `read_apart`: Gradio's own reading has no words for a bad file.
+
+    A handler gets an upright RGB picture, None, or the ImageError that says what is wrong. It is
+    returned and not raised, since a raised one is a toast that goes away unread.
+    """
+
+    def preprocess(self, payload) -> Image.Image | ImageError | None:
+        """The payload is a file of the upload cache, or a data URL."""
+        if payload is None:
+            return None
+        try:
+            return read_apart(self._source(payload))
+        except ImageError as error:
+            return error
+
+    def _source(self, payload) -> str:
+        # A stranger's request may name any path or address as its payload.
+        if payload.path is None and (payload.url or "").startswith("data:"):
+            return payload.url
+        if is_upload(payload.path, self):
+            return payload.path
+        raise ImageError("That is no uploaded picture: upload the picture's file.")
+
+
+class ClipInput(PlainVideo):
+    """gr.Video whose handlers get the path of the uploaded file, None, or the ClipError that says
+    what is wrong. Nothing is decoded here.
+    """
+
+    def preprocess(self, payload) -> Path | ClipError | None:
+        """The payload is a file of the upload cache; a stranger's may be anything."""
+        if payload is None:
+            return None
+        if not is_upload(payload.path, self):
+            return ClipError("That is no uploaded clip: upload the video's file.")
+        path = Path(payload.path).resolve()
+        return path if path.is_file() else ClipError(GONE)
+
+
+GONE = "The clip is no longer here: give it again."
+MAX_URL = 4 * 2**20  # characters; a frame of 640 x 480 has some 100,000
+
+
+class LiveInput(NoAddresses):
+    """gr.Image whose handlers get a frame's file as bytes, None, or the ImageError that says what
+    is wrong. Nothing is decoded here and nothing is written to disk.
+    """
+
+    def preprocess(self, payload) -> bytes | ImageError | None:
+        """The payload is a `data:` URL of base64; a stranger's may be anything."""
+        if payload is None:
+            return None
+        head, _, body = (payload.url or "").partition(",")
+        if not head.startswith("data:image/") or not head.endswith(";base64"):
+            return ImageError("That is no camera picture: start the camera again.")
+        if len(body) > MAX_URL:
+            return ImageError("The camera's picture is too large: start the camera again.")
+        try:
+            return base64.b64decode(body, validate=True)
+        except binascii.Error:
+            return ImageError("That is no camera picture: start the camera again.")
 
 
 def photo_input(elem_id: str, examples: Examples) -> PhotoInput:

@@ -8,9 +8,12 @@ import gradio as gr
 
 from ...explain.question import BEST, Question
 from ...models.version import Model
-from ..asking import Photo, PhotoParts, PhotoQuestions
+from ...results.compare import stored_comparisons
 from ..faces import (
     FaceControls,
+    Photo,
+    PhotoParts,
+    PhotoQuestions,
     face_number,
     face_updates,
     stage_picture,
@@ -19,11 +22,11 @@ from ..faces import (
 )
 from ..parts import FORGET_AFTER, Examples, photo_input, status, target_choices, way_choices
 from ..photo.view import photo_zip
-from .split import SplitAnswers
-from .split_tab import add_disagreements, add_over_folders
-from .view import CompareView, Visit, compare_views, given_of, on_opening
+from .split import SplitAnswers, add_disagreements
+from .view import CompareView, Visit, compare_views, given_of, on_opening, over_folders
 
 START = "Give a photo, or click an example: all versions answer it side by side."
+OVER_FOLDERS = "<h2>The versions over a folder of pictures</h2>"
 EXAMPLE = "striped_dim"  # its versions disagree
 
 
@@ -42,7 +45,7 @@ def add_compare_tab(
     tab = _layout(models, examples)
     _wire(models, tab)
     _wire_opening(tab, opened, photo, _example(examples))
-    add_over_folders(models)
+    _add_over_folders(models)
     add_disagreements(models, split, tab.photo, tab.visit)
     return tab.photo
 
@@ -156,3 +159,21 @@ def _updates(tab: _CompareTab, view: CompareView) -> dict:
         tab.kept: view.kept,
         **face_updates(tab.faces, view.choice),
     }
+
+
+def _add_over_folders(models: Sequence[Model]) -> None:
+    """Build the stored comparisons over folders here, or the command that makes one."""
+    if len(models) < 2:
+        return
+    gr.HTML(OVER_FOLDERS, elem_classes="compare-title")
+    gr.HTML(
+        over_folders(stored_comparisons(models)) or status(_how(models)), elem_id="over-folders"
+    )
+
+
+def _how(models: Sequence[Model]) -> str:
+    names = " ".join(model.name for model in models)
+    return (
+        "Who is right, who agrees with whom, and where they look: maskexplain compare --data DIR "
+        f"--models {names} --store measures it over a folder and shows it here."
+    )

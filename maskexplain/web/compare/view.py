@@ -29,8 +29,8 @@ from ...results.compare import (
 )
 from ..answers import bars
 from ..assets import macros
+from ..charts import mean_maps
 from ..faces import WHOLE, FaceChoice, choose_face, subject_of
-from ..mean_maps import mean_maps
 from ..photo.view import Kept, keep
 from .disagree import Comparison, headline, why_it_matters
 

@@ -11,8 +11,7 @@ from ...models.version import Model
 from ...video.tracks import Scene
 from ..assets import asset
 from ..gradio_inside import as_upload
-from ..inputs import LiveInput
-from ..parts import status
+from ..parts import LiveInput, status
 from .view import NO_FREEZE, Told, bars_are_due, is_new, live_record, live_view
 
 START = "Start the camera: a version answers every frame and shows where it looks."

@@ -1,14 +1,17 @@
-"""Reports as HTML: the newest version's answer and map, its tests, and the other versions.
+"""Reports as HTML: the newest version's answer and map, its tests, the other versions; the arrival.
 
 Pictures are `data:` URLs, so that none of them is written to disk to be shown.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image, ImageEnhance
 
+from ...data.samples import example_picture
 from ...explain.draw import data_url, enlarge, overlay, overlay_on_photo
 from ...explain.explain import Explanation
 from ...explain.faithfulness import SHARE
@@ -19,11 +22,14 @@ from ...explain.report import Report, Subject
 from ...explain.verdicts import Trust, Verdict, record_sentence
 from ...explain.ways import Way, is_best
 from ...images.crops import Crop
+from ...masks.task import is_mask
 from ...models.checkpoints import is_numbered
 from ...models.results import Results
-from ...models.version import Model
+from ...models.threads import at_once
+from ...models.version import Model, Prediction
+from ...words import listed
 from ..answers import newest_first
-from ..assets import macros
+from ..assets import macros, render
 from ..charts import curves_svg
 from ..compare.disagree import drawn_to
 
@@ -261,3 +267,68 @@ def others_html(
         for report in reports[1:]
     ]
     return _MACROS.others(lines, cards) if cards else ""
+
+
+# --- on arrival: a masked face, a light slider, and every version's answer
+
+LOW, HIGH, STEP = 10, 150, 5  # percent of the light; the slider's
+START = 100
+EXAMPLE = "striped"  # worn correctly; in dim light v1 and v2 change their answer
+_ANSWERS = macros("answers")
+
+
+@dataclass(frozen=True)
+class _ArrivalRow:
+    name: str
+    who: str
+
+
+@cache
+def _lights() -> dict[int, Image.Image]:
+    """The example's face at every place of the slider."""
+    edit = ImageEnhance.Brightness(example_picture(EXAMPLE))
+    return {percent: edit.enhance(percent / 100) for percent in range(LOW, HIGH + 1, STEP)}
+
+
+def arrival_html(models: Sequence[Model]) -> str:
+    """The face, its slider, and the answers of the versions that know of masks (at least one)."""
+    asked = [model for model in newest_first(models) if is_mask(model.task)]
+    faces = _lights()
+    found = at_once(lambda model: model.predict(list(faces.values())), asked)
+    answers = dict(zip(asked, found, strict=True))
+    said = {
+        percent: {model.name: _arrival_said(model, answers[model][index]) for model in asked}
+        for index, percent in enumerate(faces)
+    }
+    return render(
+        "arrival",
+        url=data_url(enlarge(faces[START]), "jpeg"),
+        answers=json.dumps(said),
+        rows=[_ArrivalRow(model.name, standing(model, asked)) for model in asked],
+        low=LOW,
+        high=HIGH,
+        step=STEP,
+        start=START,
+        moral=_moral(answers),
+    )
+
+
+def _arrival_said(model: Model, answer: Prediction) -> Markup:
+    strip = _ANSWERS.strip(model.task, answer.probabilities)
+    return _ANSWERS.pill(model.task, answer.label) + f" {answer.confidence:.0%}" + strip
+
+
+def _moral(answers: dict[Model, list[Prediction]]) -> str:
+    """Who changes the answer between dark and usual light, and who does not."""
+    usual = (START - LOW) // STEP
+    moved = [
+        model.name
+        for model, found in answers.items()
+        if len({answer.label for answer in found[: usual + 1]}) > 1
+    ]
+    kept = [model.name for model in answers if model.name not in moved]
+    if not moved:
+        return "The same face, the same mask, less light: nobody here changes the answer."
+    verb = "change" if len(moved) > 1 else "changes"
+    end = f"; {listed(kept)} {'keep' if len(kept) > 1 else 'keeps'} it" if kept else ""
+    return f"The same face, the same mask: yet {listed(moved)} {verb} the answer{end}."

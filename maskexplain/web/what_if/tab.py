@@ -10,9 +10,8 @@ from ...masks.task import is_mask
 from ...models.version import Model
 from ...results.sentences import lessons
 from ..parts import FORGET_AFTER, Examples, Newest, photo_input, status, while_newest
-from .changes import COLOURS, MASKS, UNCHANGED, ChangeError, Changes
-from .flip import FlipSearch, find_flips, setting_of
-from .sliders import SLIDERS
+from .changes import COLOURS, MASKS, SLIDERS, UNCHANGED, ChangeError, Changes
+from .curves import FlipSearch, find_flips, setting_of
 from .view import (
     CHARTS,
     COLOUR_TITLES,

@@ -19,10 +19,8 @@ from ...models.threads import at_once
 from ...models.version import Model, Prediction, any_faces
 from ..assets import macros
 from ..parts import status
-from .changes import ChangeError, Changes, Sitter, apply, seat
-from .curves import POINTS, Sweep, present_style, sweep_svg, sweeps
-from .flip import FlipSearch
-from .sliders import SLIDERS
+from .changes import SLIDERS, ChangeError, Changes, Sitter, apply, seat
+from .curves import POINTS, FlipSearch, Sweep, present_style, sweep_svg, sweeps
 
 CHARTS = "whatif-charts"  # the id of what the charts are put into
 HEAT_SIDE, FACE_SIDE = 200, 320  # pixels

@@ -1,1 +1,0 @@
-"""A clip: its faces' answers over time, its moments to click, and itself with the answers drawn."""
