@@ -167,9 +167,9 @@ def test_a_break_of_the_line_between_two_questions_is_no_matter(browser, url, po
     close(page)
 
 
-def clear(page: Page) -> None:
-    page.locator("#photo").get_by_role("button", name="Remove Image").or_(
-        page.locator("#photo").get_by_label("Clear")
+def clear(page: Page, photo: str = "photo") -> None:
+    page.locator(f"#{photo}").get_by_role("button", name="Remove Image").or_(
+        page.locator(f"#{photo}").get_by_label("Clear")
     ).first.click()
 
 
@@ -322,15 +322,24 @@ def test_a_sideways_photo_is_turned_at_a_click(browser, url, portraits, tmp_path
     close(page)
 
 
-def test_a_refused_camera_is_said(browser, url):
+def test_a_refused_camera_is_said_where_it_was_asked_for(browser, url):
     page = open_page(browser, url)
     refusing = "async () => { throw new DOMException('no', 'NotAllowedError'); }"
     page.add_init_script(f"MediaDevices.prototype.getUserMedia = {refusing}")
     page.reload()
-    page.locator("#photo").get_by_label("Capture from camera").first.click()
-    page.get_by_text("Click to Access Webcam").locator("visible=true").click()
-    expect(page.locator("#photo-trouble")).to_contain_text("The camera is blocked")
-    expect(page.locator("#photo-trouble .denied")).to_be_visible()
+    inputs = {"Photo": "photo", "Compare": "compare-photo", "What if": "whatif-photo"}
+    for tab, photo in inputs.items():
+        page.get_by_role("tab", name=tab).click()
+        if tab == "Compare":
+            clear(page, photo)  # the example that it begins with
+        if tab == "What if":
+            page.get_by_role("button", name="Another photo").click()
+        page.locator(f"#{photo}").get_by_label("Capture from camera").first.click()
+        page.locator(f"#{photo}").get_by_text("Click to Access Webcam").click()
+        said = page.locator(".camera-trouble p:visible")
+        expect(said).to_contain_text("The camera is blocked")
+        expect(said).to_contain_text("Or upload a photo.")
+        expect(said).to_have_count(1)
     close(page)
 
 

@@ -152,8 +152,8 @@ def test_a_camera_that_does_not_start_is_said_in_the_page(browser, url, trouble)
     page.goto(url)
     page.get_by_role("tab", name="Live").click(timeout=PATIENCE)
     page.get_by_text("Click to Access Webcam").locator("visible=true").click()
-    expect(page.locator(f"#camera-trouble .{trouble}")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("#camera-trouble p:visible")).to_have_count(1)
+    expect(page.locator(f"[data-camera=camera] .{trouble}")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".camera-trouble p:visible")).to_have_count(1)
     assert not errors, "said in the page, not in the console"
     expect(page.get_by_role("button", name="Click to Access Webcam")).to_be_visible()
     screenshot(page, f"live-{trouble}")
@@ -166,7 +166,7 @@ def test_a_page_without_https_says_why_there_is_no_camera(browser, url):
     page = own.new_page()
     page.goto(re.sub(r"127\.0\.0\.1", "camera.test", url))
     page.get_by_role("tab", name="Live").click(timeout=PATIENCE)
-    expect(page.locator("#camera-trouble .insecure")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("[data-camera=camera] .insecure")).to_be_visible(timeout=PATIENCE)
     own.close()
 
 

@@ -18,7 +18,7 @@ from ..images.pool import read_apart
 from ..images.read import ImageError
 from ..models.version import Model
 from ..video.frames import ClipError
-from .assets import asset
+from .assets import asset, render
 from .gradio_inside import NoAddresses, PlainVideo, is_upload
 
 Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
@@ -104,6 +104,11 @@ class LiveInput(NoAddresses):
             return ImageError("That is no camera picture: start the camera again.")
 
 
+def camera_trouble(elem_id: str, instead: str) -> gr.HTML:
+    """Where the page says why an input's camera does not start, and what to do instead."""
+    return gr.HTML(render("camera_trouble", camera=elem_id, instead=instead), padding=False)
+
+
 def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
     """A photo by upload, paste or snapshot, and below it the examples to click."""
     photo = PhotoInput(
@@ -119,6 +124,7 @@ def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
         format="png",
         elem_id=elem_id,
     )
+    camera_trouble(elem_id, "Or upload a photo.")
     if examples:
         gr.Examples(
             examples=[[str(path)] for path, _ in examples],

@@ -1,5 +1,5 @@
-// The page as a whole: tabs by address and by arrow key, the photo after a reload, a camera that
-// does not start, and the answer in view on a phone.
+// The page as a whole: tabs by address and by arrow key, the photo after a reload, and the answer in
+// view on a phone.
 (() => {
   const tabs = () => [...document.querySelectorAll(".tab-container[role='tablist'] button[role='tab']")];
   const slug = (tab) => tab.textContent.trim().toLowerCase().replace(/\s+/g, "");
@@ -107,28 +107,4 @@
     reveal();
     address();
   }, 300);
-
-  // --- the camera of the Photo tab: Gradio leaves a refusal to the browser's console
-  const devices = navigator.mediaDevices;
-  const say = (name) => {
-    const box = document.getElementById("photo-trouble");
-    if (box) box.dataset.trouble = name;
-  };
-  const NAMES = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "missing", OverconstrainedError: "missing" };
-  if (!devices?.getUserMedia) {
-    document.addEventListener("click", ({ target }) => {
-      if (target.closest?.("#photo [aria-label='Capture from camera']")) say("insecure");
-    });
-    return;
-  }
-  const start = devices.getUserMedia.bind(devices);
-  devices.getUserMedia = async (wanted) => {
-    say("");
-    try {
-      return await start(wanted);
-    } catch (error) {
-      say(NAMES[error.name] ?? "busy");
-      throw error;
-    }
-  };
 })();

@@ -11,7 +11,7 @@ from ...models.version import Model
 from ...video.tracks import Scene
 from ..assets import asset
 from ..gradio_inside import as_upload
-from ..parts import LiveInput, status
+from ..parts import LiveInput, camera_trouble, status
 from .view import NO_FREEZE, Told, bars_are_due, is_new, live_record, live_view
 
 START = "Start the camera: a version answers every frame and shows where it looks."
@@ -30,7 +30,7 @@ def add_live_tab(models: Sequence[Model], photo: gr.Image, tabs: gr.Tabs) -> Non
         with gr.Column(scale=5, min_width=320, elem_id="live-stage"):
             camera = make_camera()
             shown = gr.HTML(elem_id="live-shown", padding=False)  # laid over the camera's picture
-            gr.HTML(asset("camera_trouble.html"), elem_id="camera-trouble")
+            camera_trouble("camera", "Or give a picture in the tab Photo.")
         with gr.Column(scale=2, min_width=280, elem_id="live-side"):
             notice = gr.HTML(status(START), elem_id="live-notice")
             gr.HTML(asset("camera_choice.html"))

@@ -110,7 +110,6 @@ def _layout(models: Sequence[Model], examples: Examples) -> _PhotoTab:
             face = face_number("photo")
         with gr.Column(elem_classes="give"):
             photo = photo_input("photo", examples)
-            gr.HTML(asset("photo_trouble.html"))
             whole = whole_box("photo", models)
             many = many_photos()
         with gr.Column(elem_classes="answered", elem_id="photo-answer"):

@@ -1,13 +1,11 @@
-// The Live tab's camera: says in the page why it does not start, offers every camera there is, and
-// rests while nobody looks.
+// The cameras of all tabs: the page says why one does not start. Live offers every camera there is,
+// and rests while nobody looks.
 (() => {
-  const TROUBLES = ["denied", "missing", "busy", "insecure"]; // sentences in camera_trouble.html
   const NAMES = {
     NotAllowedError: "denied", SecurityError: "denied",
     NotFoundError: "missing", OverconstrainedError: "missing",
   };
   const devices = navigator.mediaDevices;
-  let trouble = devices?.getUserMedia ? "" : "insecure";
   let starting = false; // the camera was just opened in the Live tab
   let resting = false; // the stream was stopped because nobody looked
   let reopening = false;
@@ -19,10 +17,24 @@
   const button = () => camera()?.querySelector("button[aria-label='capture photo']");
   const isStreaming = () => Boolean(button()?.querySelector("[title='stop recording'], [title='spinner']"));
 
+  // --- what is wrong, beside the input whose camera it is: camera_trouble.jinja has the sentences
+  const troubles = new Map(devices?.getUserMedia ? [] : [["camera", "insecure"]]); // by the input's id
+  const boxes = () => [...document.querySelectorAll(".camera-trouble")];
+  const asking = () => boxes().find(isShown)?.dataset.camera; // one tab is shown at a time
+  const why = (error) => NAMES[error.name] ?? "busy";
+
   function say() {
-    const box = document.getElementById("camera-trouble");
-    TROUBLES.forEach((name) => box?.classList.toggle(name, name === trouble));
+    for (const { dataset } of boxes()) {
+      const name = troubles.get(dataset.camera) ?? "";
+      if (dataset.trouble !== name) dataset.trouble = name;
+    }
   }
+  const tell = (input, name) => {
+    troubles.set(input, name);
+    say();
+  };
+
+  // --- the tab Live
 
   // An opened camera is answered at once. A hidden tab must not cost anything: its stream stops, and
   // goes on when it is seen again.
@@ -61,15 +73,14 @@
       video.srcObject = await open(wanted);
       await video.play();
       constraints = wanted;
-      trouble = "";
+      tell("camera", "");
     } catch (error) {
-      trouble = NAMES[error.name] ?? "busy";
+      tell("camera", why(error));
       // The one from before, unless that is what failed.
       if (wanted !== constraints) return reopen(constraints);
       constraints = null;
     } finally {
       reopening = false;
-      say();
       offer();
     }
   }
@@ -89,15 +100,20 @@
     });
   }
 
-  // Gradio leaves a refused camera to the browser's console. In the Live tab the page says it, and
-  // the promise stays open, so that Gradio's button can be clicked again. Elsewhere nothing changes.
-  if (!devices?.getUserMedia) return;
+  // --- Gradio leaves a refused camera to the browser's console
+  if (!devices?.getUserMedia) {
+    document.addEventListener("click", ({ target }) => {
+      if (target.closest?.("[aria-label='Capture from camera']")) tell(asking(), "insecure");
+    });
+    return;
+  }
   open = devices.getUserMedia.bind(devices);
   devices.addEventListener?.("devicechange", offer);
   devices.getUserMedia = async (wanted) => {
+    const input = asking();
     try {
       const stream = await open(wanted);
-      trouble = "";
+      tell(input, "");
       starting = isShown(camera());
       if (starting) {
         constraints = wanted;
@@ -105,11 +121,8 @@
       }
       return stream;
     } catch (error) {
-      if (!isShown(camera())) throw error;
-      trouble = NAMES[error.name] ?? "busy";
-      return new Promise(() => {});
-    } finally {
-      say();
+      tell(input, why(error));
+      return new Promise(() => {}); // so that Gradio's button can be clicked again
     }
   };
 })();
