@@ -15,7 +15,7 @@ from maskexplain.images.edit import SHIFTS, dark_35
 from maskexplain.masks import POSITIONS
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import FOLDER, list_versions, write_weights
-from maskexplain.models.results import Cost, Scores
+from maskexplain.models.results import Cost, DataUsed, Results, Scores
 from maskexplain.models.version import Model, open_model
 from maskexplain.results.evaluate import evaluate, logits_of, measure_cost
 from maskexplain.results.statistics import score, wilson
@@ -122,6 +122,18 @@ def test_stored_answers_are_found_again(name, kaggle3):
     test = load_pixels(select(list_pictures(kaggle3, csv_beside(kaggle3)), "test"), 64)
     answers = logits_of(model.network, test.pixels).argmax(1)
     check_scores(model.results.scores, score(test.labels, answers, MASK))
+
+
+@pytest.mark.parametrize("name", ["sand and snow", "sand, snow"])
+def test_a_folders_name_is_one_name(name):
+    used = DataUsed((name, "more"), {"train": 1})
+    results = Results.from_json(Results(data=used).to_json())
+    assert results.data == used and results.data.folders[0] == name
+
+
+def test_folders_named_in_one_text_are_read():
+    text = '{"data": {"name": "a, split at random and b, split at random", "pictures": {}}}'
+    assert Results.from_json(text).data == DataUsed(("a", "b"), {}, at_random=True)
 
 
 def check_scores(stored: Scores, fresh: Scores) -> None:

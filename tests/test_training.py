@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from PIL import Image
 
 from maskexplain import cli
 from maskexplain.cli import train
+from maskexplain.data import folder
 from maskexplain.data.folder import (
     csv_beside,
+    decoded_once,
+    let_go,
     list_pictures,
     load_pixels,
     select,
@@ -134,6 +138,18 @@ def test_what_cannot_be_resumed_gets_a_sentence(recipe, toy, tmp_path, spoil):
     data = "other" if spoil == "other data" else ""
     with pytest.raises(TrainingError, match="start over with --fresh"):
         resume(recipe, last, data)
+
+
+def counted_reads(monkeypatch) -> Counter[Path]:
+    """How often each file is decoded from now on."""
+    reads, read = Counter(), folder.read_image
+
+    def counted(file: Path, *limits: int, **more: bool) -> Image.Image:
+        reads[file] += 1
+        return read(file, *limits, **more)
+
+    monkeypatch.setattr(folder, "read_image", counted)
+    return reads
 
 
 class Command:
@@ -346,6 +362,38 @@ def test_what_a_killed_training_left_half_written_goes(command):
     assert not any(file.exists() for file in left) and all(file.exists() for file in others)
 
 
+@pytest.mark.parametrize("beside", ["a CSV", "no CSV"])
+def test_test_pictures_are_decoded_once(command, toy_folder, monkeypatch, beside):
+    """From the check to the report, under every shift and with painted masks."""
+    if beside == "no CSV":
+        csv_beside(toy_folder).unlink()
+    tests = {p.file for p in list_pictures(toy_folder, csv_beside(toy_folder)) if p.split == "test"}
+    reads = counted_reads(monkeypatch)
+    assert command() == 0
+    assert {file: reads[file] for file in tests} == dict.fromkeys(tests, 1)
+    assert len(reads) == 60 and max(reads.values()) == 2, "labels of all are checked at the end"
+    for words in (["evaluate", "--model"], ["report"]):
+        reads.clear()
+        more = ["--data", str(toy_folder), "--split", "all"]
+        more += ["--out", str(command.out / "page.html")] if words[0] == "report" else []
+        assert cli.main([*words, str(command.out / "my_v1.safetensors"), *more]) == 0
+        assert len(reads) == 60 and set(reads.values()) == {1}, words
+
+
+def test_pictures_without_room_are_decoded_again(toy_folder, monkeypatch):
+    reads = counted_reads(monkeypatch)
+    pictures = list_pictures(toy_folder, csv_beside(toy_folder))
+    each = 20 * 20 * 3  # bytes
+    with decoded_once(room=45 * each):
+        first, again = load_pixels(pictures, 16), load_pixels(pictures, 16)
+        assert sum(reads.values()) == 60 + 15
+        let_go(pictures[:20])
+        load_pixels(pictures, 16)
+    assert torch.equal(first.pixels, again.pixels)
+    assert torch.equal(first.pixels, load_pixels(pictures, 16).pixels)
+    assert sum(reads.values()) == 60 + 15 + 20 + 15 + 60
+
+
 def test_bad_pictures_are_named_before_anything_starts_or_skipped(command, toy_folder, capsys):
     toy_folder.with_suffix(".csv").unlink()
     bad = [toy_folder / "with_mask" / name for name in ("a.png", "b.png", "c.png")]
@@ -384,7 +432,12 @@ def test_a_random_split_says_that_copies_leak_and_stays_the_same(command, toy_fo
     told = capsys.readouterr()
     assert told.err.count("copies of a face lie in train and in test") == 1
     results = open_model("my_v1_random", folder=command.out).results
-    assert results.data.name == "toy, split at random"
+    assert results.data.name == "toy, split at random" and results.data.folders == ("toy",)
+    version = str(command.out / "my_v1_random.safetensors")
+    assert cli.main(["evaluate", "--model", version, "--data", str(toy_folder)]) == 0
+    told = capsys.readouterr()
+    assert "my_v1_random learned from a random split of toy" in told.err
+    assert re.search(r"12 pictures of test", told.out)
     pictures = list_pictures(toy_folder, csv_beside(toy_folder))
     once, again, other = (split_at_random(pictures, seed) for seed in (0, 0, 5))
     assert once == again != other

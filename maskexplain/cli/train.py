@@ -22,7 +22,9 @@ from tqdm import tqdm
 from ..data.folder import (
     Picture,
     Pixels,
+    decoded_once,
     fingerprint,
+    let_go,
     load_pixels,
     select,
     split_at_random,
@@ -93,7 +95,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Train, in torchrun's processes together where it started several."""
-    with processes.together():
+    with processes.together(), decoded_once():
         _main(args)
 
 
@@ -131,15 +133,16 @@ def _main(args: argparse.Namespace) -> None:
         if _unfinished(training):
             _train(training, pictures, root, folder, bf16, args.tensorboard)
         if processes.is_first():
-            print(finish(training, folders, folder, place.parent, bar("test"), name))
+            at_random = args.split == "random"
+            print(finish(training, folders, folder, place.parent, bar("test"), name, at_random))
             print(_report(open_model(place), folders, folder / "report.html"))
 
 
 def _report(model: Model, folders: Mapping[str, Sequence[Picture]], place: Path) -> str:
     """Write the page of a version that was just measured; a sentence on where it is."""
     pictures = [picture for part in folders.values() for picture in part]
-    names, tested, show = listed([*folders]), select(pictures, "test"), bar("report")
-    report = measure_report(model, names, "test", tested, pictures, show)
+    names = model.results.data.name if model.results.data else listed([*folders])
+    report = measure_report(model, names, "test", select(pictures, "test"), pictures, bar("report"))
     write_text(place, report_html(report))
     return f"{place}: all of it on one page"
 
@@ -153,7 +156,6 @@ def _folders(args: argparse.Namespace, task: Task, remarks: Remarks) -> dict[str
     if args.split == "random":
         ready = split_at_random(ready, args.seed or 0)
         remarks(AT_RANDOM)
-        names = [f"{name}, split at random" for name in names]
     print(counts_table(ready, task))
     kept = {picture.file: picture for picture in ready}
     pairs = zip(names, lists, strict=True)
@@ -275,6 +277,7 @@ def _train(
         teachers = [_open(t, place, training.data, device, exact=True) for t, place in pairs]
         train = _load(recipe, select(pictures, "train"), root)
         val = load_pixels(select(pictures, "val"), size, decode)
+        let_go(p for p in pictures if p.split != "test" or not processes.is_first())
         for teacher, place in zip(teachers, places, strict=True):
             if _unfinished(teacher):
                 _fit(teacher, train, val, place, bf16)

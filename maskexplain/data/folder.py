@@ -7,6 +7,8 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -447,7 +449,60 @@ def read_crop(file: Path) -> Image.Image:
 
 
 def _open(file: Path) -> Image.Image:
-    return read_image(file, MAX_SIDE, OWN_PIXELS, complete=True)
+    kept = _kept.get()
+    if kept is None:
+        return read_image(file, MAX_SIDE, OWN_PIXELS, complete=True)
+    return kept.read(file)
+
+
+ROOM = 2**29  # bytes of decoded pictures: 10,000 of 128 x 128
+
+
+class _Kept:
+    """Pictures that were decoded: their sizes and bytes, while there is room."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._pictures: dict[Path, tuple[tuple[int, int], bytes]] = {}
+
+    def read(self, file: Path) -> Image.Image:
+        """The picture as RGB, decoded where it is not kept."""
+        if file in self._pictures:
+            return Image.frombytes("RGB", *self._pictures[file])
+        image = read_image(file, MAX_SIDE, OWN_PIXELS, complete=True)
+        if 3 * image.width * image.height <= self._room:
+            content = image.tobytes()
+            self._pictures[file] = image.size, content
+            self._room -= len(content)
+        return image
+
+    def let_go(self, file: Path) -> None:
+        """Make room."""
+        _, content = self._pictures.pop(file, ((0, 0), b""))
+        self._room += len(content)
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def decoded_once(room: int = ROOM) -> Iterator[None]:
+    """What is read inside is decoded once, and kept until the end while there is room (bytes).
+
+    What has no room is decoded each time that it is read.
+    """
+    token = _kept.set(_Kept(room))
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def let_go(pictures: Iterable[Picture]) -> None:
+    """Keep these no longer: their room is for others."""
+    kept = _kept.get()
+    for picture in pictures if kept else ():
+        kept.let_go(picture.file)
 
 
 def fingerprint(pictures: Sequence[Picture]) -> str:

@@ -5,13 +5,15 @@ read, with what they lack left out. Wrong types are refused with a sentence.
 """
 
 import base64
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from ..errors import UserError
+from ..words import listed
 
 
 class ResultsError(UserError):
@@ -383,10 +385,22 @@ class Epoch:
 
 @dataclass(frozen=True)
 class DataUsed:
-    """The data of a training: its name, and how many pictures each split has."""
+    """The data of a training: its folders' names, and how many pictures each split has.
 
-    name: str
+    `at_random`: the splits were drawn for each picture, whatever its group is.
+
+    >>> DataUsed(("mine", "more"), {"train": 70, "val": 15, "test": 15}).name
+    'mine and more'
+    """
+
+    folders: tuple[str, ...]
     pictures: dict[str, int]
+    at_random: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the data are called in a sentence."""
+        return listed(self.folders) + (", split at random" if self.at_random else "")
 
 
 class Results(BaseModel):
@@ -424,6 +438,16 @@ class Results(BaseModel):
     street: FoundAnswers | None = None
     others: dict[str, FolderScores] | None = None  # by folder, or FOLDER/SOURCE
     cost: Cost | None = None
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _folders(cls, data: object) -> object:
+        """Files of older programs hold the folders' names as one text."""
+        if not isinstance(data, dict) or not isinstance(data.get("name"), str):
+            return data
+        names, at_random = re.subn(r", split at random\b", "", data["name"])
+        rest = {key: value for key, value in data.items() if key != "name"}
+        return {"folders": names.split(" and "), "at_random": at_random > 0, **rest}
 
     @property
     def scores(self) -> Scores | None:

@@ -51,12 +51,13 @@ def finish(
     out: Path,
     progress: Progress = quietly,
     name: str = "",
+    at_random: bool = False,
 ) -> str:
     """Write `out`/NAME.safetensors and NAME.json of the best epoch; returns a summary to print.
 
     Measured on the test split, with the half-precision weights as they are shipped. `folders`: the
     data folders' pictures by their names; the first one is measured in full, the others in short.
-    `name`: the version's, by default the recipe's.
+    `name`: the version's, by default the recipe's. `at_random`: how the splits were drawn.
     Raises TrainingError where best.safetensors is not what this training wrote.
     """
     recipe, name = training.recipe, name or training.recipe.name
@@ -84,7 +85,7 @@ def finish(
         training=origin,
         epochs=len(training.history),
         best_epoch=training.best.epoch,
-        data=DataUsed(" and ".join(folders), _counts(pictures)),
+        data=DataUsed(tuple(folders), _counts(pictures), at_random),
         date=date.today().isoformat(),
         split="test",
         others=short or None,
