@@ -107,9 +107,9 @@ def animated(kind: str) -> bytes:
     return saved(quarters(), kind, save_all=True, append_images=[Image.new("RGB", SIZE)])
 
 
-def heic() -> bytes:
+def heic(picture: Image.Image | None = None) -> bytes:
     file = io.BytesIO()
-    pillow_heif.from_pillow(quarters()).save(file, quality=90)
+    pillow_heif.from_pillow(picture or quarters()).save(file, quality=90)
     return file.getvalue()
 
 
@@ -426,6 +426,15 @@ STREETS = {
     "png gray 16 bit": lambda: saved(
         Image.fromarray(np.asarray(street("L")).astype(np.uint16) * 257), "PNG"
     ),
+    "webp": lambda: saved(street(), "WEBP", quality=90),
+    "webp see-through": lambda: saved(street("RGBA"), "WEBP", quality=90),
+    "webp lossless": lambda: saved(street(), "WEBP", lossless=True),
+    "gif": lambda: saved(street(), "GIF"),
+    "gif of few colours": lambda: saved(street().quantize(4), "GIF"),
+    "gif row by row": lambda: saved(street(), "GIF", interlace=False),
+    "bmp": lambda: saved(street(), "BMP"),
+    "avif": lambda: saved(street(), "AVIF", quality=90),
+    "heic": lambda: heic(street()),
 }
 
 
@@ -456,6 +465,52 @@ def test_progressive_file_without_its_fine_bands_is_refused() -> None:
     data = STREETS["jpeg progressive"]()
     with pytest.raises(ImageError, match="cut off"):
         read_image(data[: len(data) // 8])
+
+
+SEQUENTIAL = [name for name in STREETS if "jpeg" in name and "progressive" not in name]
+END = b"\xff\xd9"
+# What programs make of a JPEG whose rest did not come.
+UNFINISHED = {
+    "an end": lambda data, size: data[:size] + END,
+    "zeros": lambda data, size: data[:size] + bytes(len(data) - size),
+    "zeros and an end": lambda data, size: data[:size] + bytes(len(data) - size - 2) + END,
+    "ones": lambda data, size: data[:size] + b"\xff" * (len(data) - size),
+}
+
+
+@pytest.mark.parametrize("way", UNFINISHED)
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_rest_that_did_not_come_is_told_whatever_stands_for_it(name: str, way: str) -> None:
+    data = STREETS[name]()
+    picture = read_image(UNFINISHED[way](data, int(0.96 * len(data))))
+    assert re.search(r"9\d% of the picture is there", remark_of(picture))
+    for share in (0.3, 0.8):
+        with pytest.raises(ImageError, match="cut off"):
+            read_image(UNFINISHED[way](data, int(share * len(data))))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_progressive_file_with_an_end_put_to_it_is_refused(share: float) -> None:
+    data = STREETS["jpeg progressive"]()
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(data[: int(share * len(data))] + END)
+
+
+def test_hole_of_zeros_is_seen() -> None:
+    data = STREETS["jpeg"]()
+    middle = len(data) // 2
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(data[:middle] + bytes(4096) + data[middle + 4096 :])
+
+
+@pytest.mark.parametrize("colour", [WHITE, (128, 128, 128), (0, 0, 0), (200, 40, 40)])
+@pytest.mark.parametrize("how", [{}, {"optimize": True}, {"progressive": True}])
+def test_even_picture_is_no_damaged_one(colour: tuple, how: dict) -> None:
+    """Its pixels are a row of zeros, or the gray that stands for missing ones."""
+    picture = street()
+    picture.paste(colour, (0, 180, 480, 360))
+    for even in (picture, Image.new("RGB", (1600, 1200), colour)):
+        assert remark_of(read_image(saved(even, "JPEG", quality=90, **how))) == ""
 
 
 def repacked(change: Callable[[bytes], bytes]) -> bytes:

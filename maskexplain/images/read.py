@@ -25,7 +25,7 @@ import pillow_heif
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError
-from .mend import mend
+from .mend import may_lack_pixels, mend
 from .sift import Sifted, SiftError, sift
 
 MAX_BYTES = 64 * 2**20
@@ -86,8 +86,8 @@ def read_image(
     white, the EXIF orientation is applied. A picture whose long side is over `max_side` pixels is
     shrunk to it; None keeps the size.
 
-    Of a JPEG or PNG that is cut off nine tenths are enough, unless it has to be
-    `complete`; `remark_of` tells of it. Raises ImageError for everything else.
+    Of a picture whose file is cut off nine tenths are enough, unless it has to be `complete`;
+    `remark_of` tells of it. Raises ImageError for everything else, a TIFF that is cut off, too.
     """
     return decode(bytes_of(source), max_side, max_pixels, complete)
 
@@ -113,15 +113,24 @@ def decode(
 
 
 def _read(sifted: Sifted, max_side: int | None, max_pixels: int, complete: bool) -> Image.Image:
-    data, share = mend(sifted) if sifted.damaged else (sifted.data, 1.0)
-    if share < ENOUGH or (sifted.damaged and complete):
-        raise ImageError(DAMAGED)
+    damaged = sifted.damaged
+    data, share = mend(sifted) if damaged else (sifted.data, 1.0)
+    _check_share(share, damaged and complete)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(*image.size, max_pixels)
         picture = _upright_rgb(image, max_side, sifted.orientation)
-    if sifted.damaged:
+        if not damaged and sifted.kind == "JPEG" and may_lack_pixels(data, image):
+            _, share = mend(sifted)
+            damaged = share < 1
+            _check_share(share, damaged and complete)
+    if damaged:
         picture.info[REMARK] = cut_off(share)
     return picture
+
+
+def _check_share(share: float, refused: bool) -> None:
+    if share < ENOUGH or refused:
+        raise ImageError(DAMAGED)
 
 
 @contextmanager

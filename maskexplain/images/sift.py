@@ -8,7 +8,7 @@ Every function here takes time in proportion to the file's length.
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -36,9 +36,11 @@ class Sifted:
     """A file's pixels: what a decoder is to be given.
 
     `size` is (width, height) where a decoder must not see more than is allowed, else None;
-    `orientation` is EXIF's (1 to 8). `kind` is "JPEG" or "PNG" where a part may be missing, and
-    then `damaged` says that the file is cut off, or a checksum of it wrong; `sound`: how many bytes
-    of a PNG's packed pixels come before that.
+    `orientation` is EXIF's (1 to 8). `kind` is Pillow's name of the format where a part may be
+    missing, and then `damaged` says that the file is cut off, or a checksum of it wrong. `missing`:
+    how many bytes of its pixels are announced and do not come. `sound`: of a PNG, how many bytes of
+    its packed pixels come before the damage; of a GIF, where its picture
+    begins; of a BMP, how many bytes all its pixels take.
     """
 
     data: bytes
@@ -46,6 +48,7 @@ class Sifted:
     size: tuple[int, int] | None = None
     kind: str = ""
     damaged: bool = False
+    missing: int = 0
     sound: int = 0
 
 
@@ -91,21 +94,34 @@ MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # but for those inside a scan
 SOI, EOI, SOS, DRI = 0xD8, 0xD9, 0xDA, 0xDD
 JFIF, EXIF, ADOBE, COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+CODES, SEQUENTIAL = 0xC4, (0xC0, 0xC1)
+# Zeros in a row where the shortest code is of a value: no picture has them, but files whose rest
+# never came. (Where it is of a block's end they are an even area.)
+HOLE = bytes(256)
 
 
 def _jpeg(data: bytes, max_pixels: int) -> Sifted:
     kept, orientation, pixels, scans = [b"\xff\xd8"], 1, 0, 0
-    whole = False
+    whole, sequential, hole_tells = False, False, False
+    shortest: dict[int, int] = {}
     for mark, scanned, body in segments(data):
+        if hole_tells and HOLE in scanned:
+            kept.append(scanned[: scanned.index(HOLE)])
+            break
         kept.append(scanned)
         whole = whole or mark == EOI
+        if mark == CODES:
+            shortest.update(_shortest_codes(body))
         if mark == EXIF and orientation == 1:
             xmp = body.startswith(b"http://ns.adobe.com/xap/")
             orientation = _xmp_orientation(body) if xmp else orientation_of(body)
         if mark in FRAMES:
             height, width = struct.unpack_from(">HH", body, 1)
             pixels = max(pixels, width * height)
-        scans += mark == SOS
+            sequential = mark in SEQUENTIAL
+        if mark == SOS:
+            scans += 1
+            hole_tells = sequential and _says_values(body, shortest)
         if scans > MAX_SCANS or scans * pixels > FULL_SCANS * max_pixels:
             raise SiftError
         if mark and (mark in (JFIF, ADOBE, EOI) or not (JFIF <= mark <= 0xEF or mark == COMMENT)):
@@ -114,6 +130,20 @@ def _jpeg(data: bytes, max_pixels: int) -> Sifted:
     if not whole:
         kept.append(b"\xff\xd9")
     return Sifted(b"".join(kept), orientation, kind="JPEG", damaged=not whole)
+
+
+def _shortest_codes(body: bytes) -> Iterator[tuple[int, int]]:
+    """Of each table of codes its class and number, and what the shortest code means."""
+    at = 0
+    while at + 17 < len(body):
+        yield body[at], body[at + 17]
+        at += 17 + sum(body[at + 1 : at + 17])
+
+
+def _says_values(body: bytes, shortest: dict[int, int]) -> bool:
+    """Whether a scan has a component whose shortest code is of a value that is not zero."""
+    tables = (0x10 | chosen & 15 for chosen in body[2 : 1 + 2 * body[0] : 2])
+    return any(shortest.get(table, 0) & 15 for table in tables)
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
@@ -127,7 +157,7 @@ def segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         end = found.start() if found else len(data)
         scanned = data[at:end] if in_scan else b""
         if not found:
-            yield 0, scanned.removesuffix(b"\xff"), b""
+            yield 0, scanned.rstrip(b"\xff\0"), b""  # room that was made for what never came
             return
         mark = data[end + 1]
         if mark in (SOI, EOI, 1):
@@ -211,10 +241,11 @@ ALPHA, ANIMATION = 0x10, 0x02
 
 def _webp(data: bytes, _: int) -> Sifted:
     kept: dict[bytes, bytes] = {}  # of several frames the first
-    orientation = 1
-    for kind, body in _riff_chunks(data):
-        if kind in WEBP_PIXELS:
-            kept.setdefault(kind, body)
+    orientation, missing = 1, 0
+    for kind, body, lacking in riff_chunks(data):
+        if kind in WEBP_PIXELS and kind not in kept:
+            kept[kind] = body
+            missing += lacking
         elif kind == b"EXIF":
             orientation = orientation_of(body)
         elif kind == b"XMP " and orientation == 1:
@@ -223,20 +254,29 @@ def _webp(data: bytes, _: int) -> Sifted:
     if b"VP8X" in kept:
         extended = kept[b"VP8X"]
         kept[b"VP8X"] = bytes([extended[0] & (ALPHA | ANIMATION)]) + extended[1:]
+    # An odd last chunk may stand without the byte that makes it even.
+    damaged = missing > 0 or int.from_bytes(data[4:8], "little") + 8 > len(data) + 1
+    file = webp_file(kept.items())
+    return Sifted(file, orientation, size, kind="WEBP", damaged=damaged, missing=missing)
+
+
+def webp_file(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A WebP of these chunks, each a kind and its body."""
     body = b"WEBP" + b"".join(
-        kind + struct.pack("<L", len(part)) + part + bytes(len(part) % 2)
-        for kind, part in kept.items()
+        kind + struct.pack("<L", len(part)) + part + bytes(len(part) % 2) for kind, part in chunks
     )
-    return Sifted(b"RIFF" + struct.pack("<L", len(body)) + body, orientation, size)
+    return b"RIFF" + struct.pack("<L", len(body)) + body
 
 
-def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    """Each chunk's kind and body, and how many bytes the last one lacks."""
     at = 12
     for _ in range(MAX_PARTS):
         if at + 8 > len(data):
             return
         kind, length = struct.unpack_from("<4sL", data, at)
-        yield kind, data[at + 8 : at + 8 + length]
+        body = data[at + 8 : at + 8 + length]
+        yield kind, body, length - len(body)
         at += 8 + length + length % 2
     raise SiftError
 
@@ -260,19 +300,23 @@ EXTENSION, PICTURE, CONTROL, END = 0x21, 0x2C, 0xF9, b";"
 
 
 def _gif(data: bytes, _: int) -> Sifted:
-    at = 13 + _table(data[10])
+    at = 13 + colour_table(data[10])
     head, control, blocks = data[:at], b"", iter(range(MAX_BLOCKS))
     while data[at] in (EXTENSION, PICTURE):
         if data[at] == PICTURE:
-            end = _after_blocks(data, at + 11 + _table(data[at + 9]), blocks)
-            return Sifted(head + control + data[at:end] + END)
+            lead = head + control
+            try:
+                end = _after_blocks(data, at + 11 + colour_table(data[at + 9]), blocks)
+            except IndexError:
+                return Sifted(lead + data[at:], kind="GIF", damaged=True, sound=len(lead))
+            return Sifted(lead + data[at:end] + END)
         end = _after_blocks(data, at + 2, blocks)
         control = data[at:end] if data[at + 1] == CONTROL else control
         at = end
     raise ValueError("no picture")
 
 
-def _table(flags: int) -> int:
+def colour_table(flags: int) -> int:
     """The bytes of the colour table that the flags announce."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
@@ -289,12 +333,20 @@ def _after_blocks(data: bytes, at: int, blocks: Iterator[int]) -> int:
 # --- BMP
 
 RUNS = (1, 2)  # kinds of compression
+HEADS = (40, 52, 56, 64, 108, 124)  # lengths of the head; the oldest kind has another
 
 
 def _bmp(data: bytes, _: int) -> Sifted:
-    if int.from_bytes(data[30:34], "little") in RUNS and len(data) > MAX_RUNS:
-        raise SiftError
-    return Sifted(data)
+    if len(data) < 34 or int.from_bytes(data[14:18], "little") not in HEADS:
+        return Sifted(data)
+    begin, width, height, bits, packing = struct.unpack_from("<10xL4xll2xHL", data)
+    if packing in RUNS:
+        if len(data) > MAX_RUNS:
+            raise SiftError
+        return Sifted(data)
+    size, rows = (width, abs(height)), abs(height) * ((width * bits + 31) // 32 * 4)
+    missing = max(0, begin + rows - len(data))
+    return Sifted(data, 1, size, kind="BMP", damaged=missing > 0, missing=missing, sound=rows)
 
 
 # --- TIFF 6 and BigTIFF
@@ -358,7 +410,26 @@ NOTES = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))(?:Exif|mime)", re.DOTALL)
 def _heif(data: bytes, _: int) -> Sifted:
     if data.count(b"infe") > MAX_ITEMS:
         raise SiftError
-    return Sifted(NOTES.sub(rb"\1skip", data))
+    missing = _missing_of_boxes(data)
+    plain = NOTES.sub(rb"\1skip", data)
+    return Sifted(plain, kind="HEIF", damaged=missing > 0, missing=missing)
+
+
+def _missing_of_boxes(data: bytes) -> int:
+    """How many bytes the box with the pixels announces and lacks."""
+    at = 0
+    for _ in range(MAX_PARTS):
+        if at + 8 > len(data):
+            return 0
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+        if length < 8:  # up to the end of the file, however long it is
+            return 0
+        kind, at = data[at + 4 : at + 8], at + length
+        if at > len(data):
+            return at - len(data) if kind == b"mdat" else 0
+    raise SiftError
 
 
 KINDS: dict[bytes, Callable[[bytes, int], Sifted]] = {
