@@ -1,6 +1,8 @@
 """Clips for tests to give: real files of real encoders, of the painted portrait."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -39,7 +41,7 @@ def write_clip(
     path: Path, frames: Iterable[Image.Image], fps: int = 10, codec: str = "libx264"
 ) -> Path:
     """A clip without sound; the container follows from the name."""
-    with av.open(str(path), "w") as container:
+    with usual_priority(), av.open(str(path), "w") as container:
         stream = None
         for image in frames:
             if stream is None:
@@ -49,6 +51,23 @@ def write_clip(
             container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode())
     return path
+
+
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """Give the thread its scheduling back in the end.
+
+    For root SVT-AV1 makes it real-time, of the highest priority. All that it starts from then on
+    would be so, too: browsers that leave nothing else a turn, and stop the machine.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
 
 
 def turned(path: Path, matrix: Sequence[int]) -> Path:
