@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from conftest import TinyCNN
 from filelock import FileLock
 from servers import CROP, files_in, free_port, program
@@ -23,7 +25,7 @@ from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.web import scratch as scratches
 from maskexplain.web.scratch import LOCK, PREFIX, Scratch, remove_stale, scratch
-from maskexplain.web.serve import _listen, _own_host
+from maskexplain.web.serve import Connection, _listen, _own_host
 from tools.served import ROOT
 
 MARK = "visitors-own-words"
@@ -199,6 +201,25 @@ def test_hosts_to_listen_on(host):
         place = (_own_host(host), listener.getsockname()[1])
         with socket.create_connection(place, 5), pytest.raises(UserError, match="is taken"):
             _listen(host, place[1])
+
+
+def test_an_answer_does_not_wait_for_the_clients_word_on_its_head():
+    """Connections send at once what they are given (TCP_NODELAY)."""
+    config = uvicorn.Config(lambda: None, http=Connection, ws="none", lifespan="off")
+    server = uvicorn.Server(config)
+    with _listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            with socket.create_connection(listener.getsockname(), 5):
+                while not (open_now := set(server.server_state.connections)):
+                    assert thread.is_alive()
+                [connection] = open_now
+                sent_by = connection.transport.get_extra_info("socket")
+                assert sent_by.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def test_proxies_are_left_to_share(monkeypatch):
