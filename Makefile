@@ -1,5 +1,5 @@
 # make demo: serve the page.  make test: run the tests, two files at a time.  make lint: style, types.
-# make bench: the speed of explanations, of the HTTP API, its memory, of Live, What if and the page
+# make bench: the speed of explanations, of the server's start, of the HTTP API, its memory, of Live, What if and the page
 # (these three need Chromium); with DATA=DIR of training, too.
 # Each first installs what it needs in .venv, where that is missing or has changed. With LOCKED=1
 # these are the exact versions of locks/, which `make lock` writes anew (it needs uv).
@@ -23,6 +23,7 @@ test: $(ALL)
 bench: $(ALL)
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	$(BIN)/python -m benchmarks.explanations $(ARGS)
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.http
 	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks.memory

@@ -78,7 +78,8 @@ def started(
 
 
 def _wait(address: str, server: subprocess.Popen) -> None:
-    for _ in range(240):
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
         if server.poll() is not None:
             raise UserError(f"{' '.join(server.args[1:])} ended with {server.returncode}.")
         try:
@@ -87,7 +88,7 @@ def _wait(address: str, server: subprocess.Popen) -> None:
         except urllib.error.HTTPError:  # it is there, and has no such page
             return
         except OSError:
-            time.sleep(0.5)
+            time.sleep(0.05)
     raise UserError(f"{address} did not answer within two minutes.")
 
 
