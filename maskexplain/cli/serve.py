@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,14 +134,16 @@ def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scrat
     from ..memory import bound_memory
     from ..models.checkpoints import by_number, list_versions
     from ..models.version import open_models
-    from ..web.page import build_page
-    from ..web.serve import launch
 
     torch.set_num_threads(args.threads)
     bound_memory()
     models = open_models(args.models or list_versions() or ["v1"], args.device)
+    with ThreadPoolExecutor(1) as beside:  # Gradio's import takes two seconds, of one core
+        examples = beside.submit(write_examples, folder.path / "examples", whole=True)
+        from ..web.page import build_page
+        from ..web.serve import launch
     split = test_split(args.data, models, dict(args.class_map))
-    page = build_page(models, write_examples(folder.path / "examples", whole=True), split)
+    page = build_page(models, examples.result(), split)
     launch(
         page,
         sorted(models, key=lambda model: by_number(model.name)),  # the newest last

@@ -11,7 +11,6 @@ from textwrap import fill
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from ..images.crops import Crop, paste_back
@@ -97,6 +96,8 @@ def data_url(image: Image.Image, kind: str = "png") -> str:
 
 def history_figure(history: Sequence[Epoch], task: Task, path: Path) -> None:
     """Write the training curves as PNG: losses left, balanced accuracy and recalls right."""
+    from matplotlib.figure import Figure  # a fifth of a second, which serving can do without
+
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [line.epoch for line in history]
@@ -118,6 +119,8 @@ def confusion_figure(matrix: list[list[int]], task: Task, title: str, path: Path
     """Write a confusion matrix (counts; rows true, columns answered) as PNG."""
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -4,17 +4,17 @@ The figure has each version's answer, heatmaps, curves and verdicts on one page 
 are that, the heatmaps as .npy, all figures as JSON, and all of it as zip.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from textwrap import fill
+from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, ZipFile
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 
 from ..files import write_file
 from ..models.version import Prediction
@@ -24,6 +24,10 @@ from .explain import Explanation
 from .faithfulness import Curves
 from .report import Report
 from .verdicts import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
 
 WIDTH, HEIGHT = 3.2, 3.4  # of a panel, in inches
 LINE = 46  # characters of a verdict's line
@@ -35,6 +39,8 @@ def explanation_figure(reports: Sequence[Report]) -> bytes:
     Under each overlay its deletion and insertion curves, where the report has them. Drawn by Agg
     without pyplot, which keeps state between callers.
     """
+    from matplotlib.figure import Figure  # a fifth of a second, which serving can do without
+
     columns = 2 + max(len(report.ways) for report in reports)
     rows = [2 if report.trust else 1 for report in reports]
     size = (WIDTH * columns, sum(HEIGHT + 0.7 + 2.4 * (row - 1) for row in rows))
@@ -48,6 +54,8 @@ def explanation_figure(reports: Sequence[Report]) -> bytes:
 
 
 def _draw_report(part: SubFigure, report: Report, columns: int) -> None:
+    from matplotlib.cm import ScalarMappable
+
     rows, ratios = (2, (1.5, 1)) if report.trust else (1, (1,))
     grid = part.subplots(rows, columns, squeeze=False, height_ratios=ratios)
     for axes in grid.flat:
@@ -64,7 +72,7 @@ def _draw_report(part: SubFigure, report: Report, columns: int) -> None:
         _draw_curves(grid[1, column], trust.curves)
     if report.trust:
         grid[1, 1].legend(*grid[1, 2].get_legend_handles_labels(), loc="center", fontsize=8)
-    scale = matplotlib.cm.ScalarMappable(cmap=HEAT)
+    scale = ScalarMappable(cmap=HEAT)
     bar = part.colorbar(scale, ax=grid[0, -1], ticks=[0, 1], fraction=0.05)
     bar.set_ticklabels(["nothing", "most"])
     bar.set_label("speaks for the class")
