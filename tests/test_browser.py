@@ -173,6 +173,22 @@ def clear(page: Page, photo: str = "photo") -> None:
     ).first.click()
 
 
+# Counts the frames with another photo than now, and those with the present answer beside it.
+WATCH = """([photo, answer]) => {
+  const first = document.querySelector(photo).src, said = document.querySelector(answer).innerText;
+  window.others = window.stale = 0;
+  const look = () => {
+    const other = document.querySelector(photo)?.src, old = document.querySelector(answer);
+    if (other && other !== first) {
+      window.others++;
+      window.stale += old?.checkVisibility({ visibilityProperty: true }) && old.innerText === said;
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
 def test_nothing_of_an_answer_outlives_its_photo(browser, url, portraits, tmp_path):
     """A face, no face, an unreadable file, another face, one after another while tests run."""
     page = open_page(browser, url)
@@ -193,9 +209,18 @@ def test_nothing_of_an_answer_outlives_its_photo(browser, url, portraits, tmp_pa
         expect(page.locator(".arrival")).to_be_visible(timeout=PATIENCE)
     upload(page, portraits["bare"])
     expect(page.locator(".lead .answer")).to_have_text("No mask", timeout=PATIENCE)
+    page.evaluate(WATCH, ["#photo img", ".lead .answer"])
     page.get_by_role("button", name="Nose out").click()
     expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly", timeout=PATIENCE)
     expect_answers(page)
+    assert page.evaluate("[window.others > 0, window.stale]") == [True, 0]
+    page.get_by_role("tab", name="Compare").click()
+    answer = page.locator("#compare-table .answer").first
+    expect(answer).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    page.evaluate(WATCH, ["#compare-photo img", "#compare-table .answer"])
+    page.get_by_role("tabpanel").get_by_role("button", name="No mask", exact=True).click()
+    expect(answer).to_have_text("No mask", timeout=PATIENCE)
+    assert page.evaluate("[window.others > 0, window.stale]") == [True, 0]
     close(page)
 
 

@@ -251,6 +251,8 @@ NO_ZIP = "There is nothing to download yet: give a photo with a face first."
 # The questions' order is the browser's: a large photo is read for longer than the click that takes
 # it away again.
 MOMENT = "(_, ...given) => [performance.now(), ...given]"
+# Another photo: the page takes the answer to the one before away, until `answered` says the moment.
+ANEW = "(_, ...given) => [otherPhoto('{}'), ...given]"
 
 
 @dataclass(frozen=True)
@@ -300,6 +302,7 @@ class PhotoQuestions:
         self.parts, self.answer, self.whole = parts, answer, whole
         self.zip_of, self.name = zip_of, name
         self.moment = gr.Number(visible=False)
+        self.answered = gr.HTML(padding=False)
         self.newest = Newest()
         # One id: the limit on concurrent work then counts all of them together.
         self.progress: dict[str, Any] = {
@@ -321,7 +324,9 @@ class PhotoQuestions:
         """Every control to its handler."""
         parts, faces = self.parts, self.parts.faces
         first = [self.moment, parts.photo, parts.kept, *parts.asked]
-        parts.photo.change(self.first, first, [faces.whole, *parts.outputs], **self.progress)
+        anew = {**self.progress, "js": ANEW.format(parts.photo.elem_id)}
+        changed = [faces.whole, *parts.outputs, self.answered]  # the page draws them in this order
+        parts.photo.change(self.first, first, changed, **anew)
         controls = [part for part in parts.asked if not isinstance(part, gr.State)]
         asking = [
             control.input(self.show, self.inputs, parts.outputs, **self.progress)
@@ -345,9 +350,10 @@ class PhotoQuestions:
 
     def first(self, request: gr.Request, moment, image: Photo, kept, *asked) -> Iterator[dict]:
         """Another photo."""
-        whole = self.whole(image, *asked)
+        whole, photo = self.whole(image, *asked), self.parts.photo.elem_id
+        known = {self.answered: render("answered", photo=photo, moment=moment or 0)}
         for updates in self.show(request, moment, image, whole, 0, kept, *asked):
-            yield {self.parts.faces.whole: whole, **updates}
+            yield {self.parts.faces.whole: whole, **known, **updates}
 
     def click(
         self, request: gr.Request, event: gr.EventData, moment, image: Photo, whole, chosen, *more

@@ -1,5 +1,5 @@
-// The page as a whole: tabs by address and by arrow key, the photo after a reload, and the answer in
-// view on a phone.
+// The page as a whole: tabs by address and by arrow key, the photo after a reload, no answer beside
+// another photo, and the answer in view on a phone.
 (() => {
   const tabs = () => [...document.querySelectorAll(".tab-container[role='tablist'] button[role='tab']")];
   const slug = (tab) => tab.textContent.trim().toLowerCase().replace(/\s+/g, "");
@@ -76,6 +76,34 @@
     input().dispatchEvent(new Event("change", { bubbles: true }));
     last = "restored"; // stored anew when it is shown; gone where it is taken away before that
   }
+
+  // --- another photo: the answer to the one before is not seen until there is a new one
+  const waiting = new Map(); // by the input's id, when its newest photo was given
+  const pictures = new Map([["photo", ""], ["compare-photo", ""]]); // the addresses that they show
+  window.otherPhoto = (photo) => {
+    waiting.set(photo, performance.now());
+    document.documentElement.classList.add("other-" + photo);
+    return waiting.get(photo);
+  };
+  new MutationObserver(() => {
+    // Gradio shows a photo some frames before it asks.
+    for (const [photo, known] of pictures) {
+      const address = document.querySelector(`#${photo} img`)?.src ?? "";
+      if (address && address !== known && !waiting.has(photo)) otherPhoto(photo);
+      pictures.set(photo, address);
+    }
+    for (const [photo, moment] of waiting) {
+      const answered = document.querySelector(`[data-answered="${photo}"]`);
+      if (!answered || Number(answered.dataset.moment) < moment) continue;
+      waiting.delete(photo);
+      document.documentElement.classList.remove("other-" + photo);
+    }
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ["src", "data-moment"] });
+  // Nor the broken sign of a file that the browser cannot show.
+  for (const [event, seen] of [["error", "hidden"], ["load", ""]])
+    document.addEventListener(event, ({ target }) => {
+      if (target.closest?.("#photo, #compare-photo, #whatif-photo")) target.style.visibility = seen;
+    }, true);
 
   // --- on a phone the answer is in the first screen after a click
   let answered = false;
