@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -38,17 +39,24 @@ def frame(
 
 
 def write_clip(
-    path: Path, frames: Iterable[Image.Image], fps: int = 10, codec: str = "libx264"
+    path: Path,
+    frames: Iterable[Image.Image],
+    fps: int = 10,
+    codec: str = "libx264",
+    times: Sequence[int] | None = None,
 ) -> Path:
-    """A clip without sound; the container follows from the name."""
+    """A clip without sound; the container follows from the name. `times`: of the frames, in fps."""
     with usual_priority(), av.open(str(path), "w") as container:
         stream = None
-        for image in frames:
+        for index, image in enumerate(frames):
             if stream is None:
                 stream = container.add_stream(codec, rate=fps)
                 stream.width, stream.height = image.size
                 stream.pix_fmt = "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+            shown = av.VideoFrame.from_image(image)
+            if times:
+                shown.pts, shown.time_base = times[index], Fraction(1, fps)
+            container.mux(stream.encode(shown))
         container.mux(stream.encode())
     return path
 

@@ -214,6 +214,21 @@ def test_frames_out_of_bounds_are_refused(tmp_path, size, kind):
         shown(path)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_million_tiny_frames_are_not_decoded(tmp_path, name):
+    path = write_clip(tmp_path / name, [Image.new("RGB", (16, 16))] * 3200, fps=1000)
+    with pytest.raises(ClipError, match=SENTENCES["fast"]):
+        shown(path)
+
+
+def test_a_clip_whose_mean_rate_is_low_is_ended(tmp_path):
+    """Thousands of frames in the first second, and one much later."""
+    times = [*range(700), 99_000]
+    path = write_clip(tmp_path / "a.mp4", [Image.new("RGB", (16, 16))] * 701, 1000, "mpeg4", times)
+    with open_clip(path, 2) as frames:
+        assert 2 <= len(list(frames)) < 9 and "not answered" in frames.remark
+
+
 def test_every_error_of_the_decoder_has_its_sentence():
     assert set(ERRORS) <= set(SENTENCES)
 

@@ -20,7 +20,7 @@ from importlib import import_module
 from pkgutil import walk_packages
 
 HEADER = struct.Struct("<cd4I")
-ERRORS = ("unknown", "no_pictures", "codec", "too_large", "too_small", "damaged", "memory")
+ERRORS = ("unknown", "no_pictures", "codec", "too_large", "too_small", "damaged", "memory", "fast")
 
 # By the file's first bytes, so that no playlist or script is taken for a clip: those name files.
 MATROSKA = b"\x1aE\xdf\xa3"  # WebM, too
@@ -28,6 +28,7 @@ BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")  # of MP
 CODECS = "h264,hevc,vp8,libvpx,vp9,libvpx-vp9,av1,libdav1d,mpeg4,mjpeg,prores"
 MAX_PIXELS = 4096 * 2304  # 4K, a little over 9 megapixels
 MIN_SIDE = 16
+MOST_RATE = 300  # frames a second: phones' slow motion has 240, and each one has to be decoded
 THREADS = 2  # a phone's 4K needs them; more cost memory
 USUAL_RATE = 25.0  # of a clip that does not say when its frames are due
 OPEN_FILES = 3  # stdin, stdout, stderr
@@ -85,6 +86,8 @@ def _decode(av, seconds: int, rate: int, side: int) -> None:
         declared = _declared(av, container, stream)
         size, begin, due, time = None, None, 0.0, 0.0
         for index, frame in enumerate(_frames(av, container, stream)):
+            if index > seconds * MOST_RATE:
+                raise Refused("fast")
             time = frame.time if frame.time is not None else _counted(stream, index)
             begin = time if begin is None else begin
             time -= begin
@@ -133,6 +136,8 @@ def _pictures(container):
         raise Refused("codec")
     if codec.width * codec.height > MAX_PIXELS:
         raise Refused("too_large")
+    if (stream.average_rate or 0) > MOST_RATE:
+        raise Refused("fast")
     codec.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type, codec.thread_count = "AUTO", THREADS
     return stream

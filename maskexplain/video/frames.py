@@ -45,6 +45,7 @@ SENTENCES = {
     "too_large": "The video's frames are larger than 4K: send a smaller copy of it.",
     "too_small": "The video is too small or a very narrow strip: send one that shows a face.",
     "damaged": f"The video is damaged or cut off: send it again, or {REMEDY}.",
+    "fast": "The video has more than 300 frames a second: save it with fewer and try again.",
     "memory": "The video takes too much memory to decode: send a smaller copy of it.",
     "slow": "The video takes too long to decode: send a shorter or smaller copy of it.",
 }  # What a decoder ends with that was ended here, or by its limit; Windows has neither signal.
