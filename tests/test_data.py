@@ -1,9 +1,11 @@
 """The image folder: splits by group, and one sentence for what is wrong with it."""
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,8 @@ from maskexplain.data.folder import (
     read_crop,
     select,
 )
+from maskexplain.data.labels import mend_labels
+from maskexplain.data.names import SPLITS, ClassNames
 from maskexplain.data.survey import readable, ready_to_train
 from maskexplain.masks.task import MASK
 
@@ -207,9 +211,46 @@ def test_all_bad_pictures_are_named_together_or_skipped(toy_folder):
     pictures, told = list_pictures(toy_folder), Told()
     with pytest.raises(DataError, match="6 of 66 pictures cannot be read: .* by --skip") as caught:
         readable(pictures, tell=told)
-    assert "\n" not in str(caught.value)
-    assert told.names("cannot be read") == bad
-    assert len(readable(pictures, skip=True)) == 60
+    assert "\n" not in str(caught.value) and not told, "said once"
+    assert all(f"/{name} (" in str(caught.value) for name in bad)
+    assert len(readable(pictures, skip=True, tell=told)) == 60
+    assert told.names("cannot be read; left out") == bad
+
+
+def test_pictures_that_are_skipped_fill_no_split(toy_folder):
+    for name in CLASSES:
+        for file in sorted((toy_folder / name).glob("*.png"))[3:]:
+            file.write_bytes(b"")
+    ready = ready_to_train(list_pictures(toy_folder), MASK, skip=True)
+    assert {(p.label, p.split) for p in ready} == {*product(range(3), SPLITS)}
+
+
+@pytest.mark.parametrize("here", [False, True])
+def test_a_csv_may_name_files_from_the_root(toy_folder, monkeypatch, here):
+    before, file = list_pictures(toy_folder, csv_beside(toy_folder)), toy_folder.with_suffix(".csv")
+    file.write_text(re.sub(r"(?m)^(?=\w+/)", f"{toy_folder}/with_mask/../", file.read_text()))
+    if here:
+        monkeypatch.chdir(toy_folder.parent)
+        toy_folder, file = Path("toy"), Path("toy.csv")
+    pictures = list_pictures(toy_folder, file)
+    assert [p.file.relative_to(toy_folder) for p in pictures] == [
+        p.file.relative_to(before[0].file.parents[1]) for p in before
+    ]
+    first = pictures[0].file.relative_to(toy_folder).as_posix()
+    (toy_folder.parent / "mended.csv").write_text(f"file,old,new\n{first},{CLASSES[0]},with_mask\n")
+    lists = [toy_folder.parent / "mended.csv"]
+    [mended] = mend_labels({toy_folder: pictures}, lists, ClassNames(MASK))
+    assert mended[0].label == CLASSES.index("with_mask")
+
+
+@pytest.mark.parametrize("outside", ["../toy/../other.png", "/dev/null", "{}/other.png"])
+def test_a_csv_names_no_files_beside_the_folder(toy_folder, outside):
+    noise(0, (20, 20)).save(toy_folder.parent / "other.png")
+    file = toy_folder.with_suffix(".csv")
+    name = outside.format(toy_folder.parent)
+    file.write_text(file.read_text().replace("with_mask/00.png", name, 1))
+    with pytest.raises(DataError, match="line 22, names .*, which .* does not hold"):
+        list_pictures(toy_folder, file)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -92,7 +92,7 @@ def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"maskexplain {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name, (_, words) in COMMANDS.items():
-        command = commands.add_parser(name, help=words)
+        command = commands.add_parser(name, help=words, description=f"{words}.")
         if name in chosen:
             _with_options(command, name)
     return parser

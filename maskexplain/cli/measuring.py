@@ -49,9 +49,7 @@ DATA_HELP = (
     "image folder of face crops; no face finding; may be repeated: the first one is scored in "
     "full, the others in short"
 )
-SPLIT_HELP = (
-    "default: test where the data have splits, else all; for answers on scenes val and test"
-)
+SPLIT_HELP = "default: test where the data have splits, else all"
 CSV_HELP = "default: DIR.csv beside DIR, if it is there"
 SPLITS = ("train", "val", "test", "all")
 KNOWN = "the test pictures of the groups are partly known to it, and the scores inflated"
@@ -59,7 +57,7 @@ SCENES_HELP = "folder with scenes/ and scenes.csv; with --model: its answers to 
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model")
+    parser.add_argument("--model", metavar="NAME", help="a version, or its weights file")
     parser.add_argument("--data", type=Path, action="append", help=DATA_HELP)
     parser.add_argument("--scenes", type=Path, help=SCENES_HELP)
     parser.add_argument("--explanations", action="store_true", help="score the heatmaps instead")
@@ -75,7 +73,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", action="store_true", help="keep them in the version's JSON, too")
     parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
     add_folder_options(parser)
-    parser.add_argument("--split", choices=SPLITS, help=SPLIT_HELP)
+    scenes = f"{SPLIT_HELP}; of scenes val and test"
+    parser.add_argument("--split", choices=SPLITS, help=scenes)
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     add_device(parser)
     parser.set_defaults(run=evaluate_command)
@@ -186,12 +185,12 @@ def _scored(
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="a version, or its weights file")
     parser.add_argument("--data", type=Path, action="append", required=True, help=DATA_HELP)
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: NAME_report.html here")
     parser.add_argument("--csv", type=Path, action="append", help=CSV_HELP)
     add_folder_options(parser)
-    parser.add_argument("--split", choices=SPLITS, help="default: as of evaluate")
+    parser.add_argument("--split", choices=SPLITS, help=SPLIT_HELP)
     parser.add_argument("--faces", type=_positive, help="of each folder; default: all")
     add_device(parser)
     parser.set_defaults(run=report_command)

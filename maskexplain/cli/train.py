@@ -80,11 +80,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replace", action="store_true", help=REPLACE_HELP)
     parser.add_argument("--out", type=Path, default=FOLDER, help="default: checkpoints/")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs/")
-    parser.add_argument("--epochs", type=int, help="default: the recipe's; the teachers' too")
+    parser.add_argument("--epochs", type=int, help="of each network; default: the recipe's")
     parser.add_argument("--batch-size", type=int, help=BATCH_HELP)
     parser.add_argument("--seed", type=int, help="default: the recipe's")
-    parser.add_argument("--fresh", action="store_true", help="do not resume, teachers neither")
-    parser.add_argument("--threads", type=int, help="torch threads; default: torch's choice")
+    parser.add_argument("--fresh", action="store_true", help="start over, the teachers too")
+    parser.add_argument("--threads", type=int, help="processors to use; default: PyTorch's choice")
     add_device(parser, default="auto")
     parser.add_argument(
         "--precision", choices=("auto", "bf16", "fp32"), default="auto", help=PRECISION_HELP

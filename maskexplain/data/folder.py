@@ -178,8 +178,8 @@ def _picture(folder: Path, csv_file: Path, row: Row, names: ClassNames) -> Pictu
     augmented = TRUTH.get(row["augmented"].lower())
     if augmented is None:
         raise DataError(f"{where} gives {row['file']} no 0 or 1 for augmented: correct it.")
-    file = folder / row["file"].replace("\\", "/")
-    if not file.is_file():
+    file = _file_in(folder, row["file"].replace("\\", "/"))
+    if file is None:
         raise DataError(f"{where} names {row['file']}, which {folder} does not hold: match both.")
     own = names.of(file.parent.name)
     if own not in (None, known):
@@ -190,6 +190,18 @@ def _picture(folder: Path, csv_file: Path, row: Row, names: ClassNames) -> Pictu
     # Without a group a picture is one of its own.
     group, source = row["group"] or f"{csv_file.stem}/{row['file']}", row.get("source", "")
     return Picture(file, names.task.index(known), split, group, augmented, source)
+
+
+def _file_in(folder: Path, name: str) -> Path | None:
+    """The file that a CSV names, from the folder or from the root; None where the folder lacks it.
+
+    A file is called by its place in the folder, however the CSV calls it.
+    """
+    for root in map(Path, (os.path.abspath(folder), os.path.realpath(folder))):
+        file = Path(os.path.normpath(root / name))
+        if file.is_relative_to(root) and file.is_file():
+            return folder / file.relative_to(root)
+    return None
 
 
 def _check_files(pictures: Sequence[Picture], rows: Sequence[Row], csv_file: Path) -> None:
@@ -232,7 +244,10 @@ def _from_folder(
         count = sum(picture.digest in known for picture in opened)
         tell(f"{count} pictures of {folder} are known: {KAGGLE}", ())
     pictures = [_grouped(picture, known.get(picture.digest)) for picture in opened]
-    return split_by_group(pictures, {face.group: face.split for face in known.values()})
+    # Those that cannot be read fill no split: what is left without them needs each.
+    good, bad = ([p for p in pictures if bool(p.digest) is read] for read in (True, False))
+    parted = split_by_group(good, {face.group: face.split for face in known.values()})
+    return [*parted, *(replace(p, split=p.split or "train") for p in bad)]
 
 
 def _grouped(picture: Picture, known: KnownFace | None) -> Picture:

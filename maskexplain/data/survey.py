@@ -9,7 +9,7 @@ from ..words import listed
 from .folder import Picture, Progress, Tell, look_at, quietly, silently
 from .names import SPLITS, DataError
 
-FEW = 5  # names in a sentence
+FEW, MANY = 5, 50  # names in a remark, and in what ends a command
 
 
 def some(names: Sequence[object], most: int = FEW) -> str:
@@ -30,8 +30,7 @@ def readable(
 ) -> list[Picture]:
     """The pictures with their digests; each is opened, those that have one are not again.
 
-    Those that cannot be read are told, all of them. Then DataError is raised, or with `skip` they
-    are left out.
+    DataError names those that cannot be read; with `skip` they are told and left out.
     """
     good, problems = _opened(pictures, progress)
     _refuse(problems, skip, tell)
@@ -47,10 +46,9 @@ def ready_to_train(
 ) -> list[Picture]:
     """The pictures that a training may use, with their digests.
 
-    What is wrong is told, all of it. Then DataError is raised for pictures that cannot be read,
-    and for the same picture in two splits or two classes; `skip` leaves these out (of train, or of
-    val where it is in test; of both classes). DataError, too, for a class without pictures in a
-    split.
+    DataError names all that is wrong: pictures that cannot be read, the same picture in two splits
+    or two classes. `skip` tells of these and leaves them out (of train, or of val where it is in
+    test; of both classes). DataError, too, for a class without pictures in a split.
     """
     good, problems = _opened(pictures, progress)
     same = defaultdict(list)
@@ -87,10 +85,10 @@ def _names(doubled: Sequence[Sequence[Picture]]) -> list[str]:
 
 
 def _refuse(problems: Sequence[Problem], skip: bool, tell: Tell) -> None:
-    for sentence, names in problems:
-        tell(sentence + ("; left out" if skip else ""), names)
+    for sentence, names in problems if skip else ():
+        tell(f"{sentence}; left out", names)
     if problems and not skip:
-        found = "; ".join(f"{sentence}: {some(names)}" for sentence, names in problems)
+        found = "; ".join(f"{sentence}: {some(names, MANY)}" for sentence, names in problems)
         raise DataError(f"{found}: mend or remove them, or go on without them by --skip.")
 
 
