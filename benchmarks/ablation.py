@@ -29,7 +29,7 @@ from maskexplain.data.folder import (
 from maskexplain.errors import UserError
 from maskexplain.explain.explain import explain_pass, forward_pass
 from maskexplain.explain.faithfulness import curves
-from maskexplain.explain.ways import Way
+from maskexplain.explain.question import Way
 from maskexplain.masks.task import MASK
 from maskexplain.memory import keep_memory
 from maskexplain.models.results import Results

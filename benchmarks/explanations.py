@@ -38,7 +38,7 @@ from maskexplain.data.folder import csv_beside, list_pictures, read_crop, select
 from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
 from maskexplain.explain.explain import answer_and_explain, answer_and_explain_all, explain
-from maskexplain.explain.ways import Way
+from maskexplain.explain.question import Way
 from maskexplain.memory import keep_memory
 from maskexplain.models.checkpoints import list_versions, read_checkpoint
 from maskexplain.models.version import Model, open_model

@@ -14,9 +14,8 @@ from maskexplain.errors import UserError
 from maskexplain.exchange import importing
 from maskexplain.exchange.importing import Built, import_version
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
-from maskexplain.explain.question import ExplainError
+from maskexplain.explain.question import ExplainError, Way, fast_way, find_ways
 from maskexplain.explain.randomise import similarity
-from maskexplain.explain.ways import Way, fast_way, find_ways
 from maskexplain.models.by_name import SplitNetwork, build_by_name
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.models.network import EvaluationTransform, NetworkError, check_network

@@ -16,7 +16,7 @@ from PIL import Image
 from maskexplain import cli, crop_face, find_faces, open_model, read_image
 from maskexplain.cli import train
 from maskexplain.data.samples import write_examples
-from maskexplain.explain.ways import all_ways
+from maskexplain.explain.question import all_ways
 from maskexplain.images.edit import turned
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -30,8 +30,7 @@ from maskexplain.explain.explain import (
 )
 from maskexplain.explain.methods import METHODS
 from maskexplain.explain.places import blur_inputs
-from maskexplain.explain.question import Question
-from maskexplain.explain.ways import Way, all_ways
+from maskexplain.explain.question import Question, Way, all_ways
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.network import build_network

@@ -12,7 +12,16 @@ from PIL import Image
 
 from maskexplain.data.folder import DataError, Picture, read_crop
 from maskexplain.data.samples import write_examples
-from maskexplain.explain.question import BEST, ExplainError
+from maskexplain.explain.question import (
+    BEST,
+    ExplainError,
+    Way,
+    all_ways,
+    default_way,
+    find_ways,
+    is_best,
+    prompt_way,
+)
 from maskexplain.explain.verdicts import (
     Verdict,
     beyond_sentence,
@@ -20,7 +29,6 @@ from maskexplain.explain.verdicts import (
     record_sentence,
     track_record,
 )
-from maskexplain.explain.ways import Way, all_ways, default_way, find_ways, is_best, prompt_way
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.results import (

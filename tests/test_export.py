@@ -11,9 +11,8 @@ from PIL import Image
 from maskexplain.errors import UserError
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
 from maskexplain.explain.figure import report_files, write_report, zip_of
-from maskexplain.explain.question import Question
+from maskexplain.explain.question import Question, all_ways
 from maskexplain.explain.report import Subject, reports
-from maskexplain.explain.ways import all_ways
 
 LANDMARKS = ((15.0, 20.0), (33.0, 20.0), (24.0, 30.0), (18.0, 38.0), (30.0, 38.0))
 ASKED = Question("with_mask", "without_mask", ("best", "grad_cam", "integrated_gradients/blurred"))

@@ -22,10 +22,9 @@ from maskexplain.cli.pictures import add_explain
 from maskexplain.data.folder import csv_beside, list_pictures
 from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.explain.methods import METHODS, Attribution, Case, method
-from maskexplain.explain.question import Question
+from maskexplain.explain.question import Question, Way, all_ways, default_way
 from maskexplain.explain.report import Subject, reports
 from maskexplain.explain.verdicts import track_record
-from maskexplain.explain.ways import Way, all_ways, default_way
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
 from maskexplain.models.network import NETWORKS, NetworkError, build_network, check_network, network

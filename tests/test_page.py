@@ -21,10 +21,9 @@ from servers import version
 
 from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.explain import report as report_module
-from maskexplain.explain.question import Question
+from maskexplain.explain.question import Question, Way, all_ways
 from maskexplain.explain.report import reports
 from maskexplain.explain.verdicts import TITLES, record_sentence
-from maskexplain.explain.ways import Way, all_ways
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK

@@ -17,7 +17,7 @@ from ..explain.explain import (
     forward_pass,
 )
 from ..explain.faithfulness import blur_test
-from ..explain.question import Question
+from ..explain.question import Question, Way, default_way
 from ..explain.report import subjects_for
 from ..explain.verdicts import (
     random_sentence,
@@ -25,7 +25,6 @@ from ..explain.verdicts import (
     second_opinions,
     verdict_of,
 )
-from ..explain.ways import Way, default_way
 from ..images.crops import Subjects, remarks
 from ..images.pool import read_apart
 from ..models.version import Model, Prediction

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..explain.figure import report_files, write_report
 from ..explain.methods import METHODS
-from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question
+from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question, all_ways
 from ..explain.report import (
     Subject,
     check_classes,
@@ -24,7 +24,6 @@ from ..explain.report import (
     subjects_for,
     with_second_opinions,
 )
-from ..explain.ways import all_ways
 from ..files import write_file
 from ..images.crops import NoFaceError, Subjects, remarks
 from ..images.folder import PictureFile, PictureFiles

@@ -17,8 +17,7 @@ from ..models.version import Model, Prediction
 from ..task import Task
 from .methods import BASELINES, METHODS, Attribution, Case
 from .places import blur_inputs
-from .question import USUAL, ExplainError, Question
-from .ways import Way, check_fit
+from .question import USUAL, ExplainError, Question, Way, check_fit
 
 BATCH = 16  # faces at once; bounds the memory
 

@@ -10,7 +10,7 @@ from ..images.faces import Landmarks
 from ..models.threads import at_once
 from ..models.version import Model, any_faces
 from .explain import Answer, Explanation, ForwardPass, explain_pass, forward_pass
-from .question import USUAL, Question, known_to
+from .question import USUAL, Question, Way, find_ways, known_to
 from .verdicts import (
     SecondOpinion,
     Trust,
@@ -19,7 +19,6 @@ from .verdicts import (
     measure_trust,
     second_opinions,
 )
-from .ways import Way, find_ways
 
 
 @dataclass(frozen=True)

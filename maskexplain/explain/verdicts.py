@@ -20,9 +20,9 @@ from .faithfulness import (
     curves,
 )
 from .places import impute_places
+from .question import Way
 from .randomise import Similarity, similarity, weighted
 from .regions import OUTSIDE, RegionHeat, face_regions, heat_by_region
-from .ways import Way
 
 # What the probability must fall by: for the class to hang on the heat, and to be judged at all.
 MATERIAL, JUDGED = 0.1, 0.02

@@ -15,10 +15,10 @@ from ..data.folder import DataError, Picture, Progress, quietly, read_crop
 from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
 from ..explain.faithfulness import Curves, curves
 from ..explain.places import heat_at
+from ..explain.question import UNMEASURED_DEFAULT, Way, all_ways
 from ..explain.randomise import Similarity, cascade, similarity, spearman
 from ..explain.regions import face_regions, heat_in, upper_edge
 from ..explain.verdicts import Verdict, blur_verdicts
-from ..explain.ways import UNMEASURED_DEFAULT, Way, all_ways
 from ..images.edit import dark_35
 from ..images.faces import Landmarks, find_faces
 from ..masks import PaintedMask, paint_mask, random_style

@@ -14,10 +14,9 @@ from ..data.folder import Picture, Progress, read_crop
 from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
 from ..explain.faithfulness import blur_test
 from ..explain.places import heat_at, random_heat
-from ..explain.question import Question
+from ..explain.question import Question, Way, all_ways
 from ..explain.rivals import NOSE, SPREAD, blob, enlarged
 from ..explain.verdicts import Verdict, verdict_of
-from ..explain.ways import Way, all_ways
 from ..models.results import MAP_SIDE, ClassMaps, Firmness, MeanMap, pack_map
 from ..models.version import Model
 

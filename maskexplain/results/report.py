@@ -8,8 +8,8 @@ from PIL import Image
 from ..data.folder import Picture, Progress, load_pixels, quietly, read_crop
 from ..data.names import DataError
 from ..explain.explain import Explanation, explain_pass, forward_pass
+from ..explain.question import default_way
 from ..explain.verdicts import Verdict, blur_verdicts
-from ..explain.ways import default_way
 from ..models.version import Model, Prediction
 from .evaluate import logits_of
 from .suspects import Suspect, find_suspects, penultimate

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ..data.painted import PLACES
+from ..explain.question import all_ways
 from ..explain.verdicts import beyond_sentence
-from ..explain.ways import all_ways
 from ..masks.task import is_mask
 from ..models.results import ExplanationScores, Recall, Results, Scores
 from ..models.version import Model

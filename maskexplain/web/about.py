@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import gradio as gr
 from markupsafe import Markup, escape
 
-from ..explain.ways import default_way
+from ..explain.question import default_way
 from ..masks.task import is_mask
 from ..models.results import Calibration, Recall, Threshold
 from ..models.version import Model

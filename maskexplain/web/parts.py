@@ -12,8 +12,7 @@ from threading import Lock
 import gradio as gr
 from PIL import Image
 
-from ..explain.question import BEST
-from ..explain.ways import all_ways
+from ..explain.question import BEST, all_ways
 from ..images.pool import read_apart
 from ..images.read import ImageError
 from ..models.version import Model

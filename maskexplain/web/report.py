@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..data.folder import Picture, read_crop
 from ..explain.draw import data_url, enlarge, overlay
-from ..explain.ways import default_way
+from ..explain.question import default_way
 from ..models.results import Epoch, FolderScores, PhotoRecall, Recall, Results, Scores
 from ..results.report import VersionReport, WrongAnswer
 from ..results.sentences import POSITION_WORDS, good_and_bad, known_failures

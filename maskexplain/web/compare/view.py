@@ -9,10 +9,9 @@ from PIL import Image
 
 from ...explain.draw import data_url, overlay
 from ...explain.figure import question_of
-from ...explain.question import BEST, ExplainError, Question
+from ...explain.question import BEST, ExplainError, Question, is_best
 from ...explain.report import Report, reports
 from ...explain.verdicts import track_record
-from ...explain.ways import is_best
 from ...images.crops import NoFaceError
 from ...images.edit import FAINTEST
 from ...images.read import ImageError, digest_of, read_image

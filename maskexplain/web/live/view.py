@@ -13,9 +13,8 @@ from PIL import Image
 from ...errors import UserError
 from ...explain.draw import HEAT, relative_heat
 from ...explain.explain import answer_and_explain
-from ...explain.question import Question
+from ...explain.question import Question, default_way, fast_way
 from ...explain.verdicts import record_sentence, track_record
-from ...explain.ways import default_way, fast_way
 from ...images.crops import Crop, crop_face
 from ...images.edit import between_centres
 from ...images.faces import MIN_TILT

@@ -17,10 +17,10 @@ from ...explain.explain import Explanation
 from ...explain.faithfulness import SHARE
 from ...explain.figure import question_of
 from ...explain.places import heat_at, hottest
+from ...explain.question import Way, is_best
 from ...explain.regions import OUTSIDE, face_regions, heat_by_region
 from ...explain.report import Report, Subject
 from ...explain.verdicts import Trust, Verdict, record_sentence
-from ...explain.ways import Way, is_best
 from ...images.crops import Crop
 from ...masks.task import is_mask
 from ...models.checkpoints import is_numbered

@@ -11,9 +11,8 @@ from torch.nn import functional as nnf
 from ...explain.explain import Explanation, ForwardPass
 from ...explain.figure import report_files, zip_of
 from ...explain.places import blur_places, heat_at
-from ...explain.question import USUAL, ExplainError, Question
+from ...explain.question import USUAL, ExplainError, Question, default_way
 from ...explain.report import Known, Report, Subject, reports
-from ...explain.ways import default_way
 from ...images.crops import NoFaceError
 from ...images.read import ImageError
 from ...models.threads import at_once

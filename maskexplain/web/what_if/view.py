@@ -8,9 +8,9 @@ from PIL import Image
 
 from ...explain.draw import data_url, enlarge, overlay
 from ...explain.explain import Answer, answer_and_explain
+from ...explain.question import prompt_way
 from ...explain.report import subjects_for
 from ...explain.verdicts import record_sentence
-from ...explain.ways import prompt_way
 from ...images.crops import NoFaceError, Subjects
 from ...images.read import ImageError, digest_of
 from ...masks.task import BARE, is_mask
