@@ -126,9 +126,12 @@ def test_mean_maps_are_shown_right_beside_wrong(tiny):
     found = explained("grad_cam", {"grad_cam": way_scores(90)})
     tiny.results = measured(explanations=replace(found, maps=maps))
     titles = [one.title for one in mean_maps(tiny)]
-    assert titles == ["Worn correctly, right", "Worn correctly, wrong", "No mask, right"]
+    assert titles == [
+        *(f"Worn correctly: {kind} answers" for kind in ("right", "wrong")),
+        "No mask: right answers",
+    ]
     content = base64.b64decode(mean_maps(tiny)[0].url.partition(",")[2])
     picture = np.asarray(Image.open(BytesIO(content)).convert("L"), float)
     row, column = np.unravel_index(picture.argmax(), picture.shape)
     assert abs(row / 96 - 12.5 / 16) < 0.05 and abs(column / 96 - 4.5 / 16) < 0.05
-    assert "the mean over 120 faces of val" in versions_html([tiny])
+    assert "the mean over 120 faces that it did not train on" in versions_html([tiny])

@@ -24,9 +24,36 @@ def overflow(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
+# Sentences of more than 25 words in what is seen; a command is none.
+LONG = r"""() => {
+  const found = new Set();
+  const parts = "p, li, td, th, caption, small, summary, h1, h2, h3, label";
+  for (const part of document.querySelectorAll(parts)) {
+    if (!part.checkVisibility() || part.parentElement.closest("p, li, td, summary")) continue;
+    const commands = [...part.querySelectorAll("code")].map((code) => code.innerText);
+    const text = commands.reduce((rest, code) => rest.replace(code, ""), part.innerText);
+    for (const sentence of text.replace(/\s+/g, " ").split(/(?<=[.!?])\s+(?=[A-Z“])/))
+      if (sentence.trim().split(" ").length > 25) found.add(sentence);
+  }
+  return [...found];
+}"""
+
+# What is cut off or lies beside its card.
+OUTSIDE = """() => {
+  const parts = [...document.querySelectorAll(".card *, .compare [role=cell] *")];
+  return parts.filter((part) => {
+    const card = part.closest(".card, [role=cell]").getBoundingClientRect();
+    const own = part.getBoundingClientRect();
+    const out = own.right > card.right + 1 || own.left < card.left - 1;
+    return out && own.width > 1 && part.checkVisibility();
+  }).map((part) => part.className + " " + part.textContent.trim().slice(0, 40));
+}"""
+
+
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark):
     page = open_page(browser, url, width, dark)
+    assert page.evaluate(OUTSIDE) == [], "on arrival"
     upload(page, portraits["striped_dim"])
     expect(page.locator("#heat figure")).to_be_visible(timeout=PATIENCE)
     expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
@@ -38,9 +65,14 @@ def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark)
         name = tab.inner_text()
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
+        if name == "About":
+            for fold in page.get_by_role("tabpanel").locator("button.label-wrap").all():
+                fold.click()
         page.wait_for_timeout(1000)
         assert violations(page) == [], name
         assert overflow(page) <= 0, f"{name} sticks out"
+        assert page.evaluate(OUTSIDE) == [], name
+        assert page.evaluate(LONG) == [], name
         screenshot(page, f"{name.lower().replace(' ', '-')}-{width}-{'dark' if dark else 'light'}")
     close(page)
 

@@ -119,7 +119,7 @@ def test_the_search_is_said_in_words():
     waiting = FlipSearch(Changes(), waiting=(("v2", "light"), ("v2", "gray")))
     assert "Searching along light: 0 of 2 done" in flips_html(waiting)
     kept = flips_html(FlipSearch(Changes(), kept=(("v3", "light"), ("v3", "turn"))))
-    assert "v3 keeps its answer: light from 10% to 200%, turn from −45° to 45°" in kept
+    assert "v3 keeps its answer from end to end of: light, turn" in kept
     assert "No slider alone changes any answer" in kept
 
 

@@ -43,7 +43,7 @@ class Place:
 
 # Chance depends on the order: a new one comes last, so that the others stay as they are.
 PLACES: dict[str, Place] = {
-    "right": Place(WORN, "worn right", 1.0),
+    "right": Place(WORN, "worn correctly", 1.0),
     "nose_out": Place(INCORRECT, "with the nose out", 1.0),
     "chin": Place(INCORRECT, "under the chin", 1.0),
     "eyes": Place(INCORRECT, "over the eyes", 0.25),

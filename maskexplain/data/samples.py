@@ -49,10 +49,10 @@ class _Recipe:
 
 RECIPES = (
     _Recipe("bare", "No mask"),
-    _Recipe("worn_right", "Mask worn right", "right"),
+    _Recipe("worn_right", "Mask worn correctly", "right"),
     _Recipe("nose_out", "Nose out", "nose_out"),
     _Recipe("under_the_chin", "Mask under the chin", "chin"),
-    _Recipe("striped", "Striped mask worn right", "right", STRIPED),
+    _Recipe("striped", "Striped mask worn correctly", "right", STRIPED),
     # The last two are the first and the striped one with less light: v1 and v2 change their answer.
     _Recipe("striped_dim", "The same in dim light", "right", STRIPED, light=0.35),
     _Recipe("bare_dim", "No mask, in dim light", light=0.25),

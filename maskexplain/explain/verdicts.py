@@ -284,9 +284,9 @@ def record_sentence(model: Model, way: Way) -> str:
     if record is None:
         return f"{way.title} is not measured yet for this version."
     return (
-        f"On test faces, hiding where {way.title} is bright matters more than the same shape "
-        f"elsewhere on {record.right} of {record.faces}, in dim light on {record.dim_right} of "
-        f"{record.dim_faces} (chance: one in twenty). {beyond_sentence(model, way)}"
+        f"{way.title}: on {record.right} of {record.faces} test faces hiding its bright area hurt "
+        f"more than hiding as much elsewhere; by chance on {round(0.05 * record.faces)}. In dim "
+        f"light it did on {record.dim_right} of {record.dim_faces}. {beyond_sentence(model, way)}"
     )
 
 

@@ -210,7 +210,7 @@ def find_subjects(image: Image.Image, whole: bool = False, landmarks: bool = Tru
         return replace(_whole(image, faces, turn), tight=True)
     if not faces:
         raise NoFaceError(
-            "No face was found in the picture: try one where a face is larger and in view, "
+            "No face was found in the picture: try one with a larger face in view, "
             "or ask for the whole picture as the face."
         )
     crops = tuple(crop_face(image, face) for face in faces)

@@ -139,10 +139,10 @@ MANY = 0.25  # of a class's faces
 LOSS = 0.1  # of balanced accuracy under a shift, from which on it is worth a sentence
 # What under a measured shift makes networks go wrong, and what to do to see it.
 LESSONS = {
-    "dark_35": ("in dim light", "pull the light down and watch"),
-    "gray": ("without colour", "push the gray up and watch"),
-    "blurred": ("without fine detail", "take detail away and watch"),
-    "turned_15": ("turned by 15°", "turn it and watch"),
+    "dark_35": ("in dim light", "Pull the light down and watch"),
+    "gray": ("without colour", "Push the gray up and watch"),
+    "blurred": ("without fine detail", "Take detail away and watch"),
+    "turned_15": ("turned by 15°", "Turn it and watch"),
 }
 
 
@@ -164,7 +164,7 @@ def _lesson(models: Sequence[Model], shift: str) -> str:
             who = _who(model.task, scores.confusion_matrix, answered)
             fooled.setdefault((title, who), []).append(escape(model.name))
     return " ".join(
-        f"<b>{listed(names)}</b>: many faces {where} are taken for “{escape(title)}”, {who}; {do}."
+        f"<b>{listed(names)}</b>: many faces {where} are taken for “{escape(title)}”, {who}. {do}."
         for (title, who), names in fooled.items()
     )
 

@@ -185,6 +185,6 @@ def _mean_map(task: Task, name: str, kind: str, mean: MeanMap) -> MeanPicture:
     colours = (HEAT(heat)[..., :3] * 255).astype(np.uint8)
     size = (MAP_PIXELS, MAP_PIXELS)
     picture = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
-    title = f"{task.title(name)}, {kind}"
+    title = f"{task.title(name)}: {kind} answers"
     alt = f"Mean heatmap of {mean.faces} {kind} answers “{task.title(name)}”"
     return MeanPicture(data_url(picture, "webp"), alt, title, task.style(name), mean.faces)

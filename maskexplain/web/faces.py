@@ -24,6 +24,7 @@ from .parts import Newest, changes_of, status, while_newest, zip_link
 MIN_FACE = 32  # pixels; face finding is measured from here on
 STAGE_SIDE = 1280  # pixels of the photo that is shown
 WHOLE = "Use the whole picture as the face"
+NO_FACE = f"No face was found: give a photo with a larger face in view. Or tick “{WHOLE}”."
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +228,12 @@ def turn_photo(image: Image.Image | ImageError | None, scene: Scene | None):
 
 def whole_box(prefix: str, models: Sequence[Model]) -> gr.Checkbox:
     """Takes the whole picture as the face; hidden where no version looks for faces."""
-    return gr.Checkbox(label=WHOLE, visible=any_faces(models), elem_id=f"{prefix}-whole")
+    return gr.Checkbox(
+        label=WHOLE,
+        info="For a picture in which no face is found, or a wrong one.",
+        visible=any_faces(models),
+        elem_id=f"{prefix}-whole",
+    )
 
 
 def face_updates(controls: FaceControls, choice: FaceChoice) -> dict:

@@ -141,11 +141,8 @@ def _lesson_sentences(
         if fallen:
             names = listed([m.name for m in fallen])
             title = fallen[0].task.title(label)
-            falls = "; ".join(_fall(m, shift, label) for m in fallen)
-            sentences.append(
-                f"{names} learned that {look} means “{title}”. Measured on the same "
-                f"test faces, as taken and {where}: {falls}."
-            )
+            falls = " ".join(_fall(m, shift, label, where) for m in fallen)
+            sentences.append(f"{names} learned that {look} means “{title}”. {falls}")
     return sentences
 
 
@@ -168,14 +165,15 @@ def _shares(scores: Scores) -> list[float]:
     return [count / max(1, sum(scores.answers)) for count in scores.answers]
 
 
-def _fall(model: Model, shift: str, label: str) -> str:
+def _fall(model: Model, shift: str, label: str, where: str) -> str:
     taken, moved = model.results.shift("unaugmented"), model.results.shift(shift)
     if taken is None or moved is None:
-        return f"{model.name} was not measured"
+        return f"{model.name} was not measured."
+    said = moved.answers[model.task.index(label)]
     return (
-        f"{model.name} falls from {taken.balanced_accuracy:.2f} to "
-        f"{moved.balanced_accuracy:.2f} balanced accuracy and says so of "
-        f"{moved.answers[model.task.index(label)]} of {moved.pictures} faces"
+        f"{where[0].upper()}{where[1:]} {model.name} is right on {moved.balanced_accuracy:.0%} of "
+        f"the test faces, not on {taken.balanced_accuracy:.0%} as before. It says so of {said} of "
+        f"{moved.pictures}."
     )
 
 

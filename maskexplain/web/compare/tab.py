@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from markupsafe import Markup
 
 from ...explain.question import BEST, Question
 from ...models.version import Model
@@ -166,14 +167,13 @@ def _add_over_folders(models: Sequence[Model]) -> None:
     if len(models) < 2:
         return
     gr.HTML(OVER_FOLDERS, elem_classes="compare-title")
-    gr.HTML(
-        over_folders(stored_comparisons(models)) or status(_how(models)), elem_id="over-folders"
-    )
+    gr.HTML(over_folders(stored_comparisons(models)) or _how(models), elem_id="over-folders")
 
 
 def _how(models: Sequence[Model]) -> str:
     names = " ".join(model.name for model in models)
-    return (
-        "Who is right, who agrees with whom, and where they look: maskexplain compare --data DIR "
-        f"--models {names} --store measures it over a folder and shows it here."
-    )
+    return Markup(
+        "<p>Who is right, who agrees, and where they look, over a whole folder: whoever serves "
+        "this page can measure it. <code>maskexplain compare --data DIR --models {} --store</code>"
+        "</p>"
+    ).format(names)

@@ -29,7 +29,7 @@ from ...results.compare import (
 from ..answers import bars
 from ..assets import macros
 from ..charts import mean_maps
-from ..faces import WHOLE, FaceChoice, choose_face, subject_of
+from ..faces import NO_FACE, FaceChoice, choose_face, subject_of
 from ..photo.view import Kept, keep
 from .disagree import Comparison, headline, why_it_matters
 
@@ -126,8 +126,8 @@ def _dim(report: Report) -> str:
     taken, dark = results.shift("unaugmented"), results.shift("dark_35")
     if taken is None or dark is None:
         return NEVER
-    figure = f"{taken.balanced_accuracy:.2f} → {dark.balanced_accuracy:.2f}"
-    remark = f"balanced accuracy, {dark.pictures} pictures as taken, then at 35% light"
+    figure = f"{taken.balanced_accuracy:.0%} → {dark.balanced_accuracy:.0%}"
+    remark = f"right on {dark.pictures} pictures as taken, then at 35% light"
     return _MACROS.figures(figure, remark)
 
 
@@ -173,7 +173,7 @@ def over_folders(stored: Sequence[StoredComparison]) -> str:
 
 
 USUAL = Question(ways=(BEST,))
-EXAMPLE = "An example to start with: a striped mask worn right, in dim light. Now give your own."
+EXAMPLE = "An example to start with: a striped mask, in dim light. Now give your own photo."
 FROM_PHOTO = "The picture of the tab Photo."
 
 
@@ -260,7 +260,7 @@ def compare_views(
         # The answers, then each version's heatmap; the slow tests are the Photo tab's.
         for ready in islice(reports(models, subject, question, kept.known), 1 + len(models)):
             yield replace(view, table=compared(comparison, ready))
-    except NoFaceError as error:
-        yield CompareView(FaceChoice(f"{error} The box “{WHOLE}” does that."))
+    except NoFaceError:
+        yield CompareView(FaceChoice(NO_FACE))
     except ExplainError as error:
         yield CompareView(FaceChoice(str(error)))

@@ -169,10 +169,14 @@ def _because(report: Report, subject: Subject) -> str:
         return verdict.sentence
     test = verdict.test
     where = _where(report, subject, explanation)
-    end = ": too small a change to judge." if verdict.too_small else "."
+    end = "."
+    if verdict.too_small:
+        end = ": too small a change to judge."
+    elif not test.matters:
+        end = f"; but {test.fifths - test.beaten} of {test.fifths} such places do as much."
     return (
         f"Hiding the bright area{where} takes this to {test.hottest:.0%}. "
-        f"Hiding as much elsewhere takes it to {test.random:.0%}{end}"
+        f"Hiding as much elsewhere takes it to {test.random:.0%} on average{end}"
     )
 
 

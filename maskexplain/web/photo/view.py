@@ -20,7 +20,7 @@ from ...models.version import Model, Prediction
 from ..answers import newest_first
 from ..assets import macros
 from ..compare.disagree import Comparison, compare, why_it_matters
-from ..faces import WHOLE, FaceChoice, Scene, choose_face, look, subject_of
+from ..faces import NO_FACE, FaceChoice, Scene, choose_face, look, subject_of
 from .html import (
     CELLS,
     Pictures,
@@ -90,8 +90,8 @@ def photo_views(
     try:
         kept = keep(models, image, whole, chosen, question, kept)
         yield from _views(models, image, question, signed, kept)
-    except NoFaceError as error:
-        yield PhotoView(FaceChoice(f"{error} The box “{WHOLE}” does that."))
+    except NoFaceError:
+        yield PhotoView(FaceChoice(NO_FACE))
     except ExplainError as error:
         yield PhotoView(FaceChoice(str(error)))
 

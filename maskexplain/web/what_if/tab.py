@@ -29,6 +29,7 @@ from .view import (
 )
 
 NOTHING = "Give a picture further down, or in the tab Photo."
+FIND = "Find the flip: the smallest change that changes an answer"
 QUIET = {"show_progress": "hidden", "concurrency_id": "what-if", "concurrency_limit": 2}
 
 
@@ -85,7 +86,7 @@ def _layout(examples: Examples, masks: bool) -> _WhatIfTab:
         with gr.Column(scale=5, min_width=320):
             cards = gr.HTML(elem_id="whatif-cards")
             charts = gr.HTML(elem_id=CHARTS)
-            find = gr.Button("Find the flip", variant="primary", elem_id="whatif-find")
+            find = gr.Button(FIND, variant="primary", elem_id="whatif-find")
             found = gr.HTML(elem_id="whatif-found")
             flips = gr.Radio(
                 [],

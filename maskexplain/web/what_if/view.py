@@ -28,7 +28,7 @@ _MACROS = macros("what_if")
 
 MASK_TITLES = {
     "none": "None",
-    "right": "Worn right",
+    "right": "Worn correctly",
     "nose_out": "Nose out",
     "chin": "Under the chin",
 }
@@ -122,17 +122,14 @@ def flips_html(search: FlipSearch) -> str:
 
 
 def _kept(search: FlipSearch) -> dict[str, str]:
-    """By a version's name, the sliders along which it keeps its answer, in words."""
+    """By a version's name, the sliders along which it keeps its answer."""
     versions = dict.fromkeys(version for version, _ in search.kept)
     return {
-        name: ", ".join(_whole_way(key) for version, key in search.kept if version == name)
+        name: ", ".join(
+            SLIDERS[key].title.lower() for version, key in search.kept if version == name
+        )
         for name in versions
     }
-
-
-def _whole_way(key: str) -> str:
-    slider = SLIDERS[key]
-    return f"{slider.title.lower()} from {slider.text(slider.low)} to {slider.text(slider.high)}"
 
 
 def flip_lines(search: FlipSearch) -> list[str]:
