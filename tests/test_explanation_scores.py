@@ -341,7 +341,7 @@ def test_the_honest_sentences_come_from_what_was_measured(tiny):
     told = heatmap_honesty([with_results(tiny, content)])
     assert told[1].endswith("on 90 of 100 for tiny.") and "confirmed: 90 of 100" in told[2]
     assert "confirmed on 7 of 100 at most (the mean map of other faces, tiny)" in told[3]
-    assert told[4].startswith("tiny: Its maps say more")
+    assert told[5].startswith("tiny’s did on ") and told[5].endswith("(more).")
 
 
 def test_the_readme_holds_the_honest_sentences():

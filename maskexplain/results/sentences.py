@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ..data.painted import PLACES
-from ..explain.question import all_ways
-from ..explain.verdicts import beyond_sentence
 from ..masks.task import is_mask
-from ..models.results import ExplanationScores, Recall, Results, Scores
+from ..models.results import ExplanationScores, Recall, Results, Scores, WayScores
 from ..models.version import Model
 from ..task import Task
 from ..words import listed
@@ -209,7 +207,22 @@ def heatmap_honesty(models: Sequence[Model]) -> list[str]:
         "More than maps made without the photo it says on few. Only these are called confirmed: "
         f"{confirmed}.",
         _most_of_nothing([(m, s) for m, s, _ in tested]),
-        *(f"{m.name}: {beyond_sentence(m, all_ways()[s.default])}" for m, s, _ in tested),
+        *_beyond([(m, best) for m, _, best in tested if best.beats_usual is not None]),
+    ]
+
+
+def _beyond(tested: Sequence[tuple[Model, WayScores]]) -> list[str]:
+    """Whether the maps say more than the mean map of other faces; empty where not measured."""
+    if not tested:
+        return []
+    beaten = [
+        f"{m.name}’s did on {one.beats_usual} of {one.faces} "
+        f"({'more' if one.says_more else 'less' if one.says_less else 'not clearly more'})"
+        for m, one in tested
+    ]
+    return [
+        "Does a map say more than the mean map of other faces? By chance it beats that on half.",
+        f"{listed(beaten)}.",
     ]
 
 
