@@ -403,6 +403,20 @@ def test_a_slash_too_much_is_no_redirect(server):
     assert server.get("/healthz/").json() == {"status": "ok"}
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/models", "/docs", "/openapi.json", "/config", "/theme.css"]
+)
+def test_who_asks_for_the_head_alone_gets_it(server, path):
+    told, whole = server.head(path), server.get(path)
+    assert (told.status_code, told.content) == (200, b"") and whole.status_code == 200
+    assert told.headers["content-type"] == whole.headers["content-type"]
+
+
+def test_what_never_ends_has_no_head(server):
+    for path in ("/gradio_api/heartbeat/x", "/gradio_api/queue/data?session_hash=x", "/predict"):
+        assert server.head(path).status_code == 405
+
+
 @needs_browser[0]
 def test_logging_in_by_the_page(browser, locked, tmp_path):
     page = browser.new_page()

@@ -19,7 +19,7 @@ from filelock import FileLock
 from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
-from maskexplain.cli.serve import PROXIES, use_proxies
+from maskexplain.cli.serve import PROXIES, checked_origins, leave_out_variables, use_proxies
 from maskexplain.errors import UserError
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
@@ -86,7 +86,14 @@ def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
     assert "ValueError" in told, "what went wrong is told, and where"
     assert MARK not in told and encoded()[:40] not in told and "me.png" not in told
     # A container's environment: no locale, IPv6, a prefix; and a home that cannot be written to.
-    bare = {"LC_ALL": "C", "GRADIO_SERVER_NAME": "::", "HOME": "/proc", "GRADIO_ROOT_PATH": "mask/"}
+    # What else Gradio would read is not heeded: one stops its import, one opens all files.
+    bare = {"GRADIO_DEFAULT_CONCURRENCY_LIMIT": "many", "GRADIO_ALLOWED_PATHS": "/"}
+    bare |= {
+        "LC_ALL": "C",
+        "GRADIO_SERVER_NAME": "::",
+        "HOME": "/proc",
+        "GRADIO_ROOT_PATH": "mask/",
+    }
     with program(weights, temporary, port, **bare) as (url, process):
         assert not folder.exists(), "what the killed one left is gone"
         six = url.replace("127.0.0.1", "[::1]")
@@ -233,6 +240,46 @@ def test_proxies_are_left_to_share(monkeypatch):
         use_proxies(share)
         assert {name for name in os.environ if name.lower() in PROXIES} == kept
         assert "127.0.0.1" in os.environ["NO_PROXY"]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "kept"),
+    [
+        ("http://proxy:3128", True),
+        ("http://user:word@[fd00::1]:3128/", True),
+        ("proxy:3128", True),
+        ("proxy", True),
+        ("socks5://proxy:1", False),
+        ("foo://proxy", False),
+        ("http://[::1", False),
+        ("http://proxy:port", False),
+    ],
+)
+def test_share_asks_by_proxies_of_the_web_alone(monkeypatch, proxy, kept):
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    use_proxies(share=True)
+    assert ("HTTPS_PROXY" in os.environ) is kept
+    if kept:
+        httpx.Client().close()  # whose import-time brother stops Gradio's
+
+
+def test_gradios_variables_do_not_change_what_is_served(monkeypatch):
+    names = ("GRADIO_ALLOWED_PATHS", "GRADIO_SERVER_PORT", "GRADIO_SHARE_SERVER_ADDRESS", "HOME")
+    monkeypatch.setattr(os, "environ", dict.fromkeys(names, "/"))
+    leave_out_variables()
+    assert [*os.environ] == ["GRADIO_SHARE_SERVER_ADDRESS", "HOME"]
+
+
+def test_sites_are_named_as_browsers_do():
+    given = ["https://Example.org/", "http://localhost:3000", "http://[::1]:8000"]
+    told = ["https://example.org", "http://localhost:3000", "http://[::1]:8000"]
+    assert checked_origins(given) == told
+    for wrong in ("*", "example.org", "https://*.example.org", "https://a.org/page", "null", ""):
+        with pytest.raises(UserError, match="--cors takes sites"):
+            checked_origins([wrong])
 
 
 def test_no_folder_to_write_to_is_one_sentence(monkeypatch):

@@ -17,6 +17,8 @@ from .schemas import ExplainReply, Health, ModelsReply, PredictReply, Problem
 from .work import explain_picture, list_models, prepare_picture, to_reply
 
 SEVERAL_FILES = "The form holds several files: send one picture a request."
+OTHER_FIELDS = "The form has a field that is not known here: known are {}."
+TWICE = "The form has one field twice: send each once."
 PROBLEMS = {
     400: "Not a picture that can be read.",
     401: "Credentials are missing or wrong, where the server asks for them (HTTP basic).",
@@ -88,7 +90,7 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
         labels, "Why not this class instead? The difference of the two is explained."
     )
     problems = _problems(*PROBLEMS)
-    checked = [*shown, Depends(_one_file)]
+    checked = [*shown, Depends(_check_form)]
 
     @router.post("/predict", summary="Predict", dependencies=checked, responses=problems)
     async def post_predict(
@@ -122,10 +124,15 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
         return await guard.work(request, explain_picture, served[model], file.file, *asked)
 
 
-async def _one_file(request: Request) -> None:
-    """Raise HTTPException where a form holds several files: only the last would be answered."""
-    if len((await request.form()).getlist("file")) > 1:
+async def _check_form(request: Request) -> None:
+    """Raise HTTPException where a field of the form would be left out of the answer."""
+    form, known = await request.form(), [p.alias for p in request["route"].dependant.body_params]
+    if len(form.getlist("file")) > 1:
         raise HTTPException(422, SEVERAL_FILES)
+    if "file" in form and not {*known}.issuperset(form):
+        raise HTTPException(422, OTHER_FIELDS.format(", ".join(known)))
+    if len(form.multi_items()) > len(form):
+        raise HTTPException(422, TWICE)
 
 
 def _choice(names: Iterable[str], description: str) -> Any:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..errors import UserError
 from ..web.scratch import Scratch, scratch
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from ..web.compare.split import SplitAnswers
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+# Of Gradio's variables only these reach it: where --share asks. Others would open the server's
+# files (GRADIO_ALLOWED_PATHS), start what is not served here, or stop its import.
+TO_GRADIO = ("GRADIO_SHARE_SERVER_ADDRESS", "GRADIO_SHARE_SERVER_TLS_CERTIFICATE")
 
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +40,8 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--share", action="store_true", help="ask Gradio for a public link")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask everyone for these")
     # Gradio's own variables: Hugging Face Spaces and many containers set them.
-    host = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    host = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    port = os.environ.get("GRADIO_SERVER_PORT") or "7860"
     parser.add_argument("--host", default=host, help="0.0.0.0 for the whole network")
     parser.add_argument("--port", type=int, default=port)
     # Measured under one and under four callers: one thread an answer gives the most answers.
@@ -86,13 +91,42 @@ def test_split(
 def use_proxies(share: bool) -> None:
     """Leave proxies to --share alone: nothing else asks anybody but this program itself.
 
-    A proxy by SOCKS needs a package that httpx does not bring: without it Gradio cannot even be
-    imported.
+    A proxy by SOCKS needs a package that httpx does not bring, and of other kinds it knows none:
+    with such a one Gradio cannot even be imported.
     """
     for name in [name for name in os.environ if name.lower() in PROXIES]:
-        if not share or os.environ[name].lower().startswith("socks"):
+        if not share or not _is_web_proxy(os.environ[name]):
             del os.environ[name]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
+
+
+def _is_web_proxy(address: str) -> bool:
+    scheme, sign, place = address.partition("://")
+    try:
+        port = urlsplit(f"//{place if sign else scheme}").port
+    except ValueError:  # no number, or half an address of IPv6
+        return False
+    return port != 0 and (not sign or scheme.lower() in ("http", "https"))
+
+
+def leave_out_variables() -> None:
+    """Let Gradio see none of its variables but those that are meant for it."""
+    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+        if name not in TO_GRADIO:
+            del os.environ[name]
+
+
+def checked_origins(given: Sequence[str]) -> list[str]:
+    """Sites as browsers name them. Raises UserError.
+
+    >>> checked_origins(["https://Example.org/"])
+    ['https://example.org']
+    """
+    origins = [origin.rstrip("/").lower() for origin in given]
+    for origin in origins:
+        if not re.fullmatch(r"https?://[^\s/*?#@,]+", origin):
+            raise UserError("--cors takes sites such as https://example.org, without a path.")
+    return origins
 
 
 class _Ended(SystemExit):
@@ -109,7 +143,9 @@ def main(args: argparse.Namespace) -> None:
     if args.threads < 1:
         raise UserError("--threads must be 1 or more.")
     auth = credentials(args.auth)
+    args.cors = checked_origins(args.cors)
     use_proxies(args.share)
+    leave_out_variables()
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
@@ -153,7 +189,7 @@ def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scrat
         auth,
         root_path=_prefix(args.root_path),
         mcp=args.mcp,
-        origins=[origin.rstrip("/") for origin in args.cors],
+        origins=args.cors,
         scratch=folder,
     )
 

@@ -100,6 +100,7 @@ def fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 GET = ("GET", "HEAD")
+ENDLESS = ("GET",)  # an answer that ends when the visitor leaves
 API = "/gradio_api"
 # What the page and Gradio's own clients need, and no more.
 PAGE = (
@@ -114,11 +115,11 @@ PAGE = (
     Opening(GET, "/config"),
     Opening(GET, f"{API}/info"),
     Opening(GET, f"{API}/app_id"),
-    Opening(GET, f"{API}/heartbeat/*"),
+    Opening(ENDLESS, f"{API}/heartbeat/*"),
     Opening(GET, f"{API}/file=*"),
-    Opening(GET, f"{API}/upload_progress"),
+    Opening(ENDLESS, f"{API}/upload_progress"),
     Opening(("POST",), f"{API}/upload", FORM, keeps=True),
-    Opening(GET, f"{API}/queue/data"),
+    Opening(ENDLESS, f"{API}/queue/data"),
     Opening(("POST",), f"{API}/queue/join", FRAME, json=True, queues=True),
     # Of events beside the queue, which are the examples' alone.
     Opening(("POST",), f"{API}/run/predict", SMALL, json=True),
@@ -128,8 +129,8 @@ PAGE = (
     Opening(("POST",), f"{API}/reset", SMALL, json=True),
     Opening(("POST",), f"{API}/call/predict", DATA_URL, json=True, queues=True),
     Opening(("POST",), f"{API}/call/explain", DATA_URL, json=True, queues=True),
-    Opening(GET, f"{API}/call/predict/*"),
-    Opening(GET, f"{API}/call/explain/*"),
+    Opening(ENDLESS, f"{API}/call/predict/*"),
+    Opening(ENDLESS, f"{API}/call/explain/*"),
 )
 # --mcp: its streamable HTTP. The older transport and the schema for other servers stay shut.
 MCP = tuple(
@@ -140,9 +141,12 @@ MCP = tuple(
 
 def openings(router: APIRouter) -> tuple[Opening, ...]:
     """The routes of our own API. They ask for credentials themselves, before the body, too."""
-    found = (route for route in router.routes if isinstance(route, Route))
+    found = ((r.path, r.methods or set()) for r in router.routes if isinstance(r, Route))
     # The guard's limit is the lower one, and its sentence the better.
-    return tuple(Opening(tuple(r.methods or ()), r.path, DATA_URL, own=True) for r in found)
+    return tuple(
+        Opening(GET if "GET" in methods else tuple(methods), path, DATA_URL, own=True)
+        for path, methods in found
+    )
 
 
 @dataclass(frozen=True)
@@ -215,7 +219,8 @@ class Door:
             send = self._slowed(who, send)
         with _counted(self._open, who, OPEN_EACH):
             if scope["method"] in GET:
-                return await app(scope, receive, send)
+                # FastAPI knows no HEAD; uvicorn leaves the body out.
+                return await app({**scope, "method": "GET"}, receive, send)
             await self._bounded(app, route, who, scope, receive, send)
 
     def _find(self, scope: Scope) -> Opening:
