@@ -15,6 +15,11 @@ def number(count: int) -> str:
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
+def counted(count: int, one: str, more: str) -> str:
+    """“1 label is”, “2 labels are”."""
+    return f"{count} {one if count == 1 else more}"
+
+
 def printable(name: str) -> str:
     """A file's name as text: bytes that are none are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()

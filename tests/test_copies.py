@@ -55,12 +55,15 @@ def test_data_writes_the_csv_that_training_reads_and_a_sheet(album, capsys):
     (album / CLASSES[1] / "bad.png").write_bytes(b"")
     assert cli.main(["data", str(album)]) == 2 and "bad.png" in capsys.readouterr().err
     assert not csv_beside(album)
+    shutil.copy(album / CLASSES[1] / "00.png", album / CLASSES[2] / "same.png")
     assert cli.main(["data", str(album), "--skip"]) == 0
     said = capsys.readouterr()
     assert "class                  train  val  test  groups  copies" in said.out
     assert "bad.png" in said.err
+    assert "same picture lies in two classes, which training refuses: " in said.err
+    assert f"{CLASSES[1]}/00.png = " in said.err and f"{CLASSES[2]}/same.png" in said.err
     pictures = list_pictures(album, csv_beside(album))
-    assert len(pictures) == 38
+    assert len(pictures) == 39
     group = {p.group for p in pictures if p.file.stem.startswith("copy")}
     assert len(group) < 3, "copies are one group, and so in one split"
     assert len({p.group for p in pictures} - group) > 20, "the others are not"

@@ -71,7 +71,7 @@ def test_flipped_labels_come_first_and_the_mended_list_sets_them_right(flipped, 
     assert find(flipped, version, *more) == 0
     left = {row["file"] for row in rows_of(again)}
     assert "with_mask/flip_a.png" not in left and "without_mask/flip_b.png" in left
-    assert "1 labels are mended" in capsys.readouterr().err
+    assert "1 label is mended" in capsys.readouterr().err
 
 
 def test_several_folders_tell_of_each_other(flipped, version, tmp_path, capsys):
@@ -168,8 +168,8 @@ def test_rows_of_a_folder_that_is_not_given_are_left_out_and_told(toy_folder, tm
     changed = [p for p, old in zip(after, pictures[toy_folder], strict=True) if p != old]
     assert [(p.file.name, CLASSES[p.label]) for p in changed] == [("00.png", "without_mask")]
     [(sentence, names), (count, _)] = told
-    assert sentence.startswith("1 rows of") and names == ["other/with_mask/01.png"]
-    assert count.startswith("1 labels are mended")
+    assert sentence.startswith("1 row is left out") and names == ["other/with_mask/01.png"]
+    assert count.startswith("1 label is mended")
     mended.write_text(HEAD + other)
     with pytest.raises(DataError, match="pictures of other alone, which the data lack"):
         mend_labels(pictures, [mended], ClassNames(MASK))

@@ -278,7 +278,7 @@ def test_mended_labels_are_trained_on_and_a_page_tells_of_all(command, tmp_path,
     assert re.search(r"without_mask +13 +4 +4 ", said), "a picture more in train"
     assert "report.html: all of it on one page" in said
     folder = command.runs / "v1/my_v1"
-    assert "1 labels are mended" in (folder / "data.txt").read_text()
+    assert "1 label is mended" in (folder / "data.txt").read_text()
     page = (folder / "report.html").read_text()
     assert "Loss over 2 epochs" in page and "measured on toy, test" in page
     assert command("--replace") == 2, "other labels are other data"

@@ -13,7 +13,7 @@ from ..data.copies import BATCH, csv_text, even_light, join_copies, sheet
 from ..data.folder import list_pictures
 from ..data.labels import names_in
 from ..data.names import ClassNames
-from ..data.survey import counts_table, readable
+from ..data.survey import counts_table, readable, tell_of_two_classes
 from ..errors import UserError
 from ..files import write_file, write_text
 from ..masks.task import MASK
@@ -22,7 +22,7 @@ from ..results.suspects import Features, find_suspects, penultimate, suspects_cs
 from ..task import Task, task_of_classes
 from ..train.pretrained import imagenet_features
 from ..web.report import sheet_html
-from ..words import listed, printable
+from ..words import counted, listed, printable
 from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
 
 # Pixels a side that ImageNet's features are taken from: with 128 fewer flipped labels were found.
@@ -86,10 +86,12 @@ def _find_copies(args: argparse.Namespace, task: Task) -> None:
     features, remarks, checked = imagenet_features(), Remarks(), bar("check")
     found = list_pictures(folder, None, task, dict(args.class_map), remarks, checked)
     opened = readable(found, args.skip, remarks, checked)
+    tell_of_two_classes(opened, remarks)
     pictures = join_copies(folder, opened, features, task, bar("compare", ""))
     print(counts_table(pictures, task))
     groups = len({picture.group for picture in pictures})
-    print(f"{len(pictures) - groups} pictures show what others show: {groups} groups")
+    copies = counted(len(pictures) - groups, "picture shows", "pictures show")
+    print(f"{copies} what others show: {groups} groups")
     largest = sheet(pictures)
     if largest is not None:
         write_file(place, lambda beside: largest.save(beside, format="JPEG", quality=90))

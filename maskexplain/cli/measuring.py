@@ -41,7 +41,7 @@ from ..results.tables import (
 )
 from ..task import task_of_classes
 from ..web.report import report_html
-from ..words import listed, printable
+from ..words import counted, listed, printable
 from . import add_class_map, add_device
 from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
 
@@ -216,7 +216,8 @@ def report_command(args: argparse.Namespace) -> None:
     report = measure_report(model, listed(_names(args)), split, tested, labelled, show)
     out = args.out or Path(f"{model.name}_report.html")
     write_text(out, report_html(report))
-    print(f"{out}: {len(tested)} pictures, {report.errors} wrong answers")
+    wrong = counted(report.errors, "wrong answer", "wrong answers")
+    print(f"{out}: {len(tested)} pictures, {wrong}")
 
 
 def _evaluate_explanations(

@@ -21,7 +21,7 @@ from ..images.read import MAX_SIDE, OWN_PIXELS, ImageError, digest_of, read_imag
 from ..masks.task import MASK
 from ..models.network import to_pixels
 from ..task import Task
-from ..words import listed
+from ..words import counted, listed
 from .kaggle import KnownFace, known_face
 from .names import SPLITS, ClassNames, DataError, Row, read_rows, split_of
 
@@ -29,7 +29,7 @@ __all__ = ["DataError"]  # with what is defined here
 
 COLUMNS = ("file", "class", "split", "group", "augmented")
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
-KAGGLE = "they are of the public Kaggle set, whose groups, splits and made copies are listed here"
+KAGGLE = "the public Kaggle set, whose groups, splits and made copies are listed here"
 SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")  # beside what begins with a dot
 
 # Wraps an iterable and shows how far it is, as tqdm does.
@@ -163,7 +163,8 @@ def _from_csv(
     named = {picture.file.resolve() for picture in pictures}
     others = [file for file in files if file.resolve() not in named]
     if others:
-        tell(f"{len(others)} pictures of {folder} are not in {csv_file} and are left out", others)
+        count = counted(len(others), f"picture of {folder} is", f"pictures of {folder} are")
+        tell(f"{count} not in {csv_file}, so left out", others)
     return pictures
 
 
@@ -242,7 +243,7 @@ def _from_folder(
     known = {p.digest: face for p in opened if (face := known_face(p.digest))}
     if known:
         count = sum(picture.digest in known for picture in opened)
-        tell(f"{count} pictures of {folder} are known: {KAGGLE}", ())
+        tell(f"{count} of {len(opened)} pictures in {folder} are of {KAGGLE}", ())
     pictures = [_grouped(picture, known.get(picture.digest)) for picture in opened]
     # Those that cannot be read fill no split: what is left without them needs each.
     good, bad = ([p for p in pictures if bool(p.digest) is read] for read in (True, False))
@@ -282,8 +283,9 @@ def _labelled(folder: Path, names: ClassNames, files: Sequence[Path], tell: Tell
     _check_splits(pictures)
     _tell_of_names(used, names, tell)
     if left:
+        count = counted(len(left), "picture is", "pictures are")
         tell(
-            f"{len(left)} pictures of {folder} lie in no class's folder and are left out "
+            f"{count} left out of {folder}, being in no class's folder "
             "(--class-map FOLDER=CLASS takes them)",
             sorted({file.parent for file in left}),
         )
@@ -346,9 +348,11 @@ def _walk(folder: Path, tell: Tell) -> list[Path]:
         else:
             others.append(file)
     if system:
-        tell(f"{len(system)} files that systems leave in {folder} are left out", system)
+        count = counted(len(system), "file is", "files are")
+        tell(f"{count} left out of {folder}, of the kind that systems leave", system)
     if others:
-        tell(f"{len(others)} files of {folder} are no pictures by name and are left out", others)
+        count = counted(len(others), "file is", "files are")
+        tell(f"{count} left out of {folder}, being no pictures by name", others)
     return pictures
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..words import listed, printable
+from ..words import counted, listed, printable
 from .folder import Picture, Tell, silently
 from .kaggle import DIGITS
 from .names import ClassNames, DataError, Row, read_rows
@@ -39,7 +39,8 @@ def mend_labels(
             if labels.setdefault(picture.file, label) != label:
                 raise DataError(f"{file} gives {picture.file} two new classes: leave one.")
         files = list(dict.fromkeys(picture.file for picture, _ in mended))
-        tell(f"{len(files)} labels are mended as {file} says", files)
+        count = counted(len(files), "label is", "labels are")
+        tell(f"{count} mended as {file} says", files)
     return [
         [replace(p, label=labels.get(p.file, p.label)) for p in pictures]
         for pictures in folders.values()
@@ -82,7 +83,8 @@ def _given(file: Path, rows: Sequence[Row], known: Mapping[str, object], tell: T
             "name the data's folder so."
         )
     if others:
-        tell(f"{len(others)} rows of {file} are of folders that are not given", others)
+        count = counted(len(others), "row is", "rows are")
+        tell(f"{count} left out of {file}, of folders that are not given", others)
     return [row for row, mine in zip(rows, own, strict=True) if mine]
 
 

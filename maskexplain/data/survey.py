@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..task import Task
-from ..words import listed
+from ..words import counted, listed
 from .folder import Picture, Progress, Tell, look_at, quietly, silently
 from .names import SPLITS, DataError
 
@@ -51,14 +51,12 @@ def ready_to_train(
     test; of both classes). DataError, too, for a class without pictures in a split.
     """
     good, problems = _opened(pictures, progress)
-    same = defaultdict(list)
-    for picture in good:
-        same[picture.digest].append(picture)
-    doubled = [found for found in same.values() if len(found) > 1]
+    doubled = _doubled(good)
     leaks = [found for found in doubled if len({p.split for p in found}) > 1]
-    unclear = [found for found in doubled if len({p.label for p in found}) > 1]
+    unclear = _of_two_classes(doubled)
     if doubled:
-        tell(f"{len(doubled)} pictures are there twice or more", _names(doubled))
+        count = counted(len(doubled), "picture is", "pictures are")
+        tell(f"{count} there twice or more", _names(doubled))
     problems += [("the same picture lies in two splits", _names(leaks))] if leaks else []
     problems += [("the same picture lies in two classes", _names(unclear))] if unclear else []
     _refuse(problems, skip, tell)
@@ -67,6 +65,26 @@ def ready_to_train(
     kept = [picture for picture in good if picture.file not in left]
     _check_splits(kept, task)
     return kept
+
+
+def tell_of_two_classes(pictures: Sequence[Picture], tell: Tell) -> None:
+    """Tell which of the opened pictures are in two classes: a training refuses them."""
+    unclear = _of_two_classes(_doubled(pictures))
+    if unclear:
+        names = [" = ".join(str(p.file) for p in found) for found in unclear]
+        tell("The same picture lies in two classes, which training refuses", names)
+
+
+def _doubled(pictures: Sequence[Picture]) -> list[list[Picture]]:
+    """The pictures of each digest that several have."""
+    same = defaultdict(list)
+    for picture in pictures:
+        same[picture.digest].append(picture)
+    return [found for found in same.values() if len(found) > 1]
+
+
+def _of_two_classes(doubled: Sequence[list[Picture]]) -> list[list[Picture]]:
+    return [found for found in doubled if len({p.label for p in found}) > 1]
 
 
 def _opened(pictures: Sequence[Picture], progress: Progress) -> tuple[list[Picture], list[Problem]]:
