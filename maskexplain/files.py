@@ -1,7 +1,8 @@
-"""Files are written beside and renamed: a reader never meets a half-written one."""
+"""Files are written beside and renamed: a reader never meets a half-written one. Names as lines."""
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,16 @@ def clear_half_written(folder: Path, name: str) -> None:
     """Remove what killed programs left of files of this name, a pattern, while none writes them."""
     for file in folder.glob(f".[0-9]*.{name}"):
         file.unlink(missing_ok=True)
+
+
+def on_one_line(path: Path) -> str:
+    """A path as it can be printed in a line: what would end it or steer a terminal is escaped.
+
+    >>> print(on_one_line(Path("a\\tb.jpg")))
+    a\\tb.jpg
+    """
+    steering = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]"
+    return re.sub(steering, lambda found: found[0].encode("unicode_escape").decode(), str(path))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -128,6 +128,17 @@ def test_a_reader_that_leaves_ends_the_run_quietly(version, folder):
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize("name", ["a\tb.png", "a\nb.png", "a\rb.png", "\x1b]0;me\x07.png"])
+def test_a_name_stays_on_its_line_and_steers_no_terminal(version, tmp_path, capsys, name):
+    noise(1, (60, 50)).save(tmp_path / name)
+    (tmp_path / f"bad{name}").write_text("no picture")
+    assert cli.main(["predict", str(tmp_path), "--whole", "--model", version]) == 1
+    lines = capsys.readouterr().out.split("\n")[:-1]
+    assert sorted(line.split("\t")[1] for line in lines) == ["face 1", "failed"]
+    assert not any(set(line) & set("\r\x1b\x07") for line in lines)
+    assert all("\\" in line.split("\t")[0] for line in lines)
+
+
 TERMINALS = {
     "plain": ("ascii", os.fsdecode(b"caf\xe9.png"), b"caf\\udce9.png"),
     "Windows": ("cp1252", "\u732b.png", b"\\u732b.png"),

@@ -261,6 +261,7 @@ BAD: dict[str, tuple[Callable[[], bytes | str], str, bool]] = {
     "32-bit floats": (float_tiff, "32-bit", False),
     "web address": (lambda: "https://example.com/a.jpg", "not fetched", False),
     "plain web address": (lambda: "HTTP://example.com/a.jpg", "not fetched", False),
+    "web address as a path": (lambda: Path("https://example.com/a.jpg"), "not fetched", False),
     "file address": (lambda: "file:///etc/hostname", "not fetched", False),
     "data url without data": (lambda: "data:image/png;base64,", "holds no picture", False),
     "data url without comma": (lambda: "data:image/png;base64", "holds no picture", False),

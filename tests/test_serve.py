@@ -19,7 +19,13 @@ from filelock import FileLock
 from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
-from maskexplain.cli.serve import PROXIES, checked_origins, leave_out_variables, use_proxies
+from maskexplain.cli.serve import (
+    PROXIES,
+    check_shared_memory,
+    checked_origins,
+    leave_out_variables,
+    use_proxies,
+)
 from maskexplain.errors import UserError
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
@@ -289,6 +295,16 @@ def test_no_folder_to_write_to_is_one_sentence(monkeypatch):
     monkeypatch.setattr(scratches.tempfile, "gettempdir", nowhere)
     with pytest.raises(UserError, match="set TMPDIR"), scratch():
         pass
+
+
+def test_no_shared_memory_is_one_sentence(monkeypatch):
+    def refused():
+        raise OSError(30, "Read-only file system")
+
+    check_shared_memory()
+    monkeypatch.setattr("multiprocessing.Lock", refused)
+    with pytest.raises(UserError, match="/dev/shm"):
+        check_shared_memory()
 
 
 def test_gradio_is_imported_after_its_folder_is_set():

@@ -24,7 +24,7 @@ from ..explain.report import (
     subjects_for,
     with_second_opinions,
 )
-from ..files import write_file
+from ..files import on_one_line, write_file
 from ..images.crops import NoFaceError, Subjects, remarks
 from ..images.folder import PictureFile, PictureFiles
 from ..images.read import ImageError, read_image
@@ -65,7 +65,8 @@ def one_by_one(
                 outcome = work(file)
             except FAILURES as error:
                 failed += 1
-                outcome = Outcome([f"{file.path}\tfailed\t{error}"], {"error": str(error)})
+                told = f"{on_one_line(file.path)}\tfailed\t{error}"
+                outcome = Outcome([told], {"error": str(error)})
             facts = {"file": str(file.path), **outcome.facts}
             for line in [json.dumps(facts)] if as_json else outcome.lines:
                 bar.write(line, file=sys.stdout)
@@ -120,7 +121,7 @@ def predict_command(args: argparse.Namespace) -> int:
         image, subjects = _subjects(models, file.path, args.whole, landmarks=False)
         answers = {m.name: m.predict(pictures_for(m, image, subjects)) for m in models}
         lines = [
-            f"{file.path}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
+            f"{on_one_line(file.path)}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
             + ("\tunsure" if p.unsure else "")
             for name, predictions in answers.items()
             for number, p in enumerate(predictions, start=1)
@@ -189,7 +190,7 @@ def _clip_outcome(
     first = next(iter(clips.values()))
     if table:
         write_file(table, lambda beside: beside.write_text(first.to_csv(), encoding="utf-8"))
-    remark = [f"{path}\tremark\t{first.remark}"] if first.remark else []
+    remark = [f"{on_one_line(path)}\tremark\t{first.remark}"] if first.remark else []
     facts = {"size": list(first.size), "remark": first.remark or None}
     frames = {name: clip.to_dict()["frames"] for name, clip in clips.items()}
     return Outcome([*lines, *remark], {**facts, "clip": frames})
@@ -200,7 +201,7 @@ def _clip_lines(path: Path, clip: ClipAnswers) -> Iterator[str]:
         for face in frame.faces:
             told = [f"{frame.time:.2f} s", f"face {face.number}", clip.version, face.shown.label]
             said = ["unsure"] * face.shown.unsure + ["lost"] * face.lost
-            yield "\t".join([str(path), *told, f"{face.shown.confidence:.1%}", *said])
+            yield "\t".join([on_one_line(path), *told, f"{face.shown.confidence:.1%}", *said])
 
 
 def _outcome(
@@ -208,7 +209,7 @@ def _outcome(
 ) -> Outcome:
     """With what there is to know of the picture: a line more, if anything."""
     remark = remarks(image, subjects)
-    told = [f"{file.path}\tremark\t{remark}"] if remark else []
+    told = [f"{on_one_line(file.path)}\tremark\t{remark}"] if remark else []
     known = {"remark": remark or None, "turn": subjects.turn}
     return Outcome([*lines, *told], {**facts, **known})
 
@@ -241,7 +242,7 @@ def explain_command(args: argparse.Namespace) -> int:
             complete = [with_second_opinions(report) for report in complete]
         base = args.out / file.place
         write_report(base.parent, report_files(complete, base.name))
-        line = f"{file.path}: {base}.png, .json and the heatmaps as .npy"
+        line = f"{on_one_line(file.path)}: {on_one_line(base)}.png, .json and the heatmaps as .npy"
         facts = {"figure": f"{base}.png", "report": f"{base}.json"}
         return _outcome(file, [line], facts, image, subjects)
 

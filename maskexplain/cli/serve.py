@@ -7,6 +7,7 @@ where temporary files go, and which proxy there is, when they are imported.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import re
 import signal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..web.compare.split import SplitAnswers
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+NO_SHARED_MEMORY = "Shared memory cannot be used: make /dev/shm a folder that can be written to."
 # Of Gradio's variables only these reach it: where --share asks. Others would open the server's
 # files (GRADIO_ALLOWED_PATHS), start what is not served here, or stop its import.
 TO_GRADIO = ("GRADIO_SHARE_SERVER_ADDRESS", "GRADIO_SHARE_SERVER_TLS_CERTIFICATE")
@@ -129,6 +131,14 @@ def checked_origins(given: Sequence[str]) -> list[str]:
     return origins
 
 
+def check_shared_memory() -> None:
+    """Raise UserError where there is none: Gradio's examples want a lock in it."""
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        raise UserError(NO_SHARED_MEMORY) from error
+
+
 class _Ended(SystemExit):
     """A signal has ended the program."""
 
@@ -146,6 +156,7 @@ def main(args: argparse.Namespace) -> None:
     args.cors = checked_origins(args.cors)
     use_proxies(args.share)
     leave_out_variables()
+    check_shared_memory()
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP

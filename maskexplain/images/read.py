@@ -172,7 +172,9 @@ def _given(source: str | Path | bytes | BinaryIO) -> bytes:
         return _bounded(bytes(source))
     if isinstance(source, str) and source[:5].lower() == "data:":
         return _from_data_url(source)
-    if isinstance(source, str) and re.match(r"[a-z][a-z0-9+.-]+://", source, re.IGNORECASE):
+    # As a path an address has one slash less.
+    address = r"[a-z][a-z0-9+.-]+://" if isinstance(source, str) else r"https?:/"
+    if isinstance(source, str | Path) and re.match(address, str(source), re.IGNORECASE):
         raise ImageError("Addresses are not fetched: save the picture and give its file instead.")
     if isinstance(source, str | Path):
         return _from_path(Path(source))
