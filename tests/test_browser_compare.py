@@ -73,6 +73,7 @@ def test_the_tab_starts_with_an_example_on_which_the_versions_disagree(
     expect(said).to_contain_text("With the light turned up, v2 says “Worn correctly”; v3 stays")
     tops = [cell.bounding_box()["y"] for cell in row(page, "How sure").get_by_role("cell").all()]
     assert len(set(tops)) == 1, "the eye can go along a row"
+    expect(said.locator(".headline")).to_be_in_viewport()
     assert overflow(page) <= 0
     screenshot(page, name)
     close(page)

@@ -31,7 +31,8 @@ NAMED = 4  # of each, the best and the worst
 
 def good_and_bad(model: Model) -> list[str]:
     """A version in three lines for people; none for a version that was never measured."""
-    scores = model.results.scores
+    # As taken where that was measured: the page says the same figure beside each answer.
+    scores = model.results.shift("unaugmented") or model.results.scores
     if scores is None:
         return []
     shares = sorted(_shares(model.results).items(), key=lambda pair: pair[1])

@@ -172,7 +172,7 @@ def _fall(model: Model, shift: str, label: str, where: str) -> str:
     said = moved.answers[model.task.index(label)]
     return (
         f"{where[0].upper()}{where[1:]} {model.name} is right on {moved.balanced_accuracy:.0%} of "
-        f"the test faces, not on {taken.balanced_accuracy:.0%} as before. It says so of {said} of "
+        f"the test faces, as taken on {taken.balanced_accuracy:.0%}. It says so of {said} of "
         f"{moved.pictures}."
     )
 
