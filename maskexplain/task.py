@@ -98,10 +98,14 @@ class Task:
         return self.classes[self.index(name)].colour
 
     def style(self, name: str) -> str:
-        """A class's look as CSS custom properties, for an element's `style`. Raises TaskError."""
-        index = self.index(name)
-        one = self.classes[index]
-        return f"--class:{one.colour};--deep:{one.deep};--dash:{DASHES[index % len(DASHES)]}"
+        """A class's look as CSS custom properties, for an element's `style`. Raises TaskError.
+
+        A class that several known tasks have looks alike in all.
+        """
+        one = self.classes[self.index(name)]
+        homes = (task.classes for task in (*KNOWN.values(), self) if one in task.classes)
+        dash = DASHES[next(homes).index(one) % len(DASHES)]
+        return f"--class:{one.colour};--deep:{one.deep};--dash:{dash}"
 
     def to_json(self) -> str:
         """What a weights file's header holds."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from conftest import CLASSES, noise
+from conftest import CLASSES, TinyCNN, noise
 from measured import scores
 from PIL import Image
 
@@ -12,7 +12,9 @@ from maskexplain.images.crops import whole_crop
 from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK
 from maskexplain.models.results import Results
+from maskexplain.models.version import Model
 from maskexplain.results.sentences import lessons
+from maskexplain.task import task_of_names
 from maskexplain.web.what_if.changes import SLIDERS, Changes, apply, seat
 from maskexplain.web.what_if.curves import (
     FlipSearch,
@@ -194,3 +196,12 @@ def test_the_lesson_is_read_from_the_results(tiny):
     assert "gray" not in text
     tiny.results = Results()
     assert "Move a slider" in lessons([tiny])
+
+
+def test_the_key_names_a_class_of_several_versions_once(tiny):
+    two = task_of_names(["with_mask", "without_mask"])
+    models = [tiny, Model("theirs", TinyCNN(2), two)]
+    html = charts_html(list(sweeps(models, sitter_of(2), Changes(), "light")), "light", 2)
+    key = html[html.index('<p class="key') :]
+    assert key.count("No mask") == 1 and "Worn correctly" in key and "With mask" in key
+    assert two.style("without_mask") == MASK.style("without_mask") != two.style("with_mask")

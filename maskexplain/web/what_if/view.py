@@ -107,8 +107,10 @@ def charts_html(sweeps: Sequence[Sweep], key: str, versions: int) -> str:
     There are `versions` of them; those that `sweeps` lacks are said to be on their way.
     """
     drawn = [(found, Markup(sweep_svg(found))) for found in sweeps]
-    tasks = list(dict.fromkeys(found.task for found in sweeps))
-    return _MACROS.charts(drawn, SLIDERS[key].title.lower(), versions - len(sweeps), tasks)
+    tasks = dict.fromkeys(found.task for found in sweeps)
+    looks = [(task.style(one.name), one.title) for task in tasks for one in task.classes]
+    missing, title = versions - len(sweeps), SLIDERS[key].title.lower()
+    return _MACROS.charts(drawn, title, missing, dict.fromkeys(looks))
 
 
 def flips_html(search: FlipSearch) -> str:
