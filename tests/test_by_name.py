@@ -1,7 +1,9 @@
 """Networks of other libraries: split right, explained as Captum does on the whole network."""
 
 from copy import deepcopy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -11,14 +13,16 @@ from torch import nn
 
 from maskexplain import cli
 from maskexplain.errors import UserError
-from maskexplain.exchange import importing
-from maskexplain.exchange.importing import Built, import_version
+from maskexplain.exchange import forms
+from maskexplain.exchange.forms import Built
+from maskexplain.exchange.importing import Imported, import_version
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
 from maskexplain.explain.question import ExplainError, Way, fast_way, find_ways
 from maskexplain.explain.randomise import similarity
 from maskexplain.models.by_name import SplitNetwork, build_by_name
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.models.network import EvaluationTransform, NetworkError, check_network
+from maskexplain.models.own_head import words_of
 from maskexplain.models.version import Model, fold_batch_norms, open_model
 from maskexplain.task import task_of_names
 
@@ -253,7 +257,8 @@ def test_a_network_inside_another_has_its_last_layer_behind_it(tmp_path, capsys)
     [
         (lambda s: s.pop("conv5.0.weight"), "conv5.0.weight is missing"),
         (lambda s: s.update({"extra.weight": torch.ones(1)}), "extra.weight is foreign"),
-        (lambda s: s.update({"conv1.0.weight": torch.ones(24, 1, 3, 3)}), "24 x 1 x 3 x 3 in pl"),
+        (lambda s: s.update({"conv1.0.weight": torch.ones(9, 3, 3, 3)}), "9 x 3 x 3 x 3 in place"),
+        (lambda s: s.update({"conv1.0.weight": torch.ones(24, 4, 3, 3)}), "pictures of 4 channels"),
         (lambda s: s.update({"fc.weight": torch.ones(2, 9)}), "fc.weight takes 9 values in place"),
         (lambda s: s.update({"fc.weight": torch.ones(1000, 1024)}), "fc.bias is 2 in place of"),
         (
@@ -290,19 +295,212 @@ def test_a_size_that_a_network_cannot_take_is_said(name, size, why):
 def test_a_file_that_fits_nothing_is_said_at_any_size(tmp_path, monkeypatch):
     """Some networks cannot even be built for it, which is no trouble of the file's."""
     few = ["vit_b_32", "maxvit_t", "squeezenet1_1"]  # all of them take seconds
-    monkeypatch.setattr(importing, "torchvision_names", lambda: few)
+    monkeypatch.setattr(forms, "torchvision_names", lambda: few)
     torch.save(nn.Conv2d(3, 5, 7).state_dict(), tmp_path / "x.pth")
     with pytest.raises(UserError, match="does not fit any network here"):
         import_version(tmp_path / "x.pth", "x", ["a", "b"], folder=tmp_path, built=Built(size=50))
 
 
-def test_a_head_of_several_layers_is_named(tmp_path):
-    theirs = torchvision.models.shufflenet_v2_x0_5(num_classes=2)
-    theirs.fc = nn.Sequential(nn.Linear(1024, 8), nn.ReLU(), nn.Linear(8, 2))
+# --- heads of one's own, in the places where people put them
+
+
+def two(inputs: int, between: nn.Module | None = None) -> nn.Sequential:
+    """The last layers that most tutorials write."""
+    return nn.Sequential(
+        nn.Linear(inputs, 8), between or nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2)
+    )
+
+
+def at(place: str, *layers: nn.Module):
+    """What puts layers into a network."""
+
+    def put(network: nn.Module) -> nn.Module:
+        network.set_submodule(place, layers[0] if len(layers) == 1 else nn.Sequential(*layers))
+        return network
+
+    return put
+
+
+class Around(nn.Module):
+    """A network in another one, with layers of its own behind it."""
+
+    def __init__(self, place: str, backbone: nn.Module, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.backbone = at(place, nn.Identity())(backbone)
+        self.fc1, self.fc2 = layers[0], layers[-1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self.fc1(self.backbone(x)).relu())
+
+
+def by_number(*layers: nn.Module):
+    return lambda network: nn.Sequential(*list(network.children())[:-1], *layers)
+
+
+NORMS = (nn.Linear(1024, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 2))
+SHUFFLE, SMALL_V3, SQUEEZE = "shufflenet_v2_x0_5", "mobilenet_v3_small", "squeezenet1_1"
+POOL = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+# The network, what was made of it, the words that are needed, and the head that is understood.
+HEADS = {
+    "in place of fc": (SHUFFLE, at("fc", two(1024)), "relu", "linear 8 relu linear"),
+    "another activation": (
+        *(SHUFFLE, at("fc", two(1024, nn.LeakyReLU(0.2)))),
+        *("leaky_relu 0.2", "linear 8 leaky_relu 0.2 linear"),
+    ),
+    "as pasted": (
+        *(SHUFFLE, at("fc", two(1024))),
+        "nn.Linear(1024, 8), nn.ReLU(), nn.Dropout(p=0.5), nn.Linear(8, 2)",
+        "linear 8 relu dropout linear",
+    ),
+    "norms": (SHUFFLE, at("fc", *NORMS), "relu", "linear 8 batch_norm relu linear"),
+    "nothing between": (
+        *(SHUFFLE, at("fc", nn.Linear(1024, 8), nn.Linear(8, 2)), None, "linear 8 linear"),
+    ),
+    "a learned one between": (
+        *(SHUFFLE, at("fc", nn.Linear(1024, 8), nn.PReLU(), nn.Linear(8, 2))),
+        *(None, "linear 8 prelu 1 linear"),
+    ),
+    "in place of the last": (
+        *(SMALL_V3, at("classifier.3", two(1024)), "relu", "linear 8 relu linear"),
+    ),
+    "in place of all": (SMALL_V3, at("classifier", two(576)), "relu", "linear 8 relu linear"),
+    "in a row with the library's": (
+        SMALL_V3,
+        lambda n: at(
+            "classifier", *n.classifier[:3], nn.Linear(1024, 8), nn.ReLU(), nn.Linear(8, 2)
+        )(n),
+        "linear hardswish dropout linear relu linear",
+        "linear 1024 hardswish dropout linear 8 relu linear",
+    ),
+    "the library's shapes": (
+        SMALL_V3,
+        at("classifier", nn.Linear(576, 1024), nn.ReLU(), nn.Dropout(), nn.Linear(1024, 2)),
+        "linear relu dropout linear",
+        "linear 1024 relu dropout linear",
+    ),
+    "one for all": (SMALL_V3, at("classifier", nn.Linear(576, 2)), None, "linear"),
+    "of a map": (
+        *(SQUEEZE, at("classifier", *POOL, two(512))),
+        *("mean linear relu linear", "mean linear 8 relu linear"),
+    ),
+    "around it": (
+        *(SHUFFLE, lambda n: Around("fc", n, two(1024)), "relu", "linear 8 relu linear"),
+    ),
+    "by number": (SHUFFLE, by_number(*POOL, nn.Linear(1024, 2)), None, None),
+    "by number, two": (*(SHUFFLE, by_number(*POOL, *two(1024)), "relu", "linear 8 relu linear"),),
+}
+
+
+def theirs_of(name: str, change) -> nn.Module:
+    torch.manual_seed(5)
+    return shaken(change(torchvision.models.get_model(name, num_classes=2))).eval()
+
+
+def imported(theirs: nn.Module, name: str, folder, head: str | None = None) -> Imported:
+    torch.save({"model": theirs.state_dict()}, folder / "x.pth")
+    words = words_of([head]) if head else None
+    built = Built(f"torchvision:{name}", size=64, head=words)
+    return import_version(folder / "x.pth", "x", ["a", "b"], True, None, folder, built)
+
+
+def agrees(theirs: nn.Module, folder) -> bool:
+    """Whether the version answers as their network, whole and in its parts."""
+    network, x = open_model("x", folder=folder).network, torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        wanted, parts = theirs(x), network.head(network.features(x))
+        return torch.allclose(network(x), wanted, atol=1e-5) and torch.allclose(
+            parts, wanted, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("case", HEADS)
+def test_a_head_of_ones_own_is_imported_as_it_is(case, tmp_path):
+    name, change, said, understood = HEADS[case]
+    theirs = theirs_of(name, change)
+    if said and case != "the library's shapes":
+        with pytest.raises(UserError, match=r"give --head|say how they become") as asked:
+            imported(theirs, name, tmp_path)
+        assert "linear layers in place of the last one" in str(asked.value)
+        assert not list(tmp_path.glob("*.safetensors"))
+    done = imported(theirs, name, tmp_path, said)
+    assert (done.own_head.words if done.own_head else None) == understood
+    assert agrees(theirs, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("linear 9 relu linear", "another head than the file's, linear 8 linear 2"),
+        ("linear relu linear relu linear", "another head than the file's"),
+        ("linear relu dropout tanh linear", "3 layers before model/fc.3, .* room for 2"),
+        ("linear relu linear tanh", "does not end in the linear layer"),
+        ("relu tanh", "--head relu tanh is no head: give --head relu"),
+        ("reluu", "--head does not know reluu: its words are linear, relu"),
+    ],
+)
+def test_a_head_that_the_file_contradicts_is_refused(head, message, tmp_path):
+    theirs = theirs_of(SHUFFLE, at("fc", two(1024)))
+    with pytest.raises(UserError, match=message):
+        imported(theirs, SHUFFLE, tmp_path, head)
+
+
+def test_norms_may_stand_before_and_behind_what_was_said(tmp_path):
+    layers = (nn.Linear(1024, 8), nn.ReLU(), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
+    theirs = theirs_of(SHUFFLE, at("fc", *layers))
+    with pytest.raises(UserError, match="--head relu may stand in two places: give"):
+        imported(theirs, SHUFFLE, tmp_path, "relu")
+    imported(theirs, SHUFFLE, tmp_path, "linear relu batch_norm dropout linear")
+    assert agrees(theirs, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["scripted", "traced"])
+def test_a_script_says_what_lies_between_its_last_layers(form, tmp_path):
+    theirs = theirs_of(SMALL_V3, at("classifier.3", nn.ReLU(), *two(1024, nn.Tanh())))
+    x = torch.zeros(1, 3, 64, 64)
+    script = torch.jit.script(theirs) if form == "scripted" else torch.jit.trace(theirs, x)
+    script.save(str(tmp_path / "x.pt"))
+    built = Built(f"torchvision:{SMALL_V3}", size=64)
+    done = import_version(tmp_path / "x.pt", "x", ["a", "b"], True, None, tmp_path, built)
+    assert done.own_head.words == "relu linear 8 tanh dropout linear"
+    assert agrees(theirs, tmp_path)
+    built = replace(built, head=("relu",))
+    with pytest.raises(UserError, match="its last layers are relu linear 8 tanh dropout linear"):
+        import_version(tmp_path / "x.pt", "x", ["a", "b"], True, None, tmp_path, built)
+
+
+def test_parts_by_number_are_refused_where_a_network_does_more_than_run_them(tmp_path):
+    """DenseNet puts a ReLU between its two parts, which no child of it is."""
+    theirs = theirs_of("densenet121", by_number(*POOL, nn.Linear(1024, 2)))
+    with pytest.raises(UserError, match="has numbers for its parts, .* run its parts in order"):
+        imported(theirs, "densenet121", tmp_path)
+
+
+def test_gray_pictures_are_made_of_coloured_ones(tmp_path, capsys):
+    theirs = theirs_of(SHUFFLE, at("conv1.0", nn.Conv2d(1, 24, 3, 2, 1, bias=False)))
     torch.save(theirs.state_dict(), tmp_path / "x.pth")
-    built = Built("torchvision:shufflenet_v2_x0_5")
-    with pytest.raises(UserError, match=r"2 layers in place of the last one, fc.0, fc.2"):
-        import_version(tmp_path / "x.pth", "x", ["a", "b"], folder=tmp_path, built=built)
+    command = ["import", str(tmp_path / "x.pth"), "--as", "x", "--folder", str(tmp_path)]
+    command += ["--network", f"torchvision:{SHUFFLE}", "--size", "64", "--classes", "a", "b"]
+    assert cli.main([*command, "--mean", "0.4", "--std", "0.2"]) == 0
+    assert "Pictures go in gray, at 64 x 64, mean 0.4, std 0.2." in capsys.readouterr().out
+    crop = noise(6, (64, 64))
+    gray = (torch.tensor(np.array(crop.convert("L"))) / 255 - 0.4) / 0.2
+    with torch.inference_mode():
+        wanted = theirs(gray[None, None])
+    model = open_model("x", folder=tmp_path)
+    assert torch.allclose(model.logits([crop]), wanted, atol=2e-3)  # theirs rounds to 256 grays
+    assert explain(model, crop).heatmap.any()
+    assert cli.main([*command, "--replace", "--mean", "0.4", "0.5", "0.6"]) == 2
+    assert "takes gray pictures: give --mean and --std one number" in capsys.readouterr().err
+    assert cli.main([*command, "--replace", "--mean", "0.4", "0.5"]) == 2
+    assert "--mean must be one number, or three" in capsys.readouterr().err
+
+
+def test_networks_whose_names_have_a_version_are_imported(tmp_path):
+    """torchvision's MNASNet asks a state dict which version of its layers it is of."""
+    theirs = theirs_of("mnasnet0_5", lambda network: network)
+    imported(theirs, "mnasnet0_5", tmp_path)
+    assert agrees(theirs, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,24 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import CLASSES, TinyCNN, noise
+from conftest import CLASSES, COLOURS, TinyCNN, noise
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from maskexplain import cli
+from maskexplain.data.folder import list_pictures, read_crop
 from maskexplain.data.samples import painted_faces
 from maskexplain.errors import UserError
 from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
-from maskexplain.exchange.importing import Built, import_version
+from maskexplain.exchange.forms import Built
+from maskexplain.exchange.importing import import_version
 from maskexplain.exchange.torch_files import FileError, read_tensor_file
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
 from maskexplain.models.version import Model, open_model
 from maskexplain.onnx_engine import open_session
+from maskexplain.results.statistics import choose_threshold, fit_temperature
 from maskexplain.task import task_of_names
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -358,9 +362,11 @@ def test_orders_that_contradict_each_other_are_asked_about(state, tmp_path):
     assert import_version(path, "mine", CLASSES, folder=tmp_path).classes == CLASSES
 
 
-def test_labelled_faces_tell_a_wrong_order(tiny, toy_folder, tmp_path, capsys):
-    colours = torch.tensor([[40, 30, 30], [60, 120, 210], [230, 190, 160]]) / 127.5 - 1
-    with torch.no_grad():  # a network that tells the toy colours by their distance
+@pytest.fixture
+def telling(tiny) -> Model:
+    """The tiny version, made to tell the toy colours by their distance."""
+    colours = torch.tensor(COLOURS) / 127.5 - 1
+    with torch.no_grad():
         for parameter in tiny.network.parameters():
             parameter.zero_()
         first, second, last = (tiny.network.network[i] for i in (0, 2, 6))
@@ -369,6 +375,11 @@ def test_labelled_faces_tell_a_wrong_order(tiny, toy_folder, tmp_path, capsys):
             second.weight[channel, channel, 1, 1] = 1
         last.weight[:, :48] = colours.repeat_interleave(16, 1) / 16
         last.bias.copy_(-colours.sum(1) - (colours**2).sum(1) / 2)
+    return tiny
+
+
+def test_labelled_faces_tell_a_wrong_order(telling, toy_folder, tmp_path, capsys):
+    tiny, last = telling, telling.network.network[6]
     saved(tiny.network.state_dict(), tmp_path / "x.pt")
     arguments = ["import", str(tmp_path / "x.pt"), "--as", "mine", "--folder", str(tmp_path)]
     arguments += ["--data", str(toy_folder)]
@@ -384,6 +395,75 @@ def test_labelled_faces_tell_a_wrong_order(tiny, toy_folder, tmp_path, capsys):
     saved(tiny.network.state_dict(), tmp_path / "x.pt")
     assert cli.main([*arguments, "--replace"]) == 2
     assert "about as well in two orders" in capsys.readouterr().err
+
+
+def blurred_folder(folder: Path, count: int) -> Path:
+    """Pictures whose colours lie between two classes' now and then; each class has `count`."""
+    rng = np.random.default_rng(7)
+    for label, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True)
+        for index in range(count):
+            share = rng.uniform(0, 0.7)
+            own, other = np.array(COLOURS[label]), np.array(COLOURS[(label + 1) % 3])
+            pixels = (1 - share) * own + share * other + rng.integers(-20, 20, (18, 18, 3))
+            made = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            made.save(folder / name / f"{index:03d}.png")
+    return folder
+
+
+def test_the_doubt_is_fitted_on_pictures_that_are_not_test(telling, tmp_path, capsys):
+    folder = blurred_folder(tmp_path / "faces", 40)
+    rows = ["file,class,split,group,augmented"]
+    for name in CLASSES:
+        for index in range(40):
+            split = "val" if index < 30 else "test"
+            rows.append(f"{name}/{index:03d}.png,{name},{split},,{index % 10 == 0:d}")
+            if split == "test":  # which is not even opened
+                (folder / name / f"{index:03d}.png").write_bytes(b"no picture")
+    (tmp_path / "faces.csv").write_text("\n".join(rows) + "\n")
+    path = saved(telling.network.state_dict(), tmp_path / "x.pt")
+    command = ["import", str(path), "--as", "mine", "--folder", str(tmp_path)]
+    assert cli.main([*command, "--data", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "balanced accuracy on 90 pictures" in said and "fitted on 81 pictures, none of t" in said
+    val = [p for p in list_pictures(folder, tmp_path / "faces.csv") if p.split == "val"]
+    plain = [p for p in val if not p.augmented]
+    labels = torch.tensor([p.label for p in plain])
+    outputs = telling.logits([read_crop(p.file) for p in plain])
+    model = open_model("mine", folder=tmp_path)
+    assert model.temperature == pytest.approx(fit_temperature(outputs, labels), rel=1e-3)
+    wanted = choose_threshold(outputs / model.temperature, labels)
+    assert 0.4 < model.unsure_below == pytest.approx(wanted, rel=1e-3)
+    answers = model.predict([read_crop(p.file) for p in plain])
+    unsure, sure = model.results.unsure, [a for a in answers if not a.unsure]
+    assert unsure.val.pictures == 81 and 10 < unsure.val.answered < 81
+    assert abs(unsure.val.answered - len(sure)) <= 1  # one answer lies on the threshold itself
+    assert (unsure.folder, unsure.test, model.results.data) == ("faces", None, None)
+
+
+def test_of_a_folder_that_nobody_parted_evaluation_gets_the_rest(telling, tmp_path, capsys):
+    folder = blurred_folder(tmp_path / "own", 30)
+    path = saved(telling.network.state_dict(), tmp_path / "x.pt")
+    command = ["import", str(path), "--as", "mine", "--folder", str(tmp_path)]
+    assert cli.main([*command, "--data", str(folder), "--classes", *CLASSES]) == 0
+    pictures = list_pictures(folder)
+    left = [p for p in pictures if p.split != "test"]
+    assert f"fitted on {len(left)} pictures" in capsys.readouterr().out
+    version = str(tmp_path / "mine.safetensors")
+    assert cli.main(["evaluate", "--model", version, "--data", str(folder)]) == 0
+    assert f"{len(pictures) - len(left)} pictures" in capsys.readouterr().out
+
+
+def test_without_enough_pictures_the_doubt_is_not_fitted(telling, toy_folder, tmp_path, capsys):
+    path = saved(telling.network.state_dict(), tmp_path / "x.pt")
+    command = ["import", str(path), "--as", "mine", "--folder", str(tmp_path)]
+    assert cli.main([*command, "--data", str(toy_folder)]) == 0
+    assert "has 9 pictures for it, test left out, and 50 are needed" in capsys.readouterr().out
+    assert cli.main([*command, "--replace", "--classes", *CLASSES]) == 0
+    assert "no answer will count as unsure" in capsys.readouterr().out
+    model = open_model("mine", folder=tmp_path)
+    assert (model.temperature, model.unsure_below) == (1, 0)
+    assert not (tmp_path / "mine.json").exists()
 
 
 def test_a_name_that_is_taken_and_replaced(state, tmp_path, capsys):
@@ -520,6 +600,49 @@ def test_each_refusal_says_what_the_file_is(kind, tmp_path):
             read_tensor_file(tmp_path / name)
         said = str(caught.value)
         assert "could run" not in said and "\n" not in said, "no danger is claimed"
+
+
+def _small() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+
+
+def _dynamic() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(_small(), {nn.Linear})
+
+
+def _prepared() -> nn.Module:
+    network = _small()
+    network.qconfig = torch.ao.quantization.default_qconfig
+    network = torch.ao.quantization.prepare(network)
+    network(torch.randn(5, 4))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("make", "script", "message"),
+    [
+        (_dynamic, False, "is a quantized network"),
+        (_dynamic, True, "is a quantized network"),
+        (lambda: torch.ao.quantization.convert(_prepared()), False, "is a quantized network"),
+        (lambda: torch.ao.quantization.convert(_prepared()), True, "is a quantized network"),
+        (_prepared, False, "is a network made ready for quantization"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantized_network_is_said_with_what_to_save(make, script, message, tmp_path):
+    path = tmp_path / "x.pt"
+    if script:
+        torch.jit.script(make()).save(str(path))
+    else:
+        torch.save({"model": make().state_dict()}, path)
+    with pytest.raises(FileError, match=rf"{message}.*: save the float network's, torch\.save"):
+        read_tensor_file(path)
+
+
+def test_whole_numbers_are_no_weights(state, tmp_path):
+    numbers = {name: (100 * tensor).to(torch.int8) for name, tensor in state.items()}
+    with pytest.raises(UserError, match=r"weight as whole numbers, as after quantization: save"):
+        import_version(saved(numbers, tmp_path / "x.pt"), "mine", CLASSES, folder=tmp_path)
 
 
 def test_a_cut_off_file_and_a_folder_are_said(state, tmp_path):

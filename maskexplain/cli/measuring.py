@@ -114,14 +114,15 @@ def compare_command(args: argparse.Namespace) -> None:
 def _split(
     models: Sequence[Model], folder: Path, pictures: Sequence[Picture], remarks: Remarks
 ) -> str:
-    """What to score: never what one of the versions was trained on, as far as they say."""
+    """What to score: never what one of the versions was fitted on, as far as they say."""
     name = printable(folder.resolve().name)
     used = {model.name: model.results.data for model in models if model.results.data}
     trained = {version: data for version, data in used.items() if name in data.folders}
     at_random = [version for version, data in trained.items() if data.at_random]
     if at_random:
         remarks(f"{listed(at_random)} learned from a random split of {name}: {KNOWN}")
-    return "test" if trained else default_split(folder, pictures)
+    fitted = {unsure.folder for m in models if (unsure := m.results.unsure)}
+    return "test" if trained or name in fitted else default_split(folder, pictures)
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:

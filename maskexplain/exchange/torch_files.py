@@ -68,6 +68,15 @@ QUIET = re.compile(
 )
 
 
+# What quantized layers hold (PyTorch's, bitsandbytes', GPTQ's), and what layers made ready for it.
+QUANTIZED = re.compile(r"(^|[./])(_packed_params|qweight|qzeros|SCB|weight_format)([./]|$)")
+QUANTIZED_CLASS = re.compile(r"__torch__\.torch\..*\bquantized\.|torchao\..*Tensor$")
+PREPARED = re.compile(r"(^|[./])(activation_post_process(_\d+)?|weight_fake_quant)\.")
+FLOAT_ONE = "save the float network's, torch.save(model.state_dict(), FILE), before that step."
+IS_QUANTIZED = f"is a quantized network, whose whole numbers give no heatmaps: {FLOAT_ONE}"
+IS_PREPARED = f"is a network made ready for quantization, with observers in it: {FLOAT_ONE}"
+
+
 class FileError(UserError):
     """A file that holds no weights, or would run a program where it is opened as usual."""
 
@@ -79,18 +88,21 @@ class Stored:
     shape: tuple[int, ...]
     load: Callable[[], torch.Tensor]
     plain: bool = True
+    quantized: bool = False
 
 
 @dataclass(frozen=True)
 class TensorFile:
     """What a file holds: tensors by their names, with a slash behind each container that they lie
     in, and `notes`, the whole content, to look for the classes' names in. `frozen`: of TorchScript
-    without names, its constants in the order in which the code names them.
+    without names, its constants in the order in which the code names them. `kinds`: of TorchScript,
+    the class of each module, by the same names.
     """
 
     tensors: dict[str, Stored]
     notes: tuple[Any, ...] = ()
     frozen: tuple[Stored, ...] = ()
+    kinds: dict[str, str] = field(default_factory=dict)
 
 
 def read_tensor_file(path: Path) -> TensorFile:
@@ -157,7 +169,7 @@ def _read_archive(path: Path) -> TensorFile:
         extra = [_json(archive.read(n)) for n in names if n.startswith(f"{root}extra/")]
         tensors = dict(_named(content))
         frozen = () if tensors else _constants(archive, path, root)
-    return _checked(TensorFile(tensors, (content, *extra), frozen))
+    return _checked(TensorFile(tensors, (content, *extra), frozen, dict(_kinds(content))))
 
 
 def _constants(archive: zipfile.ZipFile, path: Path, root: str) -> tuple[Stored, ...]:
@@ -204,7 +216,11 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _checked(found: TensorFile) -> TensorFile:
-    """Refuse a file without tensors, saying what it holds in their place."""
+    """Refuse a quantized file, or one without tensors, saying what it holds in their place."""
+    if any(QUANTIZED.search(name) or tensor.quantized for name, tensor in found.tensors.items()):
+        raise FileError(IS_QUANTIZED)
+    if any(PREPARED.search(name) for name in found.tensors):
+        raise FileError(IS_PREPARED)
     if found.tensors or found.frozen:
         return found
     boxes = [box for box in _boxes(found.notes) if "_modules" in box.state]
@@ -325,6 +341,10 @@ def _odd(*_: Any) -> Stored:
     return Stored((), lambda: torch.empty(0), plain=False)
 
 
+def _quantized(*_: Any) -> Stored:
+    return Stored((), lambda: torch.empty(0), plain=False, quantized=True)
+
+
 def _first(value: Any, *_: Any) -> Any:
     return value
 
@@ -375,14 +395,15 @@ class _Reader(pickle.Unpickler):
         self.storages: dict[str, _Storage] = {}
         self._read = read
         self._boxes: dict[str, type[Box]] = {}
-        self._module = type("Module", (), {})
+        self._modules: dict[str, type] = {}
         array = type("Array", (_Array,), {})
-        odd = ("qtensor", "sparse_tensor", "sparse_csr_tensor", "meta_tensor_no_storage")
+        odd = ("sparse_tensor", "sparse_csr_tensor", "meta_tensor_no_storage")
         self._names = {
             ("torch._utils", "_rebuild_tensor"): lambda *args: _rebuilt(*args),
             ("torch._utils", "_rebuild_tensor_v2"): lambda *args: _rebuilt(*args),
             ("torch._utils", "_rebuild_parameter"): lambda *args: _first(*args),
             ("torch._utils", "_rebuild_parameter_with_state"): lambda *args: _first(*args),
+            ("torch._utils", "_rebuild_qtensor"): lambda *args: _quantized(*args),
             **{("torch._utils", f"_rebuild_{kind}"): lambda *args: _odd(*args) for kind in odd},
             ("torch._tensor", "_rebuild_from_type_v2"): lambda make, _, args, *__: make(*args),
             ("torch.jit._pickle", "restore_type_tag"): lambda *args: _first(*args),
@@ -405,8 +426,10 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a name; raises FileError for one that acts."""
+        if QUANTIZED_CLASS.match(f"{module}.{name}"):
+            raise FileError(IS_QUANTIZED)
         if module == "__torch__" or module.startswith("__torch__."):
-            return self._module
+            return self._modules.setdefault(name, _module(name))
         if (module, name) in self._names:
             return self._names[module, name]
         whole = f"{module}.{name}"
@@ -427,6 +450,15 @@ class _Reader(pickle.Unpickler):
         if (found.dtype, found.count) != (dtype, count):
             raise FileError("reads the same numbers in two ways, as no network does.")
         return found
+
+
+def _module(kind: str) -> type:
+    """A class of TorchScript: holds what is put into it; `kind` is its name."""
+
+    def hold(self: Any, state: Any) -> None:
+        vars(self).update(state if isinstance(state, dict) else {"state": state})
+
+    return type("Module", (), {"kind": kind, "__setstate__": hold})
 
 
 def _acts(module: str, name: str) -> bool:
@@ -464,6 +496,17 @@ def _named(root: Any) -> Iterator[tuple[str, Stored]]:
             else:
                 end = "." if type(value).__name__ == "Module" else "/"
                 waiting.append((f"{prefix}{name}{end}", value))
+
+
+def _kinds(root: Any) -> Iterator[tuple[str, str]]:
+    """(name, class) of the modules of TorchScript; `_named` has counted them."""
+    waiting = deque([("", root)])
+    while waiting:
+        name, module = waiting.popleft()
+        if type(module).__name__ == "Module":
+            yield name, type(module).kind
+            dot = f"{name}." if name else ""
+            waiting += [(f"{dot}{key}", inner) for key, inner in _inside(module)]
 
 
 def _boxes(root: Any, depth: int = 4) -> Iterator[Box]:

@@ -20,6 +20,7 @@ from torch.nn import functional as nnf
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .network import EvaluationTransform, NetworkError, last_layer
+from .own_head import OwnHead
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -43,9 +44,9 @@ _tracing = Lock()  # it changes torch.nn.Module while it runs
 class SplitNetwork(nn.Module):
     """Somebody's network as `features` and `head` around one layer; all share their weights.
 
-    `layer`: the layer's name in the network, None for the last map. Nothing in it works in place:
-    that would change what attribution methods hold on to. Raises NetworkError for a layer that
-    cannot be explained.
+    `layer`: the layer's name in the network, None for the last map. `own_head`: what has been put
+    in place of the library's last layers. Nothing in it works in place: that would change what
+    attribution methods hold on to. Raises NetworkError for a layer that cannot be explained.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class SplitNetwork(nn.Module):
         network: nn.Module,
         transform: EvaluationTransform,
         layer: str | None = None,
+        own_head: OwnHead | None = None,
     ) -> None:
         super().__init__()
         self.name = name
+        self.own_head = own_head
         self.network = network
         self.transform = transform
         for module in network.modules():
@@ -374,10 +377,69 @@ def build_by_name(
     classes: int,
     transform: EvaluationTransform | None = None,
     layer: str | None = None,
+    own_head: OwnHead | None = None,
 ) -> SplitNetwork:
     """A network such as `torchvision:resnet18`, with random weights. Raises NetworkError."""
     transform = transform or usual_transform(name)
-    return SplitNetwork(name, bare_network(name, classes, transform.size), transform, layer)
+    network = bare_network(name, classes, transform.size)
+    if own_head:
+        _put_head(name, network, own_head, classes)
+    return SplitNetwork(name, network, transform, layer, own_head)
+
+
+def _put_head(name: str, network: nn.Module, own_head: OwnHead, classes: int) -> None:
+    try:
+        network.get_submodule(own_head.place)
+    except AttributeError as error:
+        raise NetworkError(f"{name} has no {own_head.place}: import the version anew.") from error
+    network.set_submodule(own_head.place, own_head.module(classes))
+
+
+@torch.no_grad()
+def shape_into(network: nn.Module, place: str, size: int) -> tuple[int, ...]:
+    """The shape, without N, of what goes into one of a library network's modules.
+
+    Raises NetworkError where it takes no pictures of that size.
+    """
+    found: list[tuple[int, ...]] = []
+    module, was_training = network.get_submodule(place), network.training
+    handle = module.register_forward_pre_hook(lambda _, args: found.append(tuple(args[0].shape)))
+    try:
+        network.eval()(torch.zeros(1, 3, size, size, device=next(network.parameters()).device))
+    except RuntimeError as error:
+        raise NetworkError(
+            f"It takes no pictures of {size} x {size}: give another --size."
+        ) from error
+    finally:
+        handle.remove()
+        network.train(was_training)
+    return found[0][1:]
+
+
+@torch.no_grad()
+def runs_in_order(network: nn.Module, place: str, size: int) -> bool:
+    """Whether what goes into a module is what the parts before it give, run one after another.
+
+    Of a map only each channel's mean is held against it. The network's weights must be numbers.
+    """
+    x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    found: list[torch.Tensor] = []
+    hook = network.get_submodule(place).register_forward_pre_hook(
+        lambda _, args: found.append(args[0])
+    )
+    y = x
+    try:
+        network.eval()(x)
+        for name, part in network.named_children():
+            if name == place.partition(".")[0]:
+                break
+            y = part(y)
+    except (RuntimeError, TypeError, ValueError, AttributeError):
+        return False
+    finally:
+        hook.remove()
+    mine, theirs = (t.flatten(2).mean(2) if t.ndim == 4 else t for t in (y, found[0]))
+    return mine.shape == theirs.shape and torch.allclose(mine, theirs, rtol=1e-3, atol=1e-5)
 
 
 def torchvision_names() -> list[str]:

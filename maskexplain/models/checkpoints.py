@@ -23,6 +23,7 @@ from .network import (
     check_network,
     divide_by_temperature,
 )
+from .own_head import head_from_json
 from .results import Results, ResultsError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -110,6 +111,8 @@ def write_weights(
     }
     if getattr(network, "layer", None):
         header["layer"] = network.layer
+    if getattr(network, "own_head", None):
+        header["head"] = network.own_head.to_json()
     if temperature != 1:
         header["temperature"] = repr(temperature)
     if training:
@@ -179,7 +182,9 @@ def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoi
     header, tensors = _read_tensors(path)
     name = _network_name(path, header)
     task = _task(path, header)
-    network = build_network(name, len(task), _transform(path, header), header.get("layer"))
+    own_head = head_from_json(header["head"]) if "head" in header else None
+    transform = _transform(path, header)
+    network = build_network(name, len(task), transform, header.get("layer"), own_head)
     _load(path, network, tensors)
     check_network(network, name, len(task))
     temperature = _temperature(path, header)
@@ -286,12 +291,14 @@ def _load(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> N
             f"{path} does not hold this network's weights ({odd} is missing, foreign or of "
             "another shape): use a file that `python train.py` wrote."
         )
-    weights = {name: t.float() for name, t in tensors.items()}
+    own = network.state_dict()  # it knows which version of the layers' code the names are of
+    weights = {n: t.float() if own[n].is_floating_point() else t for n, t in tensors.items()}
     # Least and largest are not numbers where any is none; this takes a tenth of isfinite's time.
     bounds = [bound for t in weights.values() if t.numel() for bound in t.aminmax()]
     if not all(bound.isfinite() for bound in bounds):
         raise CheckpointError(f"{path} holds weights that are not finite: train it anew.")
-    network.load_state_dict(weights)
+    own.update(weights)
+    network.load_state_dict(own)
 
 
 def _read_results(path: Path) -> Results:

@@ -7,7 +7,7 @@ HTTP and command line share it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from PIL import Image
 from torch import nn
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .own_head import OwnHead  # it needs this module
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,18 @@ def build_network(
     classes: int,
     transform: EvaluationTransform | None = None,
     layer: str | None = None,
+    own_head: "OwnHead | None" = None,
 ) -> nn.Module:
     """A new network with random weights, by its registered name or as `torchvision:resnet18`.
 
-    `transform`: how a crop goes in, None for the network's own way. `layer`: which one is
-    explained, for networks of other libraries. Raises NetworkError.
+    `transform`: how a crop goes in, None for the network's own way. For networks of other
+    libraries, `layer`: which one is explained, `own_head`: what stands in place of their last
+    layers. Raises NetworkError.
     """
     if ":" in name:
         from .by_name import build_by_name  # it needs this module
 
-        return build_by_name(name, classes, transform, layer)
+        return build_by_name(name, classes, transform, layer, own_head)
     if name not in NETWORKS:
         known = ", ".join(NETWORKS)
         raise NetworkError(

@@ -42,8 +42,9 @@ def published(network: nn.Module) -> None:
     state = torch.load(file, map_location="cpu", weights_only=True)
     inner, last = network.network, last_layer(network.network)
     own = [name for name, module in inner.named_modules() if module is last]
-    kept = {k: v for k, v in state.items() if k.rpartition(".")[0] not in own}
-    missing = inner.load_state_dict(kept, strict=False).missing_keys
+    for name in [name for name in state if name.rpartition(".")[0] in own]:
+        del state[name]  # in place: the file says which version of the layers' code it is of
+    missing = inner.load_state_dict(state, strict=False).missing_keys
     if {name.rpartition(".")[0] for name in missing} - set(own):
         raise UserError(f"{file} does not fit {network.name}: remove it.")
 
