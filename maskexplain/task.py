@@ -79,6 +79,11 @@ class Task:
         return name in self._index
 
     @property
+    def subject(self) -> str:
+        """What is answered, as a word for people."""
+        return "face" if self.faces else "picture"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The classes' names, in the order of the outputs."""
         return tuple(self._index)

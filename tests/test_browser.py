@@ -303,7 +303,7 @@ def test_a_hidden_place_is_answered_beside_what_the_map_foretold(browser, url, p
     screenshot(page, "brush")
     canvas.focus()
     canvas.press("Escape")
-    expect(hidden).to_contain_text("paint over the face", timeout=PATIENCE)
+    expect(hidden).to_contain_text("paint over the picture", timeout=PATIENCE)
     canvas.press("ArrowUp")
     canvas.press("Space")
     expect(hidden).to_contain_text("You hide 2% of the face.", timeout=PATIENCE)

@@ -56,7 +56,7 @@ def test_a_folder_by_other_names_fits_both_questions(toy_folder, tmp_path, capsy
     command = ["compare", "--data", str(toy_folder), "--models", *map(str, files)]
     assert cli.main([*command, "--class-map", "visor=without_mask"]) == 0
     said, read = capsys.readouterr()
-    assert "| two | 50.0% | – | – |" in said and "| three | 50.0% | – | – |" in said
+    assert "| two | 50.0% | – |\n" in said and "| three | 50.0% | – |\n" in said
     assert "| two and three | 100.0% | 0 | 0 |" in said
     assert "WithMask as with_mask and visor as without_mask" in read
 

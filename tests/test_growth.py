@@ -6,7 +6,8 @@ what was measured of the shipped versions stays.
 
 import argparse
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import pytest
@@ -101,7 +102,12 @@ def test_a_page_of_things_alone_speaks_of_no_face(models, tmp_path):
     parts = page.get_config_file()["components"]
     shown = json.dumps([p for p in parts if p["props"].get("visible", True)], default=str)
     assert "What does this picture show" in shown
-    for words in ("Use the whole picture as the face", "public-domain portrait", "shortcut"):
+    for words in (
+        "Use the whole picture as the face",
+        "public-domain portrait",
+        "shortcut",
+        "every face",
+    ):
         assert words not in shown, words
     page.close(verbose=False)
 
@@ -170,13 +176,30 @@ def test_the_tabs_show_them_side_by_side(models, portrait):
     assert apply(taken.sitter, Changes.of(fog=100)).getextrema() == ((255, 255),) * 3
 
 
+FACE = re.compile(r".{0,40}\b([Ff]aces?|nose|masks?)\b.{0,40}", re.DOTALL)
+
+
+def spoken(html: Sequence[str]) -> str:
+    """What people read or hear of a page's parts."""
+    whole = re.sub(r"<style.*?</style>", "", "".join(html), flags=re.DOTALL)
+    heard = re.findall(r'(?:alt|title|aria-label|placeholder)="([^"]*)"', whole)
+    return "\n".join([re.sub(r"<[^>]*>", " ", whole), *heard])
+
+
 def test_without_faces_there_is_nothing_to_find(models):
     things = noise(5, (400, 300))  # no face in it
     *_, view = photo_views(models[2:], things)
     assert "Cup" in view.lead and view.choice.notice == "The whole picture is answered."
     *_, compared = compare_views(models[2:], things)
     assert "tested on this picture" in compared.table and "test faces" not in compared.table
-    assert take(models[2:], things).notice == "Move a slider: every version answers anew."
+    taken = take(models[2:], things)
+    assert taken.notice == "Move a slider: every version answers anew."
+    changed = show(models[2:], taken, Changes.of(turn=20, blur=20))
+    html = [view.spoken, view.lead, view.heat, view.tested, view.more, view.others]
+    html += [compared.said, compared.table, changed.face, changed.cards]
+    told = spoken(html)
+    assert "Cup" in told and "over the changed picture" in told
+    assert not FACE.search(told), FACE.search(told)
     assert predict_picture(models[2], BytesIO(encoded(things))).faces == []
 
 

@@ -277,7 +277,7 @@ def test_hidden_places_change_the_answers_and_the_map_foretells_them(tiny, seed_
 def test_odd_strokes_and_forgotten_faces_get_a_sentence(tiny, portrait):
     kept = answer_photo([tiny], portrait, question=GRAD_CAM).kept
     for odd in ("", "0" * CELLS**2, "1", "x" * CELLS**2, "1" * (CELLS**2 + 1)):
-        assert "paint over the face" in hidden_html([tiny], kept, odd)
+        assert "paint over the picture" in hidden_html([tiny], kept, odd)
     assert "no longer in memory" in hidden_html([tiny], None, "1" * CELLS**2)
 
 

@@ -8,8 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 
 DESCRIPTION = (
-    "Answers whether a face wears its mask, and shows why. Every error is JSON with one sentence "
-    "in its field detail. Pictures are neither logged nor kept."
+    "Answers pictures, each face in them or as a whole, and shows why. Every error is JSON with "
+    "one sentence in its field detail. Pictures are neither logged nor kept."
 )
 DOCS_PAGE = """<!doctype html>
 <html lang="en">

@@ -46,7 +46,7 @@ from . import add_class_map, add_device
 from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
 
 DATA_HELP = (
-    "image folder of face crops; no face finding; may be repeated: the first one is scored in "
+    "image folder of face crops, or of whole pictures; may be repeated: the first one is scored in "
     "full, the others in short"
 )
 SPLIT_HELP = "default: test where the data have splits, else all"
@@ -81,7 +81,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="image folder of face crops")
+    parser.add_argument("--data", type=Path, required=True, help="image folder")
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME", help="two or more")
     parser.add_argument("--faces", type=_positive, default=200, help="how many (default: 200)")
     add_class_map(parser)
@@ -133,7 +133,7 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is no number of faces: give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is no number of pictures: give 1 or more")
     return int(text)
 
 

@@ -99,7 +99,9 @@ def add_explain(parser: argparse.ArgumentParser) -> None:
 def _add_shared(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help=what)
     parser.add_argument("--model", action="append", help="default: the newest; may be repeated")
-    parser.add_argument("--whole", action="store_true", help="the picture is a face crop already")
+    parser.add_argument(
+        "--whole", action="store_true", help="the picture is one face, cut out already"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line a picture")
     add_device(parser)
 
@@ -121,10 +123,10 @@ def predict_command(args: argparse.Namespace) -> int:
         image, subjects = _subjects(models, file.path, args.whole, landmarks=False)
         answers = {m.name: m.predict(pictures_for(m, image, subjects)) for m in models}
         lines = [
-            f"{on_one_line(file.path)}\tface {number}\t{name}\t{p.label}\t{p.confidence:.1%}"
-            + ("\tunsure" if p.unsure else "")
-            for name, predictions in answers.items()
-            for number, p in enumerate(predictions, start=1)
+            f"{on_one_line(file.path)}\t{f'face {number}' if m.task.faces else 'picture'}\t{m.name}"
+            f"\t{p.label}\t{p.confidence:.1%}" + ("\tunsure" if p.unsure else "")
+            for m in models
+            for number, p in enumerate(answers[m.name], start=1)
         ]
         facts = {"size": image.size, **_as_dict(subjects, answers)}
         return _outcome(file, lines, facts, image, subjects)
@@ -199,7 +201,8 @@ def _clip_outcome(
 def _clip_lines(path: Path, clip: ClipAnswers) -> Iterator[str]:
     for frame in clip.frames:
         for face in frame.faces:
-            told = [f"{frame.time:.2f} s", f"face {face.number}", clip.version, face.shown.label]
+            which = f"face {face.number}" if clip.task.faces else "picture"
+            told = [f"{frame.time:.2f} s", which, clip.version, face.shown.label]
             said = ["unsure"] * face.shown.unsure + ["lost"] * face.lost
             yield "\t".join([on_one_line(path), *told, f"{face.shown.confidence:.1%}", *said])
 

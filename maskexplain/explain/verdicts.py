@@ -37,7 +37,7 @@ TITLES = {
     "small": "Too small a change to judge",
     "holds": "Map confirmed: hiding the bright area changes this answer",
     "leads": "Weak: hiding the bright area changes little",
-    "usual": "Usual place: other faces’ maps do as well here",
+    "usual": "Usual place: other pictures’ maps do as well here",
     "doubtful": "Not confirmed: no better than hiding random areas",
 }
 
@@ -284,9 +284,10 @@ def record_sentence(model: Model, way: Way) -> str:
     if record is None:
         return f"{way.title} is not measured yet for this version."
     return (
-        f"{way.title}: on {record.right} of {record.faces} test faces hiding its bright area hurt "
-        f"more than hiding as much elsewhere; by chance on {round(0.05 * record.faces)}. In dim "
-        f"light it did on {record.dim_right} of {record.dim_faces}. {beyond_sentence(model, way)}"
+        f"{way.title}: on {record.right} of {record.faces} test {model.task.subject}s hiding its "
+        f"bright area hurt more than hiding as much elsewhere; by chance on "
+        f"{round(0.05 * record.faces)}. In dim light it did on {record.dim_right} of "
+        f"{record.dim_faces}. {beyond_sentence(model, way)}"
     )
 
 
@@ -298,8 +299,8 @@ def beyond_sentence(model: Model, way: Way) -> str:
     unclear = "say less" if taken.says_less else "do not clearly say more"
     says = "say more" if taken.says_more else unclear
     return (
-        f"Its maps {says} than the mean map of other faces: they beat it on {taken.beats_usual} of "
-        f"{taken.faces} (chance: half)."
+        f"Its maps {says} than the mean map of other {model.task.subject}s: they beat it on "
+        f"{taken.beats_usual} of {taken.faces} (chance: half)."
     )
 
 

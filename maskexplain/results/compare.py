@@ -31,9 +31,10 @@ PAIR_COLUMNS = (
     "only the second",
     "heat alike",
 )
+HEAT_ON_FACES = "Heat on nose and mouth is for their area: 1 is even over the face. "
 HOW_TO_READ = (
-    "Heat on nose and mouth is for their area: 1 is even over the face. Heat alike: 1 is the same "
-    "map, 0 has nothing in common. A version that lacks the class of a picture is not right there."
+    "Heat alike: 1 is the same map, 0 has nothing in common. A version that lacks the class of a "
+    "picture is not right there."
 )
 MAP = 56  # pixels a side at which heatmaps are held against each other
 
@@ -218,6 +219,19 @@ def _of_these(stored: StoredComparison, now: dict[str, str]) -> StoredComparison
 # --- as text
 
 
+def how_to_read(all_found: Sequence[FolderComparison]) -> str:
+    """What the columns mean that are there."""
+    faces = any(len(version_table(found)[0]) == len(VERSION_COLUMNS) for found in all_found)
+    return HEAT_ON_FACES + HOW_TO_READ if faces else HOW_TO_READ
+
+
+def version_table(found: FolderComparison) -> tuple[Sequence[str], list[list[str]]]:
+    """Columns and rows of the versions; without heat on nose and mouth where no face is there."""
+    faces = any(one.nose_mouth is not None for one in found.versions)
+    columns = VERSION_COLUMNS if faces else VERSION_COLUMNS[:-1]
+    return columns, [version_cells(one)[: len(columns)] for one in found.versions]
+
+
 def version_cells(one: VersionOnFolder) -> list[str]:
     """A version's row: its name, right, unsure, heat for area on nose and mouth."""
     unsure = "–" if one.unsure is None else f"{one.unsure:.1%}"
@@ -233,6 +247,6 @@ def pair_cells(pair: PairOnFolder) -> list[str]:
 
 def comparison_markdown(found: FolderComparison) -> str:
     """Two tables: the versions, and their pairs."""
-    versions = markdown_table(VERSION_COLUMNS, map(version_cells, found.versions))
+    versions = markdown_table(*version_table(found))
     pairs = markdown_table(PAIR_COLUMNS, map(pair_cells, found.pairs))
-    return "\n\n".join([f"{found.pictures} pictures", versions, pairs, HOW_TO_READ])
+    return "\n\n".join([f"{found.pictures} pictures", versions, pairs, how_to_read([found])])

@@ -19,17 +19,25 @@ from ..explain.rivals import NOSE, SPREAD, blob, enlarged
 from ..explain.verdicts import Verdict, verdict_of
 from ..models.results import MAP_SIDE, ClassMaps, Firmness, MeanMap, pack_map
 from ..models.version import Model
+from ..task import Task
 
 OTHERS = 4  # single faces' maps kept for each way and class
 SPARE = 40  # more of them stand for "another face's map" in the measurement, and are not kept
 KINDS = {
     "blob": "A blob at a random place",
     "smooth": "A smooth random map",
-    "other": "Another face’s map",
-    "mean": "The mean map of other faces",
-    "nose": "A blob about the nose",
+    "other": "Another {subject}’s map",
+    "mean": "The mean map of other {subject}s",
+    "nose": "A blob about the {middle}",
 }
 ABOUT = 0.06  # standard deviation of a blob's place about the nose, as a part of the side
+
+
+def kind_title(kind: str, task: Task) -> str:
+    """One of KINDS for people; of faces the nose lies in the middle."""
+    middle = "nose" if task.faces else "middle"
+    return KINDS[kind].format(subject=task.subject, middle=middle)
+
 
 Maps = dict[str, dict[str, ClassMaps]]  # by way and answered class
 Spare = dict[str, dict[str, list[torch.Tensor]]]

@@ -9,7 +9,7 @@ from ..models.results import ExplanationScores, Recall, Results, Scores, WayScor
 from ..models.version import Model
 from ..task import Task
 from ..words import listed
-from .meaningless import KINDS
+from .meaningless import kind_title
 from .tables import SHIFT_TITLES
 
 POSITION_WORDS = {name: place.words for name, place in PLACES.items()}
@@ -134,7 +134,7 @@ def _commonest(task: Task, counts: Sequence[Sequence[int]]) -> list[str]:
     ]
 
 
-MANY = 0.25  # of a class's faces
+MANY = 0.25  # of a class's pictures
 LOSS = 0.1  # of balanced accuracy under a shift, from which on it is worth a sentence
 # What under a measured shift makes networks go wrong, and what to do to see it.
 LESSONS = {
@@ -155,16 +155,17 @@ def lessons(models: Sequence[Model]) -> str:
 def _lesson(models: Sequence[Model], shift: str) -> str:
     """A sentence for the versions that lose much under a shift, by the answer they fall for."""
     where, do = LESSONS[shift]
-    fooled: dict[tuple[str, str], list[str]] = {}
+    fooled: dict[tuple[str, str, str], list[str]] = {}
     for model in models:
         scores, answered = model.results.shift(shift), _falls_for(model, shift)
         if scores is not None and answered is not None:
             title = model.task.classes[answered].title
             who = _who(model.task, scores.confusion_matrix, answered)
-            fooled.setdefault((title, who), []).append(escape(model.name))
+            fooled.setdefault((title, who, model.task.subject), []).append(escape(model.name))
     return " ".join(
-        f"<b>{listed(names)}</b>: many faces {where} are taken for “{escape(title)}”, {who}. {do}."
-        for (title, who), names in fooled.items()
+        f"<b>{listed(names)}</b>: many {subject}s {where} are taken for “{escape(title)}”, {who}. "
+        f"{do}."
+        for (title, who, subject), names in fooled.items()
     )
 
 
@@ -229,7 +230,9 @@ def _beyond(tested: Sequence[tuple[Model, WayScores]]) -> list[str]:
 
 def _most_of_nothing(tested: Sequence[tuple[Model, ExplanationScores]]) -> str:
     """How often maps that know nothing are confirmed at most."""
-    rows = [(m, KINDS[kind], one) for m, s in tested for kind, one in s.meaningless.items()]
+    rows = [
+        (m, kind_title(kind, m.task), one) for m, s in tested for kind, one in s.meaningless.items()
+    ]
     model, title, one = max(rows, key=lambda row: row[2].confirmed / row[2].faces)
     return (
         f"A map that knows nothing of the photo is confirmed on {one.confirmed} of {one.faces} at "

@@ -16,7 +16,7 @@ from ..models.results import (
 from ..models.version import Model
 from ..task import Task
 from ..words import markdown_table
-from .meaningless import CHANGES, KINDS
+from .meaningless import CHANGES, KINDS, kind_title
 from .scenes import GOAL, GOAL_IOU, ScenesResult
 from .statistics import wilson
 
@@ -272,7 +272,7 @@ def explanation_rows(model: Model) -> list[list[str]]:
         return []
     ways = [[model.name, *_way_cells(scores, key)] for key in all_ways()]
     nothing = [
-        [model.name, *_cells(f"*{KINDS[kind]}*", known, None, None)]
+        [model.name, *_cells(f"*{kind_title(kind, model.task)}*", known, None, None)]
         for kind, known in scores.meaningless.items()
         if kind in KINDS
     ]

@@ -19,7 +19,7 @@ from ..data.samples import example_picture
 from ..errors import UserError
 from ..explain.draw import file_bytes
 from ..models.checkpoints import by_number
-from ..models.version import Model
+from ..models.version import Model, any_faces
 from ..video.answers import (
     ClipAnswers,
     FrameAnswer,
@@ -149,6 +149,7 @@ def _result(model: Model, work: _Work) -> ClipView:
 
 def _told(clip: ClipAnswers, numbers: Sequence[int]) -> str:
     count = "One face" if len(numbers) == 1 else f"{len(numbers)} faces"
+    count = count if clip.task.faces else "The whole picture"
     said = f"{count} in {clip.seconds:.1f} s, answered by {clip.version}."
     hidden = f" The first {ROWS} are shown." if len(numbers) > ROWS else ""
     return f"{said}{hidden} {clip.remark}".strip()
@@ -174,7 +175,12 @@ class _Piece:
         self.title = task.title(span.label) if span.label else "Face lost"
         self.sign = sign(task, span.label) if span.label else "?"
         unsure = ", unsure" if span.unsure else ""
-        self.said = f"Face {number}, {span.begin:.1f} to {span.end:.1f} s: {self.title}{unsure}"
+        which = _which(clip, number)
+        self.said = f"{which}, {span.begin:.1f} to {span.end:.1f} s: {self.title}{unsure}"
+
+
+def _which(clip: ClipAnswers, number: int) -> str:
+    return f"Face {number}" if clip.task.faces else "Picture"
 
 
 class _Moment:
@@ -186,7 +192,7 @@ class _Moment:
         self.begin = begin
         self.url = _jpeg_url(work.thumbnails[begin])
         before = f"{clip.task.title(old)} → " if old else ""
-        self.said = f"Face {number}: {before}{clip.task.title(new)}"
+        self.said = f"{_which(clip, number)}: {before}{clip.task.title(new)}"
 
 
 def _ticks(seconds: float) -> list[tuple[float, str]]:
@@ -252,7 +258,12 @@ def example_clip() -> bytes:
 # --- the tab
 
 START = "Give a clip, or try the example: every face is answered ten times a second."
+START_WHOLE = "Give a clip, or try the example: it is answered ten times a second."
 AT_ONCE = 2  # clips; each takes a core for a while
+
+
+def _start(models: Sequence[Model]) -> str:
+    return START if any_faces(models) else START_WHOLE
 
 
 def add_clip_tab(models: Sequence[Model], photo: gr.Image, tabs: gr.Tabs) -> None:
@@ -295,7 +306,7 @@ def _layout(models: Sequence[Model]) -> _ClipTab:
                 names, value=names[-1], label="Which version answers?", elem_id="clip-version"
             )
         with gr.Column(scale=5, min_width=320):
-            notice = gr.HTML(status(START), elem_id="clip-notice")
+            notice = gr.HTML(status(_start(models)), elem_id="clip-notice")
             progress = gr.HTML(elem_id="clip-progress")
             stop = gr.Button("Stop: keep what is answered", visible=False, elem_id="clip-stop")
             result = gr.HTML(js_on_load="startClip(element, watch);", elem_id="clip-result")
@@ -366,7 +377,7 @@ class _Wiring:
 
     def _views(self, clip: Path | ClipError | None, name: str, goes_on) -> Iterator[ClipView]:
         if clip is None:
-            yield ClipView(START)
+            yield ClipView(_start([*self.by_name.values()]))
         else:
             yield from clip_views(self.by_name[name], clip, goes_on)
 

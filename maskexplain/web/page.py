@@ -149,8 +149,8 @@ def page_theme() -> gr.themes.Base:
 # The same answers as the HTTP API's routes. They stand in the page's queue, so its limits and its
 # credentials hold for them; everything else of the page is hidden from clients.
 
-PREDICT = "Answer every face of a picture: mask worn, worn incorrectly, or missing."
-EXPLAIN = "Answer every face of a picture, and show why the largest one got its answer."
+PREDICT = "Answer every face of a picture, or, by versions that know no faces, all of it."
+EXPLAIN = "Answer a picture so, and show why the largest face, or all of it, got its answer."
 
 
 def add_endpoints(page: gr.Blocks, models: Sequence[Model]) -> None:

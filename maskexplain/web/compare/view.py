@@ -19,12 +19,11 @@ from ...models.network import to_pixels
 from ...models.results import Results
 from ...models.version import Model, any_faces
 from ...results.compare import (
-    HOW_TO_READ,
     PAIR_COLUMNS,
-    VERSION_COLUMNS,
     StoredComparison,
+    how_to_read,
     pair_cells,
-    version_cells,
+    version_table,
 )
 from ..answers import bars
 from ..assets import macros
@@ -96,7 +95,7 @@ def _map(report: Report) -> str:
     way, explanation, name = report.ways[0], report.answer.explanations[0], report.model.name
     question = question_of(report.model.task, explanation)
     url = data_url(overlay(report.crop, explanation, SIDE), "webp")
-    alt = f"{way.title} of {name}, {question}, over the face"
+    alt = f"{way.title} of {name}, {question}, over the picture"
     return _MACROS.map(url, alt, way.title, name if is_best(report.model, way) else "")
 
 
@@ -150,9 +149,9 @@ class _OverFolder:
     pictures: str
     which: str
     made: str
+    version_columns: Sequence[str]
     versions: list[list[str]]
     pairs: list[list[str]]
-    version_columns: Sequence[str] = VERSION_COLUMNS
     pair_columns: Sequence[str] = PAIR_COLUMNS
 
 
@@ -164,12 +163,12 @@ def over_folders(stored: Sequence[StoredComparison]) -> str:
             f"{one.found.pictures:,}",
             "" if one.split == "all" else f" of {one.split}",
             one.made,
-            [version_cells(version) for version in one.found.versions],
+            *version_table(one.found),
             [pair_cells(pair) for pair in one.found.pairs],
         )
         for one in stored
     ]
-    return str(_MACROS.over_folders(parts, HOW_TO_READ)).strip()
+    return str(_MACROS.over_folders(parts, how_to_read([one.found for one in stored]))).strip()
 
 
 USUAL = Question(ways=(BEST,))

@@ -115,7 +115,7 @@ def _figure(
     question = question_of(model.task, explanation)
     return Figure(
         url=pictures.heat(report, way, explanation, signed),
-        alt=f"{way.title} of {model.name}, {question}, over the face",
+        alt=f"{way.title} of {model.name}, {question}, over the picture",
         file=f"{model.name}-{way.key.replace('/', '-')}-{explanation.target}.webp",
         title=way.title,
         version=model.name,

@@ -242,6 +242,6 @@ def hidden_html(models: Sequence[Model], kept: Kept | None, strokes: str) -> str
         return _BRUSH.sentence(GONE)
     places = places_of(strokes)
     if places is None or not places.any():
-        return _BRUSH.sentence("Hide a place: paint over the face.")
+        return _BRUSH.sentence("Hide a place: paint over the picture.")
     found = hide(models, kept, places)
     return _BRUSH.table(found, f"{places.float().mean():.0%}")

@@ -99,12 +99,12 @@ register(
     Slider(
         key="blur",
         title="Detail",
-        info="Pixels left across the face",
+        info="Pixels left across the picture",
         low=8,
         high=128,
         neutral=128,
         unit=" pixels",
-        moved=("only {} across the face are left", "there are {} across the face"),
+        moved=("only {} across the picture are left", "there are {} across the picture"),
         edit=_fewer_pixels,
         order=1,
     )
@@ -132,7 +132,7 @@ register(
         high=45,
         neutral=0,
         unit="°",
-        moved=("the face is turned to {}", "the face is turned to {}"),
+        moved=("the picture is turned to {}", "the picture is turned to {}"),
         place=lambda degrees: (degrees, 1.0),
     )
 )
@@ -145,7 +145,7 @@ register(
         high=150,
         neutral=100,
         unit="%",
-        moved=("the face shrinks to {}", "the face grows to {}"),
+        moved=("the picture shrinks to {}", "the picture grows to {}"),
         place=lambda percent: (0.0, percent / 100),
     )
 )
