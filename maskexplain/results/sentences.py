@@ -6,7 +6,7 @@ from html import escape
 from ..data.painted import PLACES
 from ..masks.task import is_mask
 from ..models.results import ExplanationScores, Recall, Results, Scores, WayScores
-from ..models.version import Model
+from ..models.version import Model, any_faces
 from ..task import Task
 from ..words import listed
 from .meaningless import kind_title
@@ -205,12 +205,16 @@ def heatmap_honesty(models: Sequence[Model]) -> list[str]:
     return [
         "Hiding where the first heatmap is bright mostly matters more than the same shape "
         "elsewhere.",
-        f"Of test faces it did on {copies}.",
+        f"Of test {_subjects(models)} it did on {copies}.",
         "More than maps made without the photo it says on few. Only these are called confirmed: "
         f"{confirmed}.",
         _most_of_nothing([(m, s) for m, s, _ in tested]),
         *_beyond([(m, best) for m, _, best in tested if best.beats_usual is not None]),
     ]
+
+
+def _subjects(models: Sequence[Model]) -> str:
+    return "faces" if any_faces(models) else "pictures"
 
 
 def _beyond(tested: Sequence[tuple[Model, WayScores]]) -> list[str]:
@@ -223,7 +227,8 @@ def _beyond(tested: Sequence[tuple[Model, WayScores]]) -> list[str]:
         for m, one in tested
     ]
     return [
-        "Does a map say more than the mean map of other faces? By chance it beats that on half.",
+        f"Does a map say more than the mean map of other {_subjects([m for m, _ in tested])}? By "
+        "chance it beats that on half.",
         f"{listed(beaten)}.",
     ]
 
