@@ -276,6 +276,7 @@ def test_mended_labels_are_trained_on_and_a_page_tells_of_all(command, tmp_path,
     assert command("--labels", str(mended)) == 0
     said = capsys.readouterr().out
     assert re.search(r"without_mask +13 +4 +4 ", said), "a picture more in train"
+    assert re.findall(r"epoch . of 2: .* s; (\S+) left", said)[-1] == "00:00"
     assert "report.html: all of it on one page" in said
     folder = command.runs / "v1/my_v1"
     assert "1 label is mended" in (folder / "data.txt").read_text()

@@ -332,10 +332,12 @@ def _fit(
 
         def on_epoch(line: Epoch) -> None:
             watch(line)
+            left = tqdm.format_interval((line.seconds or 0) * (epochs - line.epoch))
             shown.write(
                 f"{folder.name}, epoch {line.epoch} of {epochs}: train loss {line.train_loss:.4f}, "
                 f"val loss {line.val_loss:.4f}, val balanced accuracy "
-                f"{line.val_balanced_accuracy:.4f}, lr {line.learning_rate:.1e}, {line.seconds} s"
+                f"{line.val_balanced_accuracy:.4f}, lr {line.learning_rate:.1e}, {line.seconds} s; "
+                f"{left} left"
             )
 
         fit(training, train, val, folder, bf16, on_step, on_epoch)
