@@ -501,10 +501,11 @@ DROP = """([content, name]) => {
 }"""
 
 
-def test_a_phones_picture_without_a_type_can_be_dropped(browser, url, portraits):
+@pytest.mark.parametrize("name", ["IMG_0001.HEIC", "photo", "IMG_0001.jpg.download"])
+def test_a_picture_without_a_type_can_be_dropped(browser, url, portraits, name):
     content = heic(Image.open(portraits["bare"]).convert("RGB"))
     page = open_page(browser, url)
-    page.evaluate(DROP, [b64encode(content).decode(), "IMG_0001.HEIC"])
+    page.evaluate(DROP, [b64encode(content).decode(), name])
     expect(page.locator("#notice")).to_contain_text("One face found", timeout=PATIENCE)
     close(page)
 
