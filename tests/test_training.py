@@ -438,7 +438,9 @@ def test_a_random_split_says_that_copies_leak_and_stays_the_same(command, toy_fo
     assert cli.main(["evaluate", "--model", version, "--data", str(toy_folder)]) == 0
     told = capsys.readouterr()
     assert "my_v1_random learned from a random split of toy" in told.err
-    assert re.search(r"12 pictures of test", told.out)
+    assert "12 pictures of test" in told.out
+    words = ["evaluate", "--model", version, "--data", str(toy_folder), "--split", "val"]
+    assert cli.main(words) == 0 and "a random split of toy" in capsys.readouterr().err
     pictures = list_pictures(toy_folder, csv_beside(toy_folder))
     once, again, other = (split_at_random(pictures, seed) for seed in (0, 0, 5))
     assert once == again != other

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..data.copies import BATCH, csv_text, even_light, join_copies, sheet
-from ..data.folder import list_pictures
+from ..data.folder import decoded_once, list_pictures
 from ..data.labels import names_in
 from ..data.names import ClassNames
 from ..data.survey import counts_table, readable, tell_of_two_classes
@@ -57,6 +57,7 @@ def _task_of(folder: Path, class_map: Mapping[str, str]) -> Task:
     return MASK if known >= {*MASK.names} or len(names) < 2 else task_of_classes(names)
 
 
+@decoded_once()
 def data_command(args: argparse.Namespace) -> None:
     """Find copies, or suspects among the labels; write a CSV and a sheet of them."""
     model = open_model(args.model) if args.model else None

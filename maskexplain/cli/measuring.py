@@ -112,15 +112,21 @@ def compare_command(args: argparse.Namespace) -> None:
 
 
 def _split(
-    models: Sequence[Model], folder: Path, pictures: Sequence[Picture], remarks: Remarks
+    models: Sequence[Model],
+    folder: Path,
+    pictures: Sequence[Picture],
+    remarks: Remarks,
+    asked: str | None = None,
 ) -> str:
-    """What to score: never what one of the versions was fitted on, as far as they say."""
+    """What to score: what was asked for; else what no version was fitted on, as far as they say."""
     name = printable(folder.resolve().name)
     used = {model.name: model.results.data for model in models if model.results.data}
     trained = {version: data for version, data in used.items() if name in data.folders}
     at_random = [version for version, data in trained.items() if data.at_random]
     if at_random:
         remarks(f"{listed(at_random)} learned from a random split of {name}: {KNOWN}")
+    if asked:
+        return asked
     fitted = {unsure.folder for m in models if (unsure := m.results.unsure)}
     return "test" if trained or name in fitted else default_split(folder, pictures)
 
@@ -151,7 +157,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     model = open_model(args.model, args.device)
     remarks, show = Remarks(), bar("pictures")
     folders = listed_pictures(args, model.task, remarks)
-    split = args.split or _split([model], args.data[0], folders[0], remarks)
+    split = _split([model], args.data[0], folders[0], remarks, args.split)
     chosen = [select(pictures, split) for pictures in folders]
     pictures, *others = (readable(part, args.skip, remarks, bar("check")) for part in chosen)
     if args.explanations:
@@ -203,7 +209,7 @@ def report_command(args: argparse.Namespace) -> None:
     model = open_model(args.name, args.device)
     remarks, check, show = Remarks(), bar("check"), bar("pictures")
     folders = listed_pictures(args, model.task, remarks)
-    split = args.split or _split([model], args.data[0], folders[0], remarks)
+    split = _split([model], args.data[0], folders[0], remarks, args.split)
     most = args.faces or max(map(len, folders))
     chosen = [evenly(select(part, split), most) for part in folders]
     plain = [evenly([p for p in part if not p.augmented], most) for part in folders]

@@ -198,6 +198,8 @@ def _file_in(folder: Path, name: str) -> Path | None:
 
     A file is called by its place in the folder, however the CSV calls it.
     """
+    if ".." not in Path(name).parts and not os.path.isabs(name):
+        return folder / name if (folder / name).is_file() else None
     for root in map(Path, (os.path.abspath(folder), os.path.realpath(folder))):
         file = Path(os.path.normpath(root / name))
         if file.is_relative_to(root) and file.is_file():
