@@ -1,5 +1,6 @@
 """A hostile client at the door: what is not on the list, what comes too large, slow or often."""
 
+import asyncio
 import json
 import re
 import socket
@@ -15,11 +16,12 @@ from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from playwright.sync_api import expect
 from servers import CROP, build_page, page_server, trap, version, write_examples
+from starlette.requests import Request
 from starlette.routing import Mount
 
 from maskexplain.api import guard
 from maskexplain.web import door, serve
-from maskexplain.web.door import MCP, PAGE, Opening, fits
+from maskexplain.web.door import MCP, PAGE, House, Opening, fits
 
 AUTH = ("ada", "secret")
 SITE = "https://elsewhere.example"
@@ -324,6 +326,27 @@ def test_a_trickle_is_ended_and_blocks_nobody(server, monkeypatch):
     finally:
         for link in links:
             link.close()
+
+
+def test_a_client_that_leaves_is_no_news(tmp_path):
+    """Else strangers fill the log, sixty lines for each upload that they break off."""
+    sent = []
+
+    async def read_all(scope, receive, send):
+        await Request(scope, receive).body()
+        sent.append("read")
+
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    house = House(knows=lambda _: True, queued=lambda _: 0, uploads=tmp_path)
+    routes = [Opening(("POST",), "/", 100, public=True)]
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "client": None}
+    asyncio.run(door.Door(read_all, routes, house)(scope, gone, send))
+    assert sent == []
 
 
 def test_an_address_has_so_many_bodies_on_their_way(server):

@@ -20,7 +20,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -198,6 +198,8 @@ class Door:
 
         try:
             await self._let_in(scope, receive, sent)
+        except ClientDisconnect:
+            return  # nobody is there to be told, and it is no news for the log
         except HTTPException as error:
             if begun:
                 raise
