@@ -50,6 +50,17 @@ OUTSIDE = """() => {
 }"""
 
 
+# Controls that are lower than a finger needs; a range has a thumb beyond its track.
+SMALL = """() => {
+  const controls = "button, select, summary, input[type=number], a[download]";
+  return [...document.querySelectorAll(controls)].filter((part) => {
+    const height = part.getBoundingClientRect().height;
+    const known = part.closest("[inert], [aria-hidden=true]");
+    return part.checkVisibility() && height > 1 && height < 24 && !known;
+  }).map((part) => part.ariaLabel || part.innerText || part.id);
+}"""
+
+
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark):
     page = open_page(browser, url, width, dark)
@@ -73,6 +84,7 @@ def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark)
         assert overflow(page) <= 0, f"{name} sticks out"
         assert page.evaluate(OUTSIDE) == [], name
         assert page.evaluate(LONG) == [], name
+        assert page.evaluate(SMALL) == [], name
         screenshot(page, f"{name.lower().replace(' ', '-')}-{width}-{'dark' if dark else 'light'}")
     close(page)
 
