@@ -476,6 +476,14 @@ def test_parts_by_number_are_refused_where_a_network_does_more_than_run_them(tmp
         imported(theirs, "densenet121", tmp_path)
 
 
+def test_a_conv_behind_a_network_is_no_classifier(tmp_path):
+    """As of a network that marks places in a picture."""
+    theirs = nn.ModuleDict({"backbone": theirs_of(SHUFFLE, at("fc", nn.Identity()))})
+    theirs["marks"] = nn.Conv2d(1024, 2, 1)
+    with pytest.raises(UserError, match="fc.weight is missing"):
+        imported(theirs, SHUFFLE, tmp_path)
+
+
 def test_gray_pictures_are_made_of_coloured_ones(tmp_path, capsys):
     theirs = theirs_of(SHUFFLE, at("conv1.0", nn.Conv2d(1, 24, 3, 2, 1, bias=False)))
     torch.save(theirs.state_dict(), tmp_path / "x.pth")
@@ -528,3 +536,15 @@ def test_timm_by_name():
         network.fold()
         assert torch.allclose(network(x), whole, atol=1e-4)
     assert network.layer == "layer4"
+
+
+def test_a_transformer_of_timms():
+    """It has further inputs, with defaults, and writes its attention as products."""
+    pytest.importorskip("timm")
+    transform = EvaluationTransform(224)
+    network = build_by_name("timm:vit_tiny_patch16_224", 2, transform).eval()
+    x = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.allclose(network.head(network.features(x)), network(x), atol=1e-5)
+    assert network.layer == "patch_embed.proj" and network.mixes_places
+    assert not build_by_name("timm:resnet10t", 2, SMALL).mixes_places

@@ -58,7 +58,7 @@ def _behind(place: str, plain: Mapping[str, Stored]) -> list[Layer]:
             if counts(name.removeprefix(root), tensor)
         }
     )
-    return layers if is_chain(layers) else []
+    return layers if is_chain(layers) and layers[-1].kind == LINEAR else []
 
 
 def own_head_of(

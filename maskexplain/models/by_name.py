@@ -95,7 +95,8 @@ class SplitNetwork(nn.Module):
     def mixes_places(self) -> bool:
         """Whether attention follows the layer: its channels then say nothing of their places."""
         nodes = getattr(getattr(self.head, "graph", None), "nodes", ())
-        attends = any("attention" in str(node.target).lower() for node in nodes)
+        called = " ".join(str(node.target).lower() for node in nodes)
+        attends = "attention" in called or ("softmax" in called and "matmul" in called)
         return attends or any("Attention" in type(m).__name__ for m in self.head.modules())
 
     def fold(self) -> None:
@@ -268,7 +269,8 @@ def _cuts(graph: fx.Graph) -> set[fx.Node]:
     seen: set[fx.Node] = set()
     reach = 0
     for node, index in order.items():
-        from_picture = node.op == "placeholder" or not seen.isdisjoint(node.all_input_nodes)
+        # Further inputs, which have defaults, come from no picture: timm's transformers have some.
+        from_picture = order[node] == 0 or not seen.isdisjoint(node.all_input_nodes)
         if node not in live or not from_picture or _counts_pictures(node):
             continue
         if seen and reach <= index:
