@@ -369,8 +369,16 @@ def test_a_refused_camera_is_said_where_it_was_asked_for(browser, url):
 
 
 def test_everything_can_be_downloaded(browser, url, portraits):
+    """After a second test of the map, which another photo takes away."""
     page = open_page(browser, url)
+    upload(page, portraits["nose_out"])
+    expect_answers(page)
+    open_fold(page, "How this map was tested")
+    page.locator("#ask-second").click()
+    second = page.locator("#second .verdict")
+    expect(second).to_contain_text("Second test of ", timeout=PATIENCE)
     upload(page, portraits["worn_right"])
+    expect(second).to_have_count(0, timeout=PATIENCE)
     expect_answers(page)
     with page.expect_download(timeout=PATIENCE) as download:
         page.get_by_role("button", name="Download everything (zip)").click()

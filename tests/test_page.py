@@ -21,9 +21,9 @@ from servers import version
 
 from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.explain import report as report_module
-from maskexplain.explain.question import Question, Way, all_ways
+from maskexplain.explain.question import Question, Way, all_ways, default_way
 from maskexplain.explain.report import reports
-from maskexplain.explain.verdicts import TITLES, record_sentence
+from maskexplain.explain.verdicts import TITLES, record_sentence, second_opinions
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK
@@ -41,6 +41,7 @@ from maskexplain.web.photo.view import (
     photo_views,
     photo_zip,
     places_of,
+    second_html,
 )
 
 GRAD_CAM = Question(ways=("grad_cam",))
@@ -246,6 +247,18 @@ def test_several_files_get_a_row_each(tiny, portrait, pair, tmp_path):
     assert "1 of 4 photos answered" in many_html([tiny], views[0], 4)
     assert len(list(answer_files([tiny], files[3:] * (MOST + 1)))) == MOST
     assert f"The first {MOST} of {MOST + 1}" in many_html([tiny], views[-1], MOST + 1)
+
+
+def test_the_first_map_is_tested_in_a_second_way_on_request(tiny, portrait):
+    *_, view = photo_views([tiny], portrait)
+    html = second_html([tiny], view.kept, [])
+    explanation, first = view.kept.known.found["tiny", default_way(tiny).key]
+    [opinion] = second_opinions(view.kept.known.passes["tiny"], [explanation])
+    assert opinion.verdict.sentence in unescape(html) and opinion.verdict.title in unescape(html)
+    assert ("Both tests say the same" in html) == (first.key == opinion.verdict.key)
+    assert "Fill the brightest fifth" in html
+    assert "on its way" in second_html([tiny], view.kept, ["occlusion"])
+    assert "no longer in memory" in second_html([tiny], None, [])
 
 
 # --- on arrival, and the brush

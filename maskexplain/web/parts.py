@@ -196,6 +196,11 @@ class Newest:
         self._last: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._count = 0
 
+    def still(self, visitor: str) -> Callable[[], bool]:
+        """Tells whether the visitor's newest question is the one of now; begins none."""
+        mine = self._last.get(visitor)
+        return lambda: self._last.get(visitor) == mine
+
     def begin(self, visitor: str, moment: float | None = None) -> Callable[[], bool]:
         """A question of a visitor; the result tells whether it is, and still is, their newest.
 

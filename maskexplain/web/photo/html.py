@@ -20,7 +20,7 @@ from ...explain.places import heat_at, hottest
 from ...explain.question import Way, is_best
 from ...explain.regions import OUTSIDE, face_regions, heat_by_region
 from ...explain.report import Report, Subject
-from ...explain.verdicts import Trust, Verdict, record_sentence
+from ...explain.verdicts import SecondOpinion, Trust, Verdict, record_sentence
 from ...images.crops import Crop
 from ...masks.task import is_mask
 from ...models.checkpoints import is_numbered
@@ -241,6 +241,11 @@ def more_html(
         return inner
     url = pictures.on_photo(photo, crop, report)
     return inner + _MACROS.on_photo(url, report.ways[0].title)
+
+
+def second_test(way: Way, first: Verdict, opinion: SecondOpinion) -> str:
+    """What a second test says of a map, beside the verdict of the first."""
+    return _MACROS.second(way.title, first, opinion.verdict, first.key == opinion.verdict.key)
 
 
 # --- the other versions

@@ -39,7 +39,7 @@ from ..parts import (
     while_newest,
 )
 from .html import arrival_html
-from .view import Kept, PhotoView, hidden_html, photo_views, photo_zip
+from .view import Kept, PhotoView, hidden_html, photo_views, photo_zip, second_html
 
 START = "Give a photo, or click an example."
 
@@ -64,6 +64,8 @@ class _PhotoTab:
     lead: gr.HTML
     heat: gr.HTML
     tested: gr.HTML
+    ask_second: gr.Button
+    second: gr.HTML
     maps: gr.HTML
     others: gr.HTML
     brush: gr.HTML
@@ -96,6 +98,7 @@ class _PhotoTab:
             *parts,
             self.brush,
             self.hidden,
+            self.second,
             self.zipped,
             self.kept,
         ]
@@ -144,6 +147,10 @@ def _folds(models: Sequence[Model]) -> dict[str, gr.blocks.Block]:
             hidden = gr.HTML(elem_id="hidden")
         with gr.Accordion("How this map was tested", open=False, elem_id="tested"):
             tested = gr.HTML()
+            ask_second = gr.Button(
+                "Test it in a second way (takes seconds)", size="sm", elem_id="ask-second"
+            )
+            second = gr.HTML(elem_id="second")
         others_title = "The other versions, and why they differ"
         with gr.Accordion(
             others_title, open=False, visible=len(models) > 1, elem_id="other-versions"
@@ -155,6 +162,7 @@ def _folds(models: Sequence[Model]) -> dict[str, gr.blocks.Block]:
         save = gr.Button("Download everything (zip)", elem_id="save")
         zipped = gr.HTML(elem_id="zip")
     found = {"brush": brush, "hidden": hidden, "tested": tested, "others": others, "more": more}
+    found |= {"ask_second": ask_second, "second": second}
     asked = {"target": target, "against": against, "ways": ways, "signed": signed}
     return {**found, **asked, "maps": maps, "save": save, "zipped": zipped}
 
@@ -195,6 +203,14 @@ class _Wiring:
             trigger_mode="always_last",
         )
 
+        tab.ask_second.click(
+            self.second_opinion,
+            [tab.kept, tab.ways],
+            tab.second,
+            show_progress="minimal",
+            concurrency_id="answers",
+        )
+
     def answer(self, image: Photo, whole, chosen, kept, *asked) -> Iterator[dict]:
         """What there is of the answer, whenever there is more of it."""
         question, signed = _question(*asked)
@@ -214,6 +230,12 @@ class _Wiring:
         """Places are painted over, or shown again."""
         return hidden_html(self.models, kept, strokes or "")
 
+    def second_opinion(self, request: gr.Request, kept: Kept | None, ways: Sequence[str]):
+        """The first map is put to another test, unless another question has begun meanwhile."""
+        still = self.questions.newest.still(request.session_hash)
+        html = second_html(self.models, kept, ways)
+        return html if still() else gr.skip()
+
     def zip_of(self, image: Photo, whole, chosen, kept, *asked) -> bytes | None:
         """Everything that is shown."""
         return photo_zip(self.models, image, whole, chosen, _question(*asked)[0], kept)
@@ -228,6 +250,7 @@ class _Wiring:
             tab.tested: view.tested,
             tab.maps: view.more,
             tab.others: view.others,
+            tab.second: "",
             tab.zipped: "",
             tab.kept: view.kept,
             **face_updates(tab.faces, view.choice),

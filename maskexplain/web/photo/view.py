@@ -11,8 +11,9 @@ from torch.nn import functional as nnf
 from ...explain.explain import Explanation, ForwardPass
 from ...explain.figure import report_files, zip_of
 from ...explain.places import blur_places, heat_at
-from ...explain.question import USUAL, ExplainError, Question, default_way
+from ...explain.question import BEST, USUAL, ExplainError, Question, default_way, find_ways
 from ...explain.report import Known, Report, Subject, reports
+from ...explain.verdicts import second_opinions
 from ...images.crops import NoFaceError
 from ...images.read import ImageError
 from ...models.threads import at_once
@@ -29,6 +30,7 @@ from .html import (
     lead_html,
     more_html,
     others_html,
+    second_test,
     spoken,
     tested_html,
 )
@@ -167,6 +169,23 @@ def photo_zip(
     except (NoFaceError, ExplainError):
         return None
     return zip_of(report_files(complete, "face"))
+
+
+def second_html(models: Sequence[Model], kept: Kept | None, ways: Sequence[str]) -> str:
+    """A second test of the newest version's first map (of the ways' keys), which takes seconds.
+
+    The places are filled from their edges in place of blur (ROAD; Rong et al. 2022).
+    """
+    if kept is None:
+        return _BRUSH.sentence(GONE)
+    lead = newest_first(models)[0]
+    way = find_ways(lead, ways or [BEST])[0]
+    known = kept.known.found.get((lead.name, way.key))
+    if known is None:
+        return _BRUSH.sentence("The heatmap is still on its way: ask again in a moment.")
+    explanation, first = known
+    [opinion] = second_opinions(kept.known.passes[lead.name], [explanation])
+    return second_test(way, first, opinion)
 
 
 # --- the brush: places of the face hidden by hand, and every version's answer to the rest
