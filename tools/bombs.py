@@ -173,6 +173,56 @@ def wide_webp() -> bytes:
     return bytes(whole)
 
 
+def many_tables(count: int = 45_000) -> bytes:
+    """A JPEG whose tables of codes come again and again."""
+    whole = saved(SMALL, "JPEG")
+    at = whole.index(b"\xff\xc4")
+    table = whole[at + 4 : at + 2 + int.from_bytes(whole[at + 2 : at + 4], "big")]
+    return jpeg([(0xC4, table)] * count)
+
+
+def restarts(count: int = 9 * MEGABYTE) -> bytes:
+    """A JPEG of nothing but restart markers behind its first block."""
+    whole = saved(SMALL, "JPEG", restart_marker_blocks=1)
+    at = whole.index(b"\xff\xd0")
+    return (
+        whole[:at]
+        + b"".join(bytes([0xFF, 0xD0 + i]) for i in range(8)) * (count // 8)
+        + b"\xff\xd9"
+    )
+
+
+def pixels_without_end() -> bytes:
+    """A small PNG whose packed pixels go on for four gigabytes."""
+    whole = saved(SMALL, "PNG")
+    packed = zipped(2**32)
+    chunk = struct.pack(">L", len(packed)) + b"IDAT" + packed
+    checksum = struct.pack(">L", zlib.crc32(b"IDAT" + packed))
+    return whole[:33] + chunk + checksum + whole[-12:]
+
+
+def jpeg_in_tiff(scans: int = 2000, size: tuple[int, int] = (1800, 1200)) -> bytes:
+    """A TIFF that hides a progressive JPEG of very many scans."""
+    strip = empty_scans(scans, size)
+    sizes = [(256, LONG, 1, size[0]), (257, LONG, 1, size[1]), (258, SHORT, 1, 8)]
+    kinds = [(259, SHORT, 1, 7), (262, SHORT, 1, 1), (273, LONG, 1, behind(9))]
+    rest = [(277, SHORT, 1, 1), (278, LONG, 1, size[1]), (279, LONG, 1, len(strip))]
+    return tiff([*sizes, *kinds, *rest], strip)
+
+
+def announced(whole: bytes, kind: bytes, length: bytes) -> bytes:
+    """A file cut off in a part that announces far more."""
+    at = whole.index(kind)
+    before = at - 4 if kind == b"mdat" else at + 4
+    return whole[:before] + length + whole[before + 4 : -20]
+
+
+def cut_codes(side: int = 1000) -> bytes:
+    """A GIF of as many codes as are counted in Python, without its last fifth."""
+    noise = np.random.default_rng(0).integers(0, 256, (side, side * 9 // 10), dtype=np.uint8)
+    return saved(Image.fromarray(noise), "GIF")[: 1000 * side]
+
+
 # --- the largest that are allowed
 
 
@@ -214,6 +264,15 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "BMP: 19 MB of runs": runs,
     "WebP: 100,000 frames": frames,
     "WebP: a canvas of 268 megapixels": wide_webp,
+    "JPEG: 45,000 tables of codes": many_tables,
+    "JPEG: 9 million restarts": restarts,
+    "PNG: four gigabytes of pixels": pixels_without_end,
+    "TIFF: 2,000 scans of a JPEG inside": jpeg_in_tiff,
+    "WebP: announces 4 gigabytes": lambda: announced(
+        saved(SMALL, "WEBP"), b"VP8 ", b"\xff\xff\xff\xff"
+    ),
+    "HEIC: announces 4 gigabytes": lambda: announced(heic(SMALL), b"mdat", b"\xff\xff\xff\xff"),
+    "GIF: a megabyte of codes, cut off": cut_codes,
 }
 HONEST: dict[str, Callable[[], bytes]] = {
     "JPEG, 40 megapixels": lambda: saved(waves(), "JPEG", quality=75),
