@@ -233,6 +233,8 @@ BAD: dict[str, tuple[Callable[[], bytes | str], str, bool]] = {
     "zip": (lambda: b"PK\x03\x04" + bytes(60), "ZIP", False),
     "photoshop": (lambda: b"8BPS\0\1" + bytes(60), "Photoshop", False),
     "video": (lambda: b"\0\0\0\x18ftypisom" + bytes(60), "a video", False),
+    "raw of a camera": (lambda: b"\0\0\0\x18ftypcrx " + bytes(60), "raw picture", False),
+    "raw of another": (lambda: b"FUJIFILMCCD-RAW 0201" + bytes(60), "raw picture", False),
     "jpeg 2000": (lambda: saved(quarters(), "JPEG2000"), "JPEG 2000", False),
     "jpeg xl": (lambda: b"\xff\x0a" + bytes(60), "JPEG XL", False),
     "ppm": (lambda: saved(quarters(), "PPM"), "not a picture that can be read", False),
@@ -512,6 +514,16 @@ def test_even_picture_is_no_damaged_one(colour: tuple, how: dict) -> None:
     picture.paste(colour, (0, 180, 480, 360))
     for even in (picture, Image.new("RGB", (1600, 1200), colour)):
         assert remark_of(read_image(saved(even, "JPEG", quality=90, **how))) == ""
+
+
+def test_tiles_whose_plan_may_be_missing_are_refused() -> None:
+    """In a picture of tiles (a "grid") it may stand behind them, at the very end."""
+    data = heic(street())
+    assert "cut off" in remark_of(read_image(data[:-99]))
+    named = data.replace(b"mif1", b"grid", 1)  # among the kinds that the file says it is of
+    assert np.array_equal(read_image(named), read_image(data))
+    with pytest.raises(ImageError, match="cut off"):
+        read_image(named[:-99])
 
 
 def repacked(change: Callable[[bytes], bytes]) -> bytes:

@@ -242,6 +242,9 @@ def _webp(sifted: Sifted) -> tuple[bytes, float]:
 
 
 def _heif(sifted: Sifted) -> tuple[bytes, float]:
+    if b"grid" in sifted.data and b"idat" not in sifted.data:
+        # How its tiles lie may be told at the end: a made-up plan gives another picture.
+        raise ValueError("the plan of its tiles may be missing")
     mended, *others = (sifted.data + _much(e, sifted.missing) for e in (b"\0", *ENDINGS))
     return mended, _agreement(mended, others)
 

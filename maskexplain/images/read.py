@@ -254,6 +254,7 @@ OTHER_KINDS = (
     (rb"%PDF", "a PDF document"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing"),
     (rb"PK\x03\x04", "a ZIP archive or an office document"),
+    (rb"....ftypcrx |FUJIFILMCCD-RAW", "a camera's raw picture"),
     (rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "a video"),
     (rb"8BPS", "a Photoshop document"),
     (rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture"),
