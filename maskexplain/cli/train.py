@@ -32,7 +32,7 @@ from ..data.folder import (
 from ..data.survey import counts_table, ready_to_train
 from ..errors import UserError
 from ..files import alone_in, clear_half_written, write_text
-from ..memory import keep_memory
+from ..memory import keep_memory, release_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
 from ..models.version import Model, open_model
@@ -278,6 +278,7 @@ def _train(
         train = _load(recipe, select(pictures, "train"), root)
         val = load_pixels(select(pictures, "val"), size, decode)
         let_go(p for p in pictures if p.split != "test" or not processes.is_first())
+        release_memory()
         for teacher, place in zip(teachers, places, strict=True):
             if _unfinished(teacher):
                 _fit(teacher, train, val, place, bf16)
