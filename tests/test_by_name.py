@@ -469,6 +469,19 @@ def test_a_script_says_what_lies_between_its_last_layers(form, tmp_path):
         import_version(tmp_path / "x.pt", "x", ["a", "b"], True, None, tmp_path, built)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_script_with_the_librarys_shapes_keeps_its_own_activation(tmp_path):
+    own = (nn.Linear(576, 1024), nn.ReLU(), nn.Dropout(), nn.Linear(1024, 2))
+    theirs = theirs_of(SMALL_V3, at("classifier", *own))
+    built = Built(f"torchvision:{SMALL_V3}", size=64)
+    for network, words in ((theirs, "linear 1024 relu dropout linear"), (named(SMALL_V3), None)):
+        whole = getattr(network, "network", network)
+        torch.jit.script(whole).save(str(tmp_path / "x.pt"))
+        done = import_version(tmp_path / "x.pt", "x", ["a", "b"], True, None, tmp_path, built)
+        assert (done.own_head.words if done.own_head else None) == words
+        assert agrees(whole, tmp_path)
+
+
 def test_parts_by_number_are_refused_where_a_network_does_more_than_run_them(tmp_path):
     """DenseNet puts a ReLU between its two parts, which no child of it is."""
     theirs = theirs_of("densenet121", by_number(*POOL, nn.Linear(1024, 2)))

@@ -80,6 +80,7 @@ class Wanted:
     own names, where a file calls them otherwise. `last`: the library's last layer, which takes
     `inputs` values and whose weight has `sides` dimensions; `place`: the module that the file's
     last layers are in place of, with the library's `inner` layers before the last one in it.
+    `kinds`: the classes of what stands in a row with the last one, by their numbers there.
     `first`: the first conv's weight.
     """
 
@@ -93,6 +94,7 @@ class Wanted:
     first: str
     own: dict[str, str] = field(default_factory=dict)
     inner: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
     size: int = 0
 
     def shown(self, name: str) -> str:
@@ -138,6 +140,7 @@ def _forms(name: str, size: int | None) -> Iterator[Wanted]:
         last.removeprefix(stem),
         {key.removeprefix(stem): shape for key, shape in shapes.items()},
         "",
+        kinds=_in_a_row(network, last),
         size=(size or usual_transform(name).size) if library else 0,
     )
     parts = last.split(".")
@@ -147,6 +150,16 @@ def _forms(name: str, size: int | None) -> Iterator[Wanted]:
     if library:
         numbers = {child: str(at) for at, (child, _) in enumerate(network.named_children())}
         yield from (_by_number(form, numbers) for form in named if len(numbers) > 1)
+
+
+def _in_a_row(network: nn.Module, last: str) -> dict[str, str]:
+    """The classes of the layers before the last one in its nn.Sequential."""
+    owner, _, number = last.rpartition(".")
+    row = network.get_submodule(owner)
+    if not isinstance(row, nn.Sequential):
+        return {}
+    kinds = {name: type(module).__name__ for name, module in row.named_children()}
+    return {name: kinds[name] for name in kinds if name != number}
 
 
 def _without(whole: Wanted, place: str) -> Wanted:

@@ -84,21 +84,26 @@ def own_head_of(
     return OwnHead(wanted.place, width, (*_as_values(wanted, width, words), *_rest(words)))
 
 
-def _check_form(
-    wanted: Wanted, layers: Sequence[Layer], plain: Mapping[str, Stored], built: Built
-) -> None:
+def _check_form(wanted: Wanted, layers: Sequence[Layer], plain: Tensors, built: Built) -> None:
     """Raise NetworkError where the last layers are better understood by another form.
 
     Several in one row with the library's own may all be somebody's, with another activation. Where
-    the library's own stand before one layer, or before some that stand in its place, they are its.
+    the library's own stand before one layer, or before some that stand in its place, they are its,
+    unless TorchScript says otherwise.
     """
     owner = wanted.last.rpartition(".")[0]
     in_a_row = [one for one in layers if owner and _ends(one.name.rpartition(".")[0], owner)]
+    foreign = _is_foreign(wanted, in_a_row, plain)
+    whole = any(word.startswith(LINEAR) for word in built.head or ())
     if wanted.place == wanted.last:
         linear = any(len(wanted.body[k]) == 2 for k in wanted.body if k.startswith(f"{owner}."))
-        if len(layers) > 1 and in_a_row and linear:
+        if foreign or (len(layers) > 1 and in_a_row and linear):
             raise NetworkError(f"{len(layers)} layers are in place of {wanted.last}")
-    elif wanted.inner and not any(word.startswith(LINEAR) for word in built.head or ()):
+    elif (
+        wanted.inner
+        and not foreign
+        and not any(word.startswith(LINEAR) for word in built.head or ())
+    ):
         own = {name: plain[name].shape for layer in layers for name in _tensors(layer, plain)}
         kept = [
             any(_ends(name, k) and shape == own[name] for name in own)
@@ -107,6 +112,13 @@ def _check_form(
         behind = len(in_a_row) - len({k.rpartition(".")[0] for k in wanted.inner})
         if all(kept) and behind < 2:
             raise NetworkError(f"{wanted.last} and the layers before it are the library's")
+
+
+def _is_foreign(wanted: Wanted, in_a_row: Sequence[Layer], plain: Tensors) -> bool:
+    """Whether TorchScript has other layers than the library in a row with the last one."""
+    row = in_a_row[0].name.rpartition(".")[0] if in_a_row else ""
+    kinds = wanted.kinds.items()
+    return any(plain.kinds.get(f"{row}.{number}", kind) != kind for number, kind in kinds)
 
 
 def _ends(name: str, with_: str) -> bool:
