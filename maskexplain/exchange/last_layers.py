@@ -99,11 +99,7 @@ def _check_form(wanted: Wanted, layers: Sequence[Layer], plain: Tensors, built: 
         linear = any(len(wanted.body[k]) == 2 for k in wanted.body if k.startswith(f"{owner}."))
         if foreign or (len(layers) > 1 and in_a_row and linear):
             raise NetworkError(f"{len(layers)} layers are in place of {wanted.last}")
-    elif (
-        wanted.inner
-        and not foreign
-        and not any(word.startswith(LINEAR) for word in built.head or ())
-    ):
+    elif wanted.inner and not foreign and not whole:
         own = {name: plain[name].shape for layer in layers for name in _tensors(layer, plain)}
         kept = [
             any(_ends(name, k) and shape == own[name] for name in own)
