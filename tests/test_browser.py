@@ -322,6 +322,9 @@ def test_tabs_have_addresses_and_a_reload_keeps_tab_and_answer(browser, url, por
     about = page.get_by_role("tab", name="About")
     expect(about).to_have_attribute("aria-selected", "true")
     expect(about).to_be_focused()
+    for key, name in (("ArrowRight", "Photo"), ("ArrowLeft", "About")):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tab", name=name)).to_be_focused()
     assert page.url.endswith("#about")
     page.reload()
     expect(about).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
