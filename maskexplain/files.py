@@ -65,10 +65,10 @@ def clear_half_written(folder: Path, name: str) -> None:
         file.unlink(missing_ok=True)
 
 
-def on_one_line(path: Path) -> str:
-    """A path as it can be printed in a line: what would end it or steer a terminal is escaped.
+def on_one_line(path: object) -> str:
+    """A path or name for one printed line: what would end it, or steer a terminal, is escaped.
 
-    >>> print(on_one_line(Path("a\\tb.jpg")))
+    >>> print(on_one_line("a\\tb.jpg"))
     a\\tb.jpg
     """
     steering = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]"

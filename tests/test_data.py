@@ -25,7 +25,8 @@ from maskexplain.data.folder import (
 )
 from maskexplain.data.labels import mend_labels
 from maskexplain.data.names import SPLITS, ClassNames
-from maskexplain.data.survey import readable, ready_to_train
+from maskexplain.data.survey import readable, ready_to_train, some
+from maskexplain.images.folder import find_pictures
 from maskexplain.masks.task import MASK
 
 
@@ -185,12 +186,19 @@ def test_what_systems_leave_is_skipped_and_nested_pictures_are_taken(toy_folder)
     folder = toy_folder / "with_mask"
     for name in ("._00.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
         (folder / name).write_bytes(b"x")
-    for name in ("__MACOSX", ".ipynb_checkpoints", "sub.png"):
+    for name in ("__MACOSX", ".ipynb_checkpoints", "@eaDir", "sub.png"):
         (folder / name).mkdir()
-    (folder / "__MACOSX" / "x.png").write_bytes(b"x")
+    for name in ("__MACOSX", "@eaDir"):
+        (folder / name / "x.png").write_bytes(b"x")
+    found = {file.path.name for file in find_pictures([folder])}
     assert list_pictures(toy_folder) == before
+    assert not {"x.png", "._00.png"} & found and "00.png" in found
     (folder / "00.png").rename(folder / "sub.png" / "00.png")
     assert len(list_pictures(toy_folder)) == len(before)
+
+
+def test_a_name_ends_no_line():
+    assert some(["a\nb.png", "c.png"]) == r"a\nb.png and c.png"
 
 
 def spoil_some(folder: Path) -> set[str]:

@@ -15,6 +15,7 @@ from ..data.labels import mend_labels
 from ..data.names import ClassNames, known_names
 from ..data.survey import some
 from ..errors import UserError
+from ..files import on_one_line
 from ..task import Task
 from ..words import listed
 from . import add_class_map
@@ -56,7 +57,9 @@ class Remarks:
     lines: list[str] = field(default_factory=list)
 
     def __call__(self, sentence: str, names: Sequence[object] = ()) -> None:
-        self.lines.append(": ".join(filter(None, (sentence, listed([*map(str, names)])))) + ".")
+        self.lines.append(
+            ": ".join(filter(None, (sentence, listed([*map(on_one_line, names)])))) + "."
+        )
         print(": ".join(filter(None, (sentence, some(names)))) + ".", file=sys.stderr)
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from ..images.edit import Shift
-from ..images.folder import SUFFIXES
+from ..images.folder import SUFFIXES, of_system
 from ..images.read import MAX_SIDE, OWN_PIXELS, ImageError, digest_of, read_image
 from ..masks.task import MASK
 from ..models.network import to_pixels
@@ -30,7 +30,6 @@ __all__ = ["DataError"]  # with what is defined here
 COLUMNS = ("file", "class", "split", "group", "augmented")
 TRUTH = {"1": True, "true": True, "0": False, "false": False}
 KAGGLE = "the public Kaggle set, whose groups, splits and made copies are listed here"
-SYSTEM = ("thumbs.db", "desktop.ini", "__macosx")  # beside what begins with a dot
 
 # Wraps an iterable and shows how far it is, as tqdm does.
 Progress = Callable[[Iterable], Iterable]
@@ -137,7 +136,7 @@ def class_folders(folder: Path, class_map: Mapping[str, str] | None = None) -> l
     """
     found: set[str] = set()
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and path.name[0] not in "._" and path.name.lower() not in SYSTEM:
+        if path.is_dir() and path.name[0] != "_" and not of_system(path.name):
             below = class_folders(path) if split_of(path.name) else [path.name]
             found |= {(class_map or {}).get(name, name) for name in below}
     return sorted(found)
@@ -320,7 +319,7 @@ def _check_classes(folder: Path, names: ClassNames, pictures: Sequence[Picture])
     empty = [name for name in missing if (folder / name).is_dir()]
     if empty:
         raise DataError(f"{folder / empty[0]} holds no pictures: put some there.")
-    there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not _of_system(p.name))
+    there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not of_system(p.name))
     raise DataError(
         f"{folder} has no folder {' and no folder '.join(missing)}: an image folder with "
         f"{', '.join(names.task.names)} is needed. It has {listed(there) or 'none'}; "
@@ -343,7 +342,7 @@ def _walk(folder: Path, tell: Tell) -> list[Path]:
     system, others, pictures = [], [], []
     for file in _all_files(folder):
         parts = file.relative_to(folder).parts
-        if any(_of_system(part) for part in parts):
+        if any(of_system(part) for part in parts):
             system.append(file)
         elif file.suffix.lower() in SUFFIXES:
             pictures.append(file)
@@ -356,10 +355,6 @@ def _walk(folder: Path, tell: Tell) -> list[Path]:
         count = counted(len(others), "file is", "files are")
         tell(f"{count} left out of {folder}, being no pictures by name", others)
     return pictures
-
-
-def _of_system(name: str) -> bool:
-    return name.startswith(".") or name.lower() in SYSTEM
 
 
 def _all_files(folder: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..files import on_one_line
 from ..task import Task
 from ..words import counted, listed
 from .folder import Picture, Progress, Tell, look_at, quietly, silently
@@ -15,7 +16,7 @@ FEW, MANY = 5, 50  # names in a remark, and in what ends a command
 def some(names: Sequence[object], most: int = FEW) -> str:
     """The names in a row, the first few of them where there are many."""
     more = [f"{len(names) - most} more"] if len(names) > most else []
-    return listed([*map(str, names[:most]), *more])
+    return listed([*map(on_one_line, names[:most]), *more])
 
 
 # What is wrong with pictures, and their names.

@@ -9,6 +9,13 @@ from ..errors import UserError
 
 JPEG, HEIF = (".jpg", ".jpeg", ".jfif"), (".heic", ".heif", ".avif")
 SUFFIXES = {*JPEG, *HEIF, ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+# What macOS, Windows, and the network drives of Synology and QNAP put beside people's files.
+SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "@__thumb"}
+
+
+def of_system(name: str) -> bool:
+    """Whether a file or folder of this name comes from a system: previews, trash, settings."""
+    return name.startswith(".") or name.lower() in SYSTEM
 
 
 @dataclass(frozen=True)
@@ -23,9 +30,9 @@ def find_pictures(named: Sequence[Path]) -> Iterator[PictureFile]:
     """The files that were named, and those inside the folders that were, by name.
 
     A file is taken whatever it is called, and whether or not it is there: reading it will tell. Of
-    a folder and the folders inside it come the files that end as pictures do, without hidden ones.
-    A folder that cannot be opened comes as a file: reading it fails. Raises UserError for a folder
-    without any, as soon as that is known.
+    a folder and the folders inside it come the files that end as pictures do, without hidden ones
+    and those that systems leave. A folder that cannot be opened comes as a file: reading it fails.
+    Raises UserError for a folder without any, as soon as that is known.
     """
     for path in named:
         if os.path.isdir(path):  # False, too, where nobody may look
@@ -71,7 +78,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if of_system(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     deeper.add(entry.name)
