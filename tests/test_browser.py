@@ -224,6 +224,23 @@ def test_nothing_of_an_answer_outlives_its_photo(browser, url, portraits, tmp_pa
     close(page)
 
 
+def test_a_question_that_the_server_refuses_is_said(browser, url, portraits):
+    """And the answer to the photo before does not come back."""
+    page = open_page(browser, url)
+    upload(page, portraits["worn_right"])
+    expect(page.locator(".lead .answer")).to_have_text("Worn correctly", timeout=PATIENCE)
+    told = "getComputedStyle(document.querySelector('#photo-answer'), '::before').content"
+    page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "full"}))
+    page.get_by_role("button", name="Nose out").click()
+    page.wait_for_function(f"{told}.includes('got no answer')", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).not_to_be_visible()
+    page.unroute("**/queue/join*")
+    page.get_by_role("button", name="No mask", exact=True).first.click()
+    expect(page.locator(".lead .answer")).to_have_text("No mask", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_be_visible()
+    close(page)
+
+
 def test_more_ways_to_ask(browser, url, portraits):
     """Occlusion alone, why not that class, with what speaks against it."""
     page = open_page(browser, url)

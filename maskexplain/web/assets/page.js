@@ -80,16 +80,20 @@
   // --- another photo: the answer to the one before is not seen until there is a new one
   const waiting = new Map(); // by the input's id, when its newest photo was given
   const pictures = new Map([["photo", ""], ["compare-photo", ""]]); // the addresses that they show
+  const errors = () => [...document.querySelectorAll(".toast-body.error")];
+  let known = new Set(); // the errors that were there when the newest photo was given
   window.otherPhoto = (photo) => {
     waiting.set(photo, performance.now());
+    known = new Set(errors());
+    document.documentElement.classList.remove("no-answer");
     document.documentElement.classList.add("other-" + photo);
     return waiting.get(photo);
   };
   new MutationObserver(() => {
     // Gradio shows a photo some frames before it asks.
-    for (const [photo, known] of pictures) {
+    for (const [photo, before] of pictures) {
       const address = document.querySelector(`#${photo} img`)?.src ?? "";
-      if (address && address !== known && !waiting.has(photo)) otherPhoto(photo);
+      if (address && address !== before && !waiting.has(photo)) otherPhoto(photo);
       pictures.set(photo, address);
     }
     for (const [photo, moment] of waiting) {
@@ -98,6 +102,9 @@
       waiting.delete(photo);
       document.documentElement.classList.remove("other-" + photo);
     }
+    // The server is full, or away: no answer will come.
+    if (waiting.size && errors().some((error) => !known.has(error)))
+      document.documentElement.classList.add("no-answer");
   }).observe(document, { childList: true, subtree: true, attributeFilter: ["src", "data-moment"] });
   // Nor the broken sign of a file that the browser cannot show.
   for (const [event, seen] of [["error", "hidden"], ["load", ""]])
