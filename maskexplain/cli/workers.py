@@ -21,11 +21,12 @@ from ..images.crops import NoFaceError, Subjects, remarks
 from ..images.pool import Bounds, NoProcessError, Pool
 from ..images.read import MAX_SIDE, ImageError, bytes_of
 from ..models.threads import at_once
-from ..models.version import BATCH, Model, Prediction, open_models
+from ..models.version import Model, Prediction, open_models
 from ..words import printable
 
 # Decoded pictures that are held at a time: 128 MB of the largest ones.
 AT_ONCE = 16
+CROPS = 32  # a crowd's crops at once would fill the memory
 # A picture of one's own may take longer than a stranger's, but it may not end a run of days.
 BOUNDS = Bounds(seconds=30.0, memory=2**30)
 
@@ -167,8 +168,8 @@ def packed(table: pa.Table) -> bytes:
 
 
 def _predict(model: Model, crops: Sequence[Image.Image]) -> Iterator[Prediction]:
-    for begin in range(0, len(crops), BATCH):  # a crowd's crops at once would fill the memory
-        yield from model.predict(crops[begin : begin + BATCH])
+    for begin in range(0, len(crops), CROPS):
+        yield from model.predict(crops[begin : begin + CROPS])
 
 
 def _answer_row(model: Model, found: _Found, face: int, answer: Prediction) -> dict:

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as nnf
 
+from ..models.network import pictures_at_once
 from ..task import Task
 from .folder import (
     COLUMNS,
@@ -35,7 +36,6 @@ from .kaggle import KnownFace, known_face
 SIDE = 128  # pixels that pictures are looked at with
 LEARNED, MADE = 250, 8  # pictures that copies are made of, and copies each
 SHRINK = 0.1  # of the scatter towards an even one: it has more entries than the copies can tell
-BATCH = 64
 # How alike copies are: so many times the spread of all pairs of a class, of which few are copies.
 SURE, ALIKE = 6.0, 5.0
 PAIRS = 100_000  # that the spread is measured on
@@ -97,7 +97,8 @@ def make_copies(pixels: torch.Tensor, count: int, generator: torch.Generator) ->
 
 
 def _features(pixels: torch.Tensor, features: Features, progress: Progress) -> torch.Tensor:
-    return torch.cat([features(even_light(part.float())) for part in progress(pixels.split(BATCH))])
+    few = pixels.split(pictures_at_once(pixels.shape[-1], pixels.device))
+    return torch.cat([features(even_light(part.float())) for part in progress(few)])
 
 
 def even_light(pixels: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as nnf
 
+from ..models.network import pictures_at_once
 from ..models.version import Model, Prediction
 from ..task import Task
 from .methods import BASELINES, METHODS, Attribution, Case
@@ -88,9 +89,14 @@ class ForwardPass:
 
 def forward_pass(model: Model, crops: Sequence[Image.Image]) -> ForwardPass:
     """Run RGB crops of any size through a version, ready to be explained."""
-    inputs = model.inputs(crops)
+    return pass_of(model, crops, model.inputs(crops))
+
+
+def pass_of(model: Model, crops: Sequence[Image.Image], inputs: torch.Tensor) -> ForwardPass:
+    """The same from inputs N x 3 x S x S that are made already; of the crops the sizes count."""
+    parts = inputs.split(pictures_at_once(inputs.shape[-1], model.device))
     with torch.no_grad():
-        activations = model.network.features(inputs)
+        activations = torch.cat([model.network.features(part) for part in parts])
     with torch.enable_grad():
         logits = model.network.head(activations.requires_grad_())
     return ForwardPass(model, tuple(crops), inputs, activations, logits)

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as nnf
 
+from ..models.network import pictures_at_once
 from ..models.threads import check
 from .channels import live_part
 from .places import blur_inputs
@@ -281,7 +282,7 @@ def occlusion(case: Case) -> Attribution:
         strides=(3, side, side),
         baselines=blur_inputs(case.inputs),
         additional_forward_args=case.weights,
-        perturbations_per_eval=32,
+        perturbations_per_eval=pictures_at_once(case.inputs.shape[-1], case.inputs.device),
     )
     # Even within a cell: a value a cell, so that the map is enlarged as smoothly as the others.
     return Attribution(nnf.avg_pool2d(values.mean(1, keepdim=True), side))

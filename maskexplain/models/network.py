@@ -53,6 +53,18 @@ def to_pixels(crop: Image.Image, size: int) -> torch.Tensor:
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
 
 
+# Pixels that go through a network at once: what lies between its layers then stays in a processor's
+# cache. On one core an EfficientNet-Lite0 takes 3.7 ms for one of 4 pictures of 161 x 161, and 8.0
+# for one of 31. Few pictures of a large network would read its weights too often: 4 at least.
+CPU_PIXELS, CPU_LEAST = 2**16, 4
+GPU_PICTURES = 128  # they also bound the memory
+
+
+def pictures_at_once(side: int, device: torch.device) -> int:
+    """How many pictures of `side` x `side` pixels go through a network at once, the fastest way."""
+    return GPU_PICTURES if device.type != "cpu" else max(CPU_LEAST, CPU_PIXELS // side**2)
+
+
 class Network(Protocol):
     """What a network must have to be trained, asked and explained here.
 

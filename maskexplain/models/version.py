@@ -13,10 +13,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..errors import UserError
 from ..task import Task
 from .checkpoints import FOLDER, read_checkpoint
+from .network import pictures_at_once
 from .results import Results
 from .threads import check
 
-BATCH = 32  # bounds the memory; larger ones are not faster
 # What this program runs on and whether this machine has it, the fastest first.
 DEVICES: dict[str, Callable[[], bool]] = {
     "cuda": torch.cuda.is_available,
@@ -78,8 +78,9 @@ class Model:
 
     @torch.inference_mode()
     def logits_of(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits N x classes, on the CPU, of inputs N x 3 x S x S; 32 go through at a time."""
-        return torch.cat([self._part(part) for part in inputs.split(BATCH)]).cpu()
+        """Logits N x classes, on the CPU, of inputs N x 3 x S x S; a few go through at a time."""
+        few = pictures_at_once(inputs.shape[-1], self.device)
+        return torch.cat([self._part(part) for part in inputs.split(few)]).cpu()
 
     def _part(self, inputs: torch.Tensor) -> torch.Tensor:
         check()

@@ -15,6 +15,7 @@ from ..data.folder import Picture, Pixels, Progress, load_pixels, quietly
 from ..data.painted import PLACES, PaintedFaces, paint_faces
 from ..images.edit import SHIFTS
 from ..masks.task import BARE, MASK, is_mask
+from ..models.network import pictures_at_once
 from ..models.results import (
     Cost,
     FolderScores,
@@ -27,7 +28,6 @@ from ..models.version import Model
 from ..task import Task
 from .statistics import at_threshold, calibration, recall, score, wilson
 
-BATCH = 128
 # Masks painted a bare face, to see whether the position decides; the rarer ones on every fourth.
 PAINTED = {name: place.measured for name, place in PLACES.items() if place.measured}
 PAINT_SEED = 0
@@ -41,9 +41,10 @@ def logits_of(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     """
     was_training = network.training
     device = next(network.parameters()).device
+    few = pictures_at_once(pixels.shape[-1], device)
     network.eval()
     try:
-        batches = [network(network.transform.normalise(b.to(device))) for b in pixels.split(BATCH)]
+        batches = [network(network.transform.normalise(b.to(device))) for b in pixels.split(few)]
     finally:
         network.train(was_training)
     return torch.cat(batches).cpu()
