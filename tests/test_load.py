@@ -1,4 +1,4 @@
-"""A minute of 32 clients that send good, bad, huge and aborted requests, all at once."""
+"""Half a minute of 32 clients that send good, bad, huge and aborted requests, all at once."""
 
 import asyncio
 import os
@@ -20,8 +20,8 @@ from maskexplain.data.samples import example_pictures
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
 
-SECONDS, CLIENTS = 60, 32
-MAX_GROWTH = 1.15  # of the memory, from a fifth of the time on
+SECONDS, CLIENTS = 30, 32
+MAX_GROWTH = 1.15  # of the memory, from a third of the time on
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -157,7 +157,7 @@ async def storm(url: str, pid: int, good: list[Good]) -> tuple[Counter, list[int
     return told, sizes
 
 
-def test_a_minute_of_everything(server):
+def test_half_a_minute_of_everything(server):
     url, pid, temporary = server
     good = good_requests()
     with httpx.Client(base_url=url, timeout=60) as client:
@@ -173,7 +173,7 @@ def test_a_minute_of_everything(server):
         assert told["right"] + told["busy"] == told["good"] > CLIENTS
         assert told["right"] > 0.9 * told["good"], "the house has room for all of them"
         assert told["bad as expected"] == told["bad"] > 0 < told["aborted"]
-        assert sum(sizes[-5:]) / 5 < MAX_GROWTH * sum(sizes[12:17]) / 5, "memory is flat"
+        assert sum(sizes[-5:]) / 5 < MAX_GROWTH * sum(sizes[10:15]) / 5, "memory is flat"
         for one in good:
             assert equal(client.post(one.path, **one.form()).json(), one.answer)
     deadline = time.monotonic() + 20
