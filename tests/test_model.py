@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import CLASSES
 
-from maskexplain.models.network import NETWORKS, build_network
+from maskexplain.models.network import NETWORKS, build_network, pictures_at_once
 from maskexplain.models.shipped import Dropout
 
 SEED_SHAPES = {
@@ -71,3 +71,13 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
         out.sum().backward()
         assert torch.equal(x.grad, out.detach()), "the gradient takes the same mask"
         assert drop.eval()(x) is x
+
+
+def test_few_large_pictures_and_many_small_ones_go_through_at_once(tiny):
+    """What lies between the layers stays in a processor's cache, and the answers are the same."""
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    counts = [pictures_at_once(side, cpu) for side in (32, 64, 161, 384)]
+    assert counts == [64, 16, 4, 4] and pictures_at_once(161, gpu) == 128
+    inputs = torch.rand(300, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    one_by_one = torch.cat([tiny.logits_of(one) for one in inputs.split(1)])
+    assert torch.allclose(tiny.logits_of(inputs), one_by_one, atol=1e-5)
