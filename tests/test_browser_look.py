@@ -50,6 +50,10 @@ OUTSIDE = """() => {
 }"""
 
 
+# Whether nothing on the page moves or fades any more, but for what does so without end.
+STILL = """() => document.getAnimations().every((one) =>
+  one.playState === "finished" || one.effect.getComputedTiming().endTime === Infinity)"""
+
 # Controls that are lower than a finger needs; a range has a thumb beyond its track.
 SMALL = """() => {
   const controls = "button, select, summary, input[type=number], a[download]";
@@ -79,7 +83,7 @@ def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark)
         if name == "About":
             for fold in page.get_by_role("tabpanel").locator("button.label-wrap").all():
                 fold.click()
-        page.wait_for_timeout(1000)
+        page.wait_for_function(STILL, timeout=PATIENCE)
         assert violations(page) == [], name
         assert overflow(page) <= 0, f"{name} sticks out"
         assert page.evaluate(OUTSIDE) == [], name

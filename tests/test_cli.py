@@ -273,11 +273,7 @@ def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     ("arguments", "message"),
     [
         (["app.py", "--models", "v99"], "There is no checkpoint"),
-        (["app.py", "--auth", "me"], "--auth needs USER:PASSWORD"),
-        (["app.py", "--port", "99999"], "--port must lie between"),
-        (["app.py", "--threads", "0"], "--threads must be 1 or more"),
         (["train.py", "v1", "--data", "nowhere"], "There is no folder nowhere"),
-        (["train.py", "v1", "--data", ".", "--epochs", "0"], "--epochs must be 1 or more"),
         (["-m", "maskexplain", "predict", "nowhere.png", "--model", "v99"], "no checkpoint"),
     ],
 )
@@ -285,6 +281,24 @@ def test_programs_end_with_one_sentence(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serve", "--auth", "me"], "--auth needs USER:PASSWORD"),
+        (["serve", "--port", "99999"], "--port must lie between"),
+        (["serve", "--threads", "0"], "--threads must be 1 or more"),
+        (["train", "v1", "--data", ".", "--epochs", "0"], "--epochs must be 1 or more"),
+    ],
+)
+def test_options_that_cannot_be_get_one_sentence(arguments, message, capsys):
+    try:
+        code = cli.main(arguments)
+    except SystemExit as end:  # by argparse
+        code = end.code
+    assert code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.fixture
