@@ -48,7 +48,7 @@ def until(page: Page, script: str) -> float:
 def photos(page: Page, count: int) -> list[Line]:
     """Click one example after another, each until nothing more comes."""
     captions = [example.caption for example in example_pictures()]
-    read: list[list[float]] = [[], [], []]
+    read: list[list[float]] = [[], [], [], []]
     for caption in islice(cycle(captions), count):
         if page.locator("#photo img").count():
             page.locator("#photo").get_by_label("Remove Image").first.click()
@@ -60,12 +60,18 @@ def photos(page: Page, count: int) -> list[Line]:
         )
         page.get_by_role("button", name=caption, exact=True).first.click()
         read[0].append(until(page, "document.querySelector('#lead .lead h2')"))
-        read[1].append(until(page, "document.querySelector('#heat .verdict b')"))
+        read[1].append(until(page, "document.querySelector('#heat figure')"))
+        read[2].append(until(page, "document.querySelector('#heat .verdict b')"))
         done = "document.querySelector('#heat .verdict') && !document.querySelector('.waiting')"
-        read[2].append(until(page, done))
+        read[3].append(until(page, done))
         page.wait_for_timeout(500)
-    titles = ("click to answer", "click to first heatmap and its test", "click to last figure")
-    goals = (300, 1000, 5000)
+    titles = (
+        "click to answer",
+        "click to first heatmap",
+        "click to the test of it",
+        "click to last figure",
+    )
+    goals = (300, 1000, 5000, 5000)
     return [Line(*row) for row in zip(titles, goals, read, strict=True)]
 
 

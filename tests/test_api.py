@@ -36,8 +36,8 @@ from maskexplain.api import (
 from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
 from maskexplain.data.samples import example_pictures
+from maskexplain.explain.blur_test import blur_test
 from maskexplain.explain.explain import explain, forward_pass
-from maskexplain.explain.faithfulness import blur_test
 from maskexplain.explain.methods import BASELINES, METHODS
 from maskexplain.explain.question import ExplainError
 from maskexplain.explain.verdicts import verdict_of

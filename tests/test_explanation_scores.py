@@ -150,26 +150,26 @@ def test_maps_without_meaning_go_through_the_same_tests(scored):
 
 
 def test_verdicts_that_differ_are_counted():
-    firm, close = Verdict("holds", ""), Verdict("usual", "", close=True)
+    firm, close = Verdict("holds", ""), Verdict("doubtful", "", close=True)
     found = firmness([(firm, firm), (firm, close), (firm, Verdict("small", ""))])
     assert found == Firmness(faces=3, changed=2, surely=1)
 
 
 def test_a_way_that_finds_the_reason_is_confirmed(tiny, faces, monkeypatch):
-    """Logits that grow with the light of the upper left corner: occlusion must find it."""
+    """Logits that grow with the light of the upper edge, in the middle: occlusion must find it."""
     with torch.no_grad():
         for parameter in tiny.network.parameters():
             parameter.zero_()
         tiny.network.network[0].weight[0, :, 1, 1] = 1.0
         tiny.network.network[2].weight[0, 0, 1, 1] = 1.0
-        tiny.network.network[6].weight[1, 0] = 500.0
+        tiny.network.network[6].weight[1, [1, 2]] = 500.0
     only = {"occlusion": all_ways()["occlusion"]}
     for room in (explanation_scores, meaningless):
         monkeypatch.setattr(room, "all_ways", lambda: only)
     bright = []
     for picture in faces[:2]:
         pixels = np.zeros((64, 64, 3), dtype=np.uint8)
-        pixels[:16, :16] = np.indices((16, 16)).sum(0)[..., None] % 2 * 255
+        pixels[:16, 24:40] = np.indices((16, 16)).sum(0)[..., None] % 2 * 255
         Image.fromarray(pixels).save(picture.file)
         bright.append(picture)
     scores = score_explanations(tiny, bright, faces=2, sanity_faces=0, painted_faces=0)
@@ -336,7 +336,7 @@ def test_the_honest_sentences_come_from_what_was_measured(tiny):
     content = stored("occlusion")
     content["explanations"]["meaningless"]["mean"] = {
         **content["explanations"]["meaningless"]["blob"],
-        "verdicts": {"holds": 7, "usual": 93},
+        "verdicts": {"holds": 7, "doubtful": 93},
     }
     told = heatmap_honesty([with_results(tiny, content)])
     assert told[1].endswith("on 90 of 100 for tiny.") and "confirmed: 90 of 100" in told[2]

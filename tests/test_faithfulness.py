@@ -1,26 +1,32 @@
 """The tests tell a heatmap that matters from one that does not."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, TinyCNN, noise
-from PIL import Image
+from PIL import Image, ImageOps
 
-from maskexplain.explain.explain import Explanation, ForwardPass, explain, forward_pass
-from maskexplain.explain.faithfulness import (
-    ALL_COPIES,
-    FIRST_COPIES,
-    LEVELS,
-    RANDOM_ORDERS,
+from maskexplain.explain.blur_test import (
+    COPIES,
     BlurTest,
+    Side,
     blur_test,
-    curves,
-    margin,
+    carried,
+    first_sides,
+    more_sides,
 )
+from maskexplain.explain.explain import (
+    Explanation,
+    ForwardPass,
+    explain,
+    explain_pass,
+    forward_pass,
+)
+from maskexplain.explain.faithfulness import LEVELS, RANDOM_ORDERS, curves, margin
 from maskexplain.explain.places import (
     blur_inputs,
     blur_places,
@@ -29,6 +35,7 @@ from maskexplain.explain.places import (
     impute_places,
     random_heat,
 )
+from maskexplain.explain.question import Question, Way
 from maskexplain.explain.verdicts import TITLES, measure_trust, second_opinions, verdict_of
 from maskexplain.masks.task import MASK
 from maskexplain.models.network import EvaluationTransform
@@ -51,16 +58,16 @@ def test_blur_and_transform_are_torchvisions():
 
 
 @pytest.fixture
-def corner_model() -> Model:
-    """A version that sees only bright dots in the upper left quarter, as with_mask."""
+def upper_model() -> Model:
+    """A version that sees only bright dots in the middle above, as with_mask."""
     network = TinyCNN()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
         network.network[0].weight[0, :, 1, 1] = 1.0  # brightness
         network.network[2].weight[0, 0, 1, 1] = 1.0
-        network.network[6].weight[1, [0, 1, 4, 5]] = 1.0  # channel 0, upper left of 4 x 4 places
-    return Model("corner", network, MASK)
+        network.network[6].weight[1, [1, 2, 5, 6]] = 1.0  # channel 0, of 4 x 4 places
+    return Model("upper", network, MASK)
 
 
 def explanation_at(rows: slice, columns: slice, size=(64, 64)) -> Explanation:
@@ -73,18 +80,69 @@ def passed(model: Model, crop: Image.Image) -> ForwardPass:
     return forward_pass(model, [crop])
 
 
-def test_heat_on_what_is_used_beats_heat_on_what_is_not(corner_model):
-    used = explanation_at(slice(0, 29), slice(0, 29))
-    unused = explanation_at(slice(35, 64), slice(35, 64))
-    good, bad = blur_test(passed(corner_model, dots()), [used, unused])
+def test_heat_on_what_is_used_beats_heat_on_what_is_not(upper_model):
+    used = explanation_at(slice(0, 29), slice(18, 46))
+    unused = explanation_at(slice(35, 64), slice(18, 46))
+    good, bad = blur_test(passed(upper_model, dots()), [used, unused], anew=carried)
     assert good.matters and good.beyond and not bad.matters and bad.lead <= 0
     assert good.hottest < good.before and bad.hottest == pytest.approx(bad.before, abs=0.02)
-    assert {good.fifths, bad.fifths} <= {FIRST_COPIES, ALL_COPIES}
+    assert {good.fifths, bad.fifths} <= {2 * COPIES, 10 * COPIES}
 
 
-def test_blur_test_is_seeded(corner_model):
+def test_a_picture_and_its_mirror_image_get_the_same_test(tiny):
+    """So the word cannot change. Both are tested with the same copies, and moved alike."""
+    for seed in range(4):
+        crop = noise(seed, (64, 64))
+        one, other = (passed(tiny, picture) for picture in (crop, ImageOps.mirror(crop)))
+        [heat] = explain_pass(one, [Way("grad_cam")], Question("with_mask"))[0]
+        [mirrored] = explain_pass(other, [Way("grad_cam")], Question("with_mask"))[0]
+        [first], [second] = blur_test(one, [heat]), blur_test(other, [mirrored])
+        assert asdict(second) == pytest.approx(asdict(first), abs=1e-5)
+
+
+def test_what_is_open_is_tested_on_more_pictures(upper_model):
+    """Clear: a fifth that holds the dots. Open: a mirrored one beside it says something else."""
+    clear, lone = (
+        explanation_at(slice(0, 29), slice(18, 46)),
+        explanation_at(slice(0, 64), slice(0, 13)),
+    )
+    heats = {"grad_cam": clear, "layer_cam": replace(lone, method="layer_cam")}
+
+    def told(side, forward, explanations):
+        """The lone one's map misses the dots, and hits them on each picture beside it."""
+        return [replace(e, heatmap=clear.heatmap) for e in explanations]
+
+    asked = list(heats.values())
+    sure, unsure = blur_test(passed(upper_model, dots()), asked, anew=told)
+    assert (sure.pictures, sure.fifths) == (2, 2 * COPIES)
+    assert (unsure.pictures, unsure.fifths) == (10, 10 * COPIES)
+    assert sure.hottest < unsure.hottest < unsure.before, "the means of all"
+
+
+def test_a_picture_that_is_no_face_is_not_mirrored(upper_model):
+    task = replace(MASK, faces=False)
+    model = Model("digits", upper_model.network, task)
+    [test] = blur_test(passed(model, dots()), [explanation_at(slice(0, 29), slice(18, 46))])
+    assert test.pictures in (1, 5)
+    assert {side.mirrored for side in (*first_sides(False), *more_sides(False))} == {False}
+    assert len(first_sides(True) + more_sides(True)) == 10
+
+
+def test_a_side_is_a_mirror_image_or_a_step_with_its_edge_repeated():
+    row = np.arange(128)
+    assert (Side().of(row) == row).all() and (Side(True).of(row) == row[::-1]).all()
+    assert Side(False, 1).of(row)[:5].tolist() == [0, 0, 0, 1, 2]
+    assert Side(False, -1).of(row)[-4:].tolist() == [126, 127, 127, 127]
+    assert (Side(True, 1).of(row) == Side(False, 1).of(row[::-1])).all(), "of the mirror image"
+    pixels = torch.rand(1, 3, 16, 16)
+    assert torch.equal(
+        Side(True, -2).of(pixels), torch.from_numpy(Side(True, -2).of(pixels.numpy()))
+    )
+
+
+def test_blur_test_is_seeded(upper_model):
     crop, heat = noise(1, (40, 50)), explanation_at(slice(0, 9), slice(0, 9), (50, 40))
-    one, again = (blur_test(passed(corner_model, crop), [heat]) for _ in range(2))
+    one, again = (blur_test(passed(upper_model, crop), [heat]) for _ in range(2))
     assert one == again
 
 
@@ -95,11 +153,11 @@ def dots() -> Image.Image:
     return crop
 
 
-def test_curves_fall_and_rise_early_where_the_heat_is_used(corner_model):
-    slope = -np.add.outer(np.arange(64), np.arange(64)).astype(np.float32)  # down to the right
+def test_curves_fall_and_rise_early_where_the_heat_is_used(upper_model):
+    slope = -np.add.outer(np.arange(64), np.zeros(64)).astype(np.float32)  # down
     used = Explanation(slope, "with_mask", "grad_cam")
     unused = replace(used, heatmap=-slope)
-    good, bad = curves(passed(corner_model, dots()), [used, unused])
+    good, bad = curves(passed(upper_model, dots()), [used, unused])
     assert good.beats_random and good.beats_usual and len(good.random) == RANDOM_ORDERS
     assert good.deletion.area < good.random_area < good.insertion.area
     assert not bad.beats_random and not bad.beats_usual
@@ -140,29 +198,29 @@ def test_random_insertion_is_random_deletion_read_backwards(tiny, crop):
     assert torch.equal(blur_places(inputs, removed), blur_places(inputs, kept))
 
 
-def test_curves_are_seeded_and_told_as_json(corner_model):
+def test_curves_are_seeded_and_told_as_json(upper_model):
     crop, heat = noise(1, (40, 50)), explanation_at(slice(0, 9), slice(0, 9), (50, 40))
-    [one], [again] = (curves(passed(corner_model, crop), [heat]) for _ in range(2))
-    assert one == again and one != curves(passed(corner_model, crop), [heat], seed=1)[0]
+    [one], [again] = (curves(passed(upper_model, crop), [heat]) for _ in range(2))
+    assert one == again and one != curves(passed(upper_model, crop), [heat], seed=1)[0]
     content = json.loads(json.dumps(one.to_dict()))
     assert content["beats_usual"] == one.beats_usual
     assert len(content["random_deletion"]) == RANDOM_ORDERS
 
 
-def test_trust_in_words(corner_model):
-    used = explanation_at(slice(0, 29), slice(0, 29))
-    [trust] = measure_trust(passed(corner_model, dots()), [used], None)
+def test_trust_in_words(upper_model):
+    used = explanation_at(slice(0, 29), slice(18, 46))
+    [trust] = measure_trust(passed(upper_model, dots()), [used], None)
     words = " ".join(trust.sentences())
     assert "its lead falls faster than there" in words
     assert "No eyes, nose and mouth were found" in words and "everything blurred" not in words
     assert trust.to_dict()["regions"] is None
 
 
-def test_a_class_that_needs_no_place_is_said_to_need_none(corner_model):
+def test_a_class_that_needs_no_place_is_said_to_need_none(upper_model):
     with torch.no_grad():
-        corner_model.network.network[6].bias[1] = 9.0
+        upper_model.network.network[6].bias[1] = 9.0
     heat = explanation_at(slice(0, 9), slice(0, 9))
-    [trust] = measure_trust(passed(corner_model, dots()), [heat], None)
+    [trust] = measure_trust(passed(upper_model, dots()), [heat], None)
     assert "With everything blurred the class still has 100%" in trust.sentences()[0]
 
 
@@ -180,7 +238,7 @@ def test_margin_is_against_the_best_other_class_or_the_given_one():
     assert margin(logits, worn, bare).tolist() == [2.0, 1.0]
 
 
-SURE = BlurTest(0.9, 0.2, 0.88, beaten=20, fifths=20, usual=0.7, lead=0.6)
+SURE = BlurTest(0.9, 0.2, 0.88, beaten=40, fifths=40, usual=0.7, lead=0.6, pictures=2)
 
 
 @pytest.mark.parametrize(
@@ -189,11 +247,13 @@ SURE = BlurTest(0.9, 0.2, 0.88, beaten=20, fifths=20, usual=0.7, lead=0.6)
         ({}, "holds", False),
         ({"hottest": 0.85}, "leads", False),
         ({"hottest": 0.79}, "holds", True),
-        ({"lead": 0.02}, "usual", False),
+        ({"lead": 0.01}, "doubtful", False),
+        ({"lead": 0.04}, "doubtful", True),
+        ({"lead": 0.04, "beaten": 12}, "doubtful", False),
         ({"lead": 0.12}, "holds", True),
         ({"beaten": 12}, "doubtful", False),
-        ({"beaten": 56, "fifths": 60}, "doubtful", True),
-        ({"beaten": 58, "fifths": 60}, "holds", True),
+        ({"beaten": 187, "fifths": 200, "pictures": 10}, "doubtful", True),
+        ({"beaten": 194, "fifths": 200, "pictures": 10}, "holds", True),
         ({"hottest": 0.89}, "small", False),
         ({"before": 0.003, "hottest": 0.0, "random": 0.002}, "small", False),
         ({"before": 0.84, "hottest": 0.89, "random": 0.84, "beaten": 3}, "small", False),
@@ -231,10 +291,10 @@ def test_places_are_filled_from_their_edges():
     assert torch.equal(filled, impute_places(hidden, holes)), "seeded"
 
 
-def test_a_second_opinion_fills_in_another_way(corner_model):
-    used = explanation_at(slice(0, 29), slice(0, 29))
-    unused = explanation_at(slice(35, 64), slice(35, 64))
-    good, bad = second_opinions(passed(corner_model, dots()), [used, unused])
+def test_a_second_opinion_fills_in_another_way(upper_model):
+    used = explanation_at(slice(0, 29), slice(18, 46))
+    unused = explanation_at(slice(35, 64), slice(18, 46))
+    good, bad = second_opinions(passed(upper_model, dots()), [used, unused], carried)
     assert good.verdict.test.matters and not bad.verdict.test.matters
     assert good.verdict.sentence.startswith("Fill the brightest fifth:")
     told = json.loads(json.dumps(good.to_dict()))

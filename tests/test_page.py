@@ -193,11 +193,14 @@ def test_a_class_held_against_itself_gets_a_sentence(tiny, portrait):
 
 def test_answers_are_shown_before_the_heavy_figures(tiny, seed_model, portrait):
     views = list(photo_views([tiny, seed_model], portrait, question=GRAD_CAM))
-    assert [view.heat.count("<figure>") for view in views] == [0, 1, 1, 1, 1]
-    assert [view.others.count("<figure>") for view in views] == [0, 0, 1, 1, 1]
+    assert [view.heat.count("<figure>") for view in views] == [0, 1, 1, 1, 1, 1]
+    tested = [view.heat.count("Test of the map: ") for view in views]
+    assert tested == [0, 0, 1, 1, 1, 1], "the map before its test"
+    assert "The test of its map is on its way." in views[1].lead
+    assert [view.others.count("<figure>") for view in views] == [0, 0, 0, 1, 1, 1]
     assert all(view.lead.count('class="bar') >= 3 for view in views)
-    assert [view.tested.count("<svg") for view in views] == [0, 0, 0, 1, 1], "the leading one first"
-    assert "More tests" in views[2].tested and "on their way" not in parts(views[-1])
+    assert [view.tested.count("<svg") for view in views] == [0, 0, 0, 0, 1, 1]
+    assert "More tests" in views[3].tested and "on their way" not in parts(views[-1])
 
 
 def test_what_speaks_against_can_be_shown_too(tiny, portrait):
@@ -252,7 +255,8 @@ def test_several_files_get_a_row_each(tiny, portrait, pair, tmp_path):
 def test_the_first_map_is_tested_in_a_second_way_on_request(tiny, portrait):
     *_, view = photo_views([tiny], portrait)
     html = second_html([tiny], view.kept, [])
-    explanation, first = view.kept.known.found["tiny", default_way(tiny).key]
+    key = "tiny", default_way(tiny).key
+    explanation, first = view.kept.known.maps[key], view.kept.known.verdicts[key]
     [opinion] = second_opinions(view.kept.known.passes["tiny"], [explanation])
     assert opinion.verdict.sentence in unescape(html) and opinion.verdict.title in unescape(html)
     assert ("Both tests say the same" in html) == (first.key == opinion.verdict.key)

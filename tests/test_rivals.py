@@ -5,8 +5,8 @@ import pytest
 import torch
 from conftest import noise
 
+from maskexplain.explain.blur_test import blur_test, carried
 from maskexplain.explain.explain import Explanation, forward_pass
-from maskexplain.explain.faithfulness import blur_test
 from maskexplain.explain.places import hottest
 from maskexplain.explain.rivals import NOSE, OVERLAP, blob, copies, strangers
 from maskexplain.explain.verdicts import verdict_of
@@ -91,5 +91,5 @@ def test_a_map_without_knowledge_of_the_picture_is_never_confirmed(tiny, kind):
     for seed in range(5):
         forward = forward_pass(tiny, [noise(seed, (16, 16))])
         explanation = Explanation(heat.numpy(), "with_mask", "grad_cam")
-        [test] = blur_test(forward, [explanation])
+        [test] = blur_test(forward, [explanation], anew=carried)
         assert test.lead <= 1e-6 and not verdict_of(explanation, test).confirmed

@@ -31,8 +31,8 @@ EXAMPLE_EXPLANATION = {
     "steps": 50,
     "completeness_gap": 0.0004,
     "blur_test": {
-        **{"before": 0.97, "hottest": 0.12, "random": 0.91, "beaten": 20, "fifths": 20},
-        **{"usual": 0.55, "lead": 0.3},
+        **{"before": 0.97, "hottest": 0.12, "random": 0.91, "beaten": 40, "fifths": 40},
+        **{"usual": 0.55, "lead": 0.3, "pictures": 2},
     },
     "verdict": {
         "key": "holds",
@@ -90,6 +90,10 @@ class PredictReply(AnswerReply):
 
 
 class BlurTestReply(BaseModel):
+    pictures: int = Field(
+        description="How many pictures the figures are means over: the crop and its mirror image; "
+        "where it is close, both moved a little to each side, too."
+    )
     before: float = Field(description="The class's probability, 0 to 1.")
     hottest: float = Field(description="The same with the hottest fifth of the crop blurred.")
     random: float = Field(
@@ -100,7 +104,7 @@ class BlurTestReply(BaseModel):
         description="How many of the copies take less from the class's lead (logit margin) than "
         "the hottest fifth."
     )
-    fifths: int = Field(description="How many copies there were; more where it is close.")
+    fifths: int = Field(description="How many copies there were, on all pictures.")
     usual: float = Field(
         description="The same with the fifth blurred that is hottest on a map made without this "
         "picture: the mean map of other faces, or a blob on the nose."

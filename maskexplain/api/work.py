@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..explain.blur_test import blur_test
 from ..explain.draw import base64_of, overlay, relative_heat
 from ..explain.explain import (
     Explanation,
@@ -16,7 +17,6 @@ from ..explain.explain import (
     explain_pass,
     forward_pass,
 )
-from ..explain.faithfulness import blur_test
 from ..explain.question import Question, Way, default_way
 from ..explain.report import subjects_for
 from ..explain.verdicts import (

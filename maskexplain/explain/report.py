@@ -97,7 +97,8 @@ class Known:
     """
 
     passes: dict[str, ForwardPass] = field(default_factory=dict)
-    found: dict[tuple[str, str], tuple[Explanation, Verdict]] = field(default_factory=dict)
+    maps: dict[tuple[str, str], Explanation] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     trust: dict[tuple[str, str], Trust] = field(default_factory=dict)
 
 
@@ -109,14 +110,17 @@ def reports(
 ) -> Iterator[list[Report]]:
     """A report a version, yielded anew whenever one of them knows more.
 
-    First the answers, then version by version the first heatmap with its verdict, then the other
-    heatmaps with theirs where more were asked for, then the slower measurements. `known`: of this
+    First the answers, then the first version's first heatmap, then version by version that map with
+    its verdict, then the other heatmaps with theirs where more were asked for, then the slower
+    measurements. `known`: of this
     very subject, target and against; it grows. Raises ExplainError for unknown ways, or classes
     that no version has.
     """
     known = Known() if known is None else known
     check_classes(models, question)
     ready = list(at_once(lambda model: _answered(model, subject, known), models))
+    yield list(ready)
+    ready[0] = _mapped(ready[0], question, known, 1)
     yield list(ready)
     yield from _each(ready, lambda report: _explained(report, question, known, 1))
     if any(len(find_ways(model, question.ways)) > 1 for model in models):
@@ -150,22 +154,32 @@ def _answered(model: Model, subject: Subject, known: Known) -> Report:
     return Report(forward, Answer(forward.predictions()[0], ()))
 
 
+def _mapped(report: Report, question: Question, known: Known, count: int | None = None) -> Report:
+    """The report with its heatmaps, of the first `count` ways or of all; verdicts if known."""
+    model, forward = report.model, report.forward
+    ways = {(model.name, way.key): way for way in find_ways(model, question.ways)[:count]}
+    fresh = {key: way for key, way in ways.items() if key not in known.maps}
+    if fresh:
+        found = explain_pass(forward, list(fresh.values()), known_to(model.task, question))[0]
+        known.maps.update(zip(fresh, found, strict=True))
+    answer = replace(report.answer, explanations=tuple(known.maps[key] for key in ways))
+    tested = ways.keys() <= known.verdicts.keys()
+    verdicts = tuple(known.verdicts[key] for key in ways) if tested else ()
+    return replace(report, answer=answer, ways=tuple(ways.values()), verdicts=verdicts)
+
+
 def _explained(
     report: Report, question: Question, known: Known, count: int | None = None
 ) -> Report:
-    """The report with its heatmaps and verdicts, of the first `count` ways or of all."""
-    model, forward = report.model, report.forward
-    ways = find_ways(model, question.ways)[:count]
-    fresh = [way for way in ways if (model.name, way.key) not in known.found]
+    """The same with the maps' verdicts."""
+    report = _mapped(report, question, known, count)
+    keys = [(report.model.name, way.key) for way in report.ways]
+    pairs = zip(keys, report.answer.explanations, strict=True)
+    fresh = {key: explanation for key, explanation in pairs if key not in known.verdicts}
     if fresh:
-        explanations = explain_pass(forward, fresh, known_to(model.task, question))[0]
-        verdicts = blur_verdicts(forward, explanations)
-        for way, explanation, verdict in zip(fresh, explanations, verdicts, strict=True):
-            known.found[model.name, way.key] = explanation, verdict
-    found = [known.found[model.name, way.key] for way in ways]
-    answer = replace(report.answer, explanations=tuple(one for one, _ in found))
-    verdicts = tuple(verdict for _, verdict in found)
-    return replace(report, answer=answer, ways=tuple(ways), verdicts=verdicts)
+        found = blur_verdicts(report.forward, list(fresh.values()))
+        known.verdicts.update(zip(fresh, found, strict=True))
+    return replace(report, verdicts=tuple(known.verdicts[key] for key in keys))
 
 
 def _tested(report: Report, subject: Subject, known: Known) -> Report:

@@ -8,26 +8,14 @@ import numpy as np
 from ..images.faces import Landmarks
 from ..models.results import CONFIRMED, WayScores
 from ..models.version import Model
+from .blur_test import Anew, BlurTest, blur_test, explained_anew
 from .explain import Explanation, ForwardPass
-from .faithfulness import (
-    FIRST_COPIES,
-    LEAD,
-    NEAR,
-    NEEDED,
-    BlurTest,
-    Curves,
-    blur_test,
-    curves,
-)
+from .faithfulness import Curves, curves
 from .places import impute_places
 from .question import Way
 from .randomise import Similarity, similarity, weighted
 from .regions import OUTSIDE, RegionHeat, face_regions, heat_by_region
 
-# What the probability must fall by: for the class to hang on the heat, and to be judged at all.
-MATERIAL, JUDGED = 0.1, 0.02
-# Nearer to a bound than this the verdict is a close call.
-NEAR_MATERIAL, NEAR_JUDGED, NEAR_LEAD = 0.02, 0.005, 0.05
 LIGHTS = ("as_taken", "dark_35")  # in which explanations are measured
 # Probability of the class on the wholly blurred picture from which on no place carries it.
 KEPT = 0.8
@@ -37,8 +25,7 @@ TITLES = {
     "small": "Too small a change to judge",
     "holds": "Map confirmed: hiding the bright area changes this answer",
     "leads": "Weak: hiding the bright area changes little",
-    "usual": "Usual place: other pictures’ maps do as well here",
-    "doubtful": "Not confirmed: no better than hiding random areas",
+    "doubtful": "Not confirmed: hiding other places does as much",
 }
 
 
@@ -83,31 +70,15 @@ def verdict_of(explanation: Explanation, test: BlurTest, done: str = "Blur") -> 
     """The verdict on one heatmap, from the blur test; `done`: what was done to the places."""
     if explanation.empty:
         return Verdict("empty", "Every place speaks against this class: nothing is bright.")
-    key = _key(test)
-    return Verdict(key, _figures(test, done), _is_close(key, test), test)
+    return Verdict(test.outcome, _figures(test, done), test.close, test)
 
 
-def _key(test: BlurTest) -> str:
-    moved = [test.drop] if test.matters else [test.drop, test.before - test.random]
-    if max(moved) < JUDGED:
-        return "small"
-    if not test.matters:
-        return "doubtful"
-    if not test.beyond:
-        return "usual"
-    return "holds" if test.drop >= MATERIAL else "leads"
-
-
-def _is_close(key: str, test: BlurTest) -> bool:
-    """Whether a bound on the way to this verdict is near."""
-    if abs(test.drop - JUDGED) < NEAR_JUDGED:
-        return True
-    near = test.fifths > FIRST_COPIES and abs(test.ahead - NEEDED) < NEAR
-    if key in ("small", "doubtful"):
-        return near and key == "doubtful"
-    near_lead = abs(test.lead - LEAD) < NEAR_LEAD
-    near_material = test.beyond and abs(test.drop - MATERIAL) < NEAR_MATERIAL
-    return near or near_lead or near_material
+_OVER = {  # how many pictures the figures are means of
+    1: "",
+    2: " Each is the mean over the face and its mirror image.",
+    5: " Each is the mean over the picture, as it is and moved a little to either side.",
+    10: " Each is the mean over the face and its mirror image, as they are and moved a little.",
+}
 
 
 def _figures(test: BlurTest, done: str) -> str:
@@ -115,6 +86,7 @@ def _figures(test: BlurTest, done: str) -> str:
         f"{done} the brightest fifth: {test.before:.0%} → {test.hottest:.0%}. {done} the same "
         f"shape elsewhere: → {test.random:.0%}, and {test.beaten} of {test.fifths} such places "
         f"matter less. {done} where a map made without this photo is bright: → {test.usual:.0%}."
+        f"{_OVER[test.pictures]}"
     )
 
 
@@ -198,9 +170,11 @@ class Trust:
         ]
 
 
-def blur_verdicts(forward: ForwardPass, explanations: Sequence[Explanation]) -> list[Verdict]:
-    """The verdict on each heatmap of one crop."""
-    tests = blur_test(forward, explanations)
+def blur_verdicts(
+    forward: ForwardPass, explanations: Sequence[Explanation], anew: Anew = explained_anew
+) -> list[Verdict]:
+    """The verdict on each heatmap of one crop; `anew` as in `blur_test`."""
+    tests = blur_test(forward, explanations, anew=anew)
     return [verdict_of(e, test) for e, test in zip(explanations, tests, strict=True)]
 
 
@@ -224,10 +198,10 @@ class SecondOpinion:
 
 
 def second_opinions(
-    forward: ForwardPass, explanations: Sequence[Explanation]
+    forward: ForwardPass, explanations: Sequence[Explanation], anew: Anew = explained_anew
 ) -> list[SecondOpinion]:
-    """A second opinion on each heatmap of one crop; takes seconds."""
-    tests = blur_test(forward, explanations, fill=impute_places)
+    """A second opinion on each heatmap of one crop; takes seconds. `anew` as in `blur_test`."""
+    tests = blur_test(forward, explanations, fill=impute_places, anew=anew)
     verdicts = [verdict_of(e, t, "Fill") for e, t in zip(explanations, tests, strict=True)]
     pairs = zip(verdicts, similarity(forward, explanations), strict=True)
     return [SecondOpinion(*pair) for pair in pairs]

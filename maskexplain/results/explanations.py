@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from ..data.folder import DataError, Picture, Progress, quietly, read_crop
+from ..explain.blur_test import Anew, carried, explained_anew
 from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
 from ..explain.faithfulness import Curves, curves
 from ..explain.places import heat_at
@@ -161,7 +162,7 @@ def _sceptic(
         forward = forward_pass(model, [crop])
         label = forward.predictions()[0].label
         maps = meaningless_maps(forward, way, label, spare, index)
-        for kind, *found in zip(maps, *_tests(forward, list(maps.values())), strict=True):
+        for kind, *found in zip(maps, *_tests(forward, list(maps.values()), carried), strict=True):
             readings.setdefault(kind, []).append(Reading(*found))
         for name, pair in changed_verdicts(model, crop, way).items():
             pairs[name].append(pair)
@@ -170,11 +171,11 @@ def _sceptic(
 
 
 def _tests(
-    forward: ForwardPass, explanations: Sequence[Explanation]
+    forward: ForwardPass, explanations: Sequence[Explanation], anew: Anew = explained_anew
 ) -> tuple[list[Curves], list[Verdict], list[float | None]]:
-    """What every map is put to, with meaning or without."""
+    """What every map is put to, with meaning or without; `anew` as in `blur_test`."""
     likeness = [_like_mean(forward, e) for e in explanations]
-    return curves(forward, explanations), blur_verdicts(forward, explanations), likeness
+    return curves(forward, explanations), blur_verdicts(forward, explanations, anew), likeness
 
 
 def _like_mean(forward: ForwardPass, explanation: Explanation) -> float | None:

@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageOps
 
 from ..data.folder import Picture, Progress, read_crop
+from ..explain.blur_test import blur_test
 from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
-from ..explain.faithfulness import blur_test
 from ..explain.places import heat_at, random_heat
 from ..explain.question import Question, Way, all_ways
 from ..explain.rivals import NOSE, SPREAD, blob, enlarged

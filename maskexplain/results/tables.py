@@ -226,7 +226,6 @@ EXPLANATION_COLUMNS = (
     "Version",
     "Way to explain",
     "Confirmed",
-    "Usual place",
     "Too small",
     "Beats its copies",
     "the same, dark",
@@ -247,8 +246,8 @@ def explanations_markdown(models: Sequence[Model]) -> str:
     """The measured explanations of some versions as Markdown: a table of the ways, and one of how
     often verdicts change; each version's default is bold where it earned that.
 
-    Columns: faces on which the heatmap was confirmed (with Wilson's 95% interval), only showed the
-    usual place, or changed too little; on which its hottest fifth beats 95% of its copies, as taken
+    Columns: faces on which the heatmap was confirmed (with Wilson's 95% interval), or changed too
+    little; on which its hottest fifth beats 95% of its copies, as taken
     and darkened; on which its deletion curve beats the mean map's, and random orders'; areas of the
     deletion and insertion curves less the random orders'; heat for area on nose and mouth; share of
     the heat on upper edge, nose and mouth of painted masks, the positions' mean; absolute rank
@@ -294,7 +293,6 @@ def _cells(title: str, taken: WayScores, dark: WayScores | None, place: float | 
     return [
         title,
         f"{taken.confirmed}/{taken.faces} ({low:.2f}–{high:.2f})",
-        str(taken.verdicts.get("usual", 0)),
         str(taken.verdicts.get("small", 0)),
         f"{taken.beats_copies}/{taken.faces}",
         f"{dark.beats_copies}/{dark.faces}" if dark else "–",

@@ -257,7 +257,7 @@ def compare_views(
         comparison = kept.comparison(models, subject)
         view = CompareView(choice, said(comparison, caption), kept=kept)
         # The answers, then each version's heatmap; the slow tests are the Photo tab's.
-        for ready in islice(reports(models, subject, question, kept.known), 1 + len(models)):
+        for ready in islice(reports(models, subject, question, kept.known), 2 + len(models)):
             yield replace(view, table=compared(comparison, ready))
     except NoFaceError:
         yield CompareView(FaceChoice(NO_FACE))

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from PIL import Image, ImageEnhance
 
 from ...data.samples import example_picture
+from ...explain.blur_test import SHARE
 from ...explain.draw import data_url, enlarge, overlay, overlay_on_photo
 from ...explain.explain import Explanation
-from ...explain.faithfulness import SHARE
 from ...explain.figure import question_of
 from ...explain.places import heat_at, hottest
 from ...explain.question import Way, is_best
@@ -77,7 +77,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Figure:
-    """One heatmap with all that is said of it; `trust` None until it is measured."""
+    """One heatmap with all that is said of it; `verdict` and `trust` None until measured."""
 
     url: str
     alt: str
@@ -85,7 +85,7 @@ class Figure:
     title: str
     version: str
     best: bool
-    verdict: Verdict
+    verdict: Verdict | None
     record: str
     trust: Trust | None
 
@@ -97,8 +97,9 @@ class Figure:
 
 def figures(report: Report, pictures: Pictures, signed: bool = False) -> list[Figure]:
     """What is ready of a version's heatmaps, in the ways' order."""
-    trust = report.trust or [None] * len(report.ways)
-    rows = zip(report.ways, report.answer.explanations, report.verdicts, trust, strict=True)
+    nothing = [None] * len(report.ways)
+    measured = report.verdicts or nothing, report.trust or nothing
+    rows = zip(report.ways, report.answer.explanations, *measured, strict=True)
     return [_figure(report, pictures, signed, *row) for row in rows]
 
 
@@ -108,7 +109,7 @@ def _figure(
     signed: bool,
     way: Way,
     explanation: Explanation,
-    verdict: Verdict,
+    verdict: Verdict | None,
     trust: Trust | None,
 ) -> Figure:
     model = report.model
@@ -163,7 +164,7 @@ def spoken(report: Report) -> str:
 def _because(report: Report, subject: Subject) -> str:
     """What hiding the bright area did to the answer, from the map's own test."""
     if not report.verdicts:
-        return "Where it looked is on its way."
+        return f"{'The test of its map' if report.ways else 'Where it looked'} is on its way."
     explanation, verdict = report.answer.explanations[0], report.verdicts[0]
     if explanation.empty or explanation.target != report.answer.prediction.label:
         return verdict.sentence
@@ -174,6 +175,8 @@ def _because(report: Report, subject: Subject) -> str:
         end = ": too small a change to judge."
     elif not test.matters:
         end = f"; but {test.fifths - test.beaten} of {test.fifths} such places do as much."
+    elif not test.beyond:
+        end = f". Where a map made without this photo is bright, it takes it to {test.usual:.0%}."
     return (
         f"Hiding the bright area{where} takes this to {test.hottest:.0%}. "
         f"Hiding as much elsewhere takes it to {test.random:.0%} on average{end}"

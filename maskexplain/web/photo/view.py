@@ -128,7 +128,7 @@ def _views(
     lines: list[str] = []
     shown: Report | None = None
     draw: tuple[Pictures, bool] = (kept.pictures, signed)
-    before = bool(kept.known.found)  # then a map is shown already
+    before = bool(kept.known.maps)  # then a map is shown already
     for ready in reports(models, subject, question, kept.known):
         lead = ready[0]
         if before and not lead.ways:
@@ -180,10 +180,10 @@ def second_html(models: Sequence[Model], kept: Kept | None, ways: Sequence[str])
         return _BRUSH.sentence(GONE)
     lead = newest_first(models)[0]
     way = find_ways(lead, ways or [BEST])[0]
-    known = kept.known.found.get((lead.name, way.key))
-    if known is None:
-        return _BRUSH.sentence("The heatmap is still on its way: ask again in a moment.")
-    explanation, first = known
+    first = kept.known.verdicts.get((lead.name, way.key))
+    if first is None:
+        return _BRUSH.sentence("Its first test is still on its way: ask again in a moment.")
+    explanation = kept.known.maps[lead.name, way.key]
     [opinion] = second_opinions(kept.known.passes[lead.name], [explanation])
     return second_test(way, first, opinion)
 
@@ -243,8 +243,8 @@ def _hide(model: Model, kept: Kept, places: torch.Tensor) -> Hidden:
     size = forward.inputs.shape[-1]
     large = nnf.interpolate(places[None].float(), (size, size))[0] > 0  # 1 x S x S
     logits = model.logits_of(blur_places(forward.inputs, large))
-    found = kept.known.found.get((model.name, default_way(model).key))
-    heat = None if found is None else _heat_there(found[0], large)
+    found = kept.known.maps.get((model.name, default_way(model).key))
+    heat = None if found is None else _heat_there(found, large)
     area = large.float().mean().item()
     return Hidden(model, forward.predictions()[0], model.prediction(logits[0]), area, heat)
 
