@@ -15,8 +15,10 @@ def test_a_row_gives_the_median_turn_and_all_delays_percentiles():
 
 def test_goals_are_reached_or_missed():
     fast, slow = [Rounds(25.0, ())], [Rounds(15.0, ())]
-    assert [line.split()[-1] for line in goals(fast, fast)] == ["reached", "reached"]
-    assert [line.split()[-1] for line in goals(slow, fast)] == ["missed", "missed"]
+    crowd = [Rounds(6.0, (30.0, 900.0)), Rounds(5.0, (40.0,))]
+    assert [line.split()[-1] for line in goals(fast, fast, crowd)] == ["reached"] * 4
+    late = [*crowd, Rounds(4.0, (1001.0,))]
+    assert [line.split()[-1] for line in goals(slow, fast, late)] == ["missed"] * 4
 
 
 @pytest.mark.parametrize("length", [256, 257, 258, 10])

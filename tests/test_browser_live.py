@@ -1,6 +1,7 @@
 """The Live tab in a real browser, with a fake camera that shows a moving face."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from browser import (
@@ -17,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from maskexplain.data.samples import example_pictures
 from tools.served import CHROMIUM, QUIET
+from tools.viewers import watch_all
 
 pytestmark = needs_browser
 
@@ -255,3 +257,10 @@ def test_a_phone_held_upright(browser, url, tmp_path):
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     screenshot(page, "live-upright-phone")
     own.close()
+
+
+def test_eight_viewers_are_all_answered_at_once(browser, url):
+    """Nobody waits for a place. Without browsers: eight of them would slow each other down."""
+    with ThreadPoolExecutor(1) as pool:  # the browser's event loop is in this thread
+        viewers = pool.submit(watch_all, url, 8, 5.0).result()
+    assert all(len(viewer.delays) >= 5 for viewer in viewers), [len(v.delays) for v in viewers]

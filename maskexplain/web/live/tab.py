@@ -17,9 +17,9 @@ from .view import NO_FREEZE, Told, bars_are_due, is_new, live_record, live_view
 START = "Start the camera: a version answers every frame and shows where it looks."
 # Seconds between frames: 25 a second. What the server cannot keep up with, it leaves out.
 STREAM_EVERY = 0.04
-# Each viewer's stream has a place of its own among these; nobody keeps one for longer than this
-# many seconds of work while others wait for it.
-VIEWERS, TIME_LIMIT = 4, 30
+# Each viewer's stream has a place of its own among these: eight share two cores, six rounds a
+# second each. Nobody keeps one for longer than this many seconds of work while others wait for it.
+VIEWERS, TIME_LIMIT = 16, 30
 
 
 def add_live_tab(models: Sequence[Model], photo: gr.Image, tabs: gr.Tabs) -> None:
