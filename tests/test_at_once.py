@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 
 from maskexplain.models import threads as wanted
-from maskexplain.models.threads import at_once
+from maskexplain.models.threads import all_at_once, at_once
 
 
 def test_results_come_in_the_items_order_whoever_is_ready_first():
@@ -42,3 +42,34 @@ def test_work_knows_whether_somebody_waits():
     with wanted.unless(lambda: True), pytest.raises(wanted.Abandoned):
         list(at_once(lambda item: wanted.check(), [1, 2]))
     assert list(at_once(lambda item: wanted.check(), [1])) == [None], "nothing is left of it"
+
+
+def test_who_asks_works_on_until_all_is_done():
+    """Nested, too, as a version's pictures are within the versions: nothing waits for itself."""
+
+    def inner(item: int) -> int:
+        time.sleep(0.01)
+        return item * item
+
+    def outer(item: int) -> list[int]:
+        return all_at_once(inner, range(item, item + 5))
+
+    found = all_at_once(outer, range(20))
+    assert found == [[n * n for n in range(item, item + 5)] for item in range(20)]
+    assert all_at_once(inner, []) == []
+
+
+def test_of_all_at_once_what_is_raised_ends_the_rest():
+    begun, hold = [], Event()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 499:
+            raise ValueError("the last")
+        hold.wait(10)
+
+    with pytest.raises(ValueError, match="the last"):
+        all_at_once(work, range(500))
+    hold.set()
+    time.sleep(0.5)  # for whatever would go on
+    assert len(begun) < 100

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from ..models.threads import all_at_once
 from .explain import Explanation, ForwardPass, explain_pass, pass_of
 from .faithfulness import Fill, logits_without, margin, places_of_classes, shown_logits
 from .places import blur_places, heat_at, hottest
@@ -192,10 +193,12 @@ def blur_test(
     """
 
     def read(sides: Sequence[Side], some: Sequence[Explanation]) -> list[list[_Reading]]:
-        """A row a map, a reading a picture."""
-        seen = ((side, *_seen(side, forward, some, anew)) for side in sides)
-        columns = [_read(*one, seed, fill) for one in seen]
-        return [list(row) for row in zip(*columns, strict=True)]
+        """A row a map, a reading a picture; pictures at work at once."""
+
+        def column(side: Side) -> list[_Reading]:
+            return _read(side, *_seen(side, forward, some, anew), seed, fill)
+
+        return [list(row) for row in zip(*all_at_once(column, sides), strict=True)]
 
     faces = forward.model.task.faces
     rows = read(first_sides(faces), explanations)

@@ -32,6 +32,23 @@ def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[R
             future.cancel()
 
 
+def all_at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """The same where nothing is needed before all is ready: nobody waits while work is left.
+
+    The threads begin with the first items, and who asks with the last ones.
+    """
+    futures = [_POOL.submit(copy_context().run, work, item) for item in items]
+    own: dict[int, Result] = {}
+    try:
+        for index in reversed(range(len(items))):
+            if futures[index].cancel():
+                own[index] = work(items[index])
+        return [own[i] if i in own else future.result() for i, future in enumerate(futures)]
+    finally:
+        for future in futures:
+            future.cancel()
+
+
 _left: ContextVar[Callable[[], bool] | None] = ContextVar("left", default=None)
 
 
