@@ -15,6 +15,7 @@ from conftest import noise
 from maskexplain import cli
 from maskexplain.errors import UserError
 from maskexplain.explain.question import all_ways
+from maskexplain.models import network
 from maskexplain.models.version import DEVICES, pick_device
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +29,11 @@ def picture(tmp_path_factory) -> Path:
     return file
 
 
-def test_another_device_gives_what_the_cpu_gives(version, picture, toy_folder, tmp_path, capsys):
+def test_another_device_gives_what_the_cpu_gives(
+    version, picture, toy_folder, tmp_path, capsys, monkeypatch
+):
     """The other one takes no tensor of the CPU's, as a GPU does; it computes as the CPU does."""
+    monkeypatch.setattr(network, "CPU_PIXELS", 0)  # both take CPU_LEAST pictures at once
     theirs = [*_commands(version, picture, toy_folder, tmp_path / "theirs", "elsewhere")]
     recipes = ["+", "recipes", str(tmp_path), "elsewhere"]
     words = [word for command in theirs for word in ("+", *command)] + recipes

@@ -27,11 +27,12 @@ def complete(tiny, seed_model, crop):
 def test_answers_come_first_then_heatmaps_then_the_slow_tests(tiny, seed_model, crop):
     stages = list(reports([tiny, seed_model], Subject(crop), ASKED))
     known = [[(len(r.ways), len(r.verdicts), len(r.trust)) for r in stage] for stage in stages]
-    none, one, some, all_ = (0, 0, 0), (1, 1, 0), (3, 3, 0), (3, 3, 3)
-    assert known[:3] == [[none, none], [one, none], [one, one]], "the first heatmap comes early"
-    assert known[3:] == [[some, one], [some, some], [all_, some], [all_, all_]]
+    none, seen, one, some, all_ = (0, 0, 0), (1, 0, 0), (1, 1, 0), (3, 3, 0), (3, 3, 3)
+    assert known[:2] == [[none, none], [seen, none]], "the first heatmap comes early"
+    assert known[2:4] == [[one, none], [one, one]]
+    assert known[4:] == [[some, one], [some, some], [all_, some], [all_, all_]]
     single = list(reports([tiny], Subject(crop), Question(ways=("grad_cam",))))
-    assert [len(r.verdicts) for [r] in single] == [0, 1, 1], "one way needs no second step"
+    assert [len(r.verdicts) for [r] in single] == [0, 0, 1, 1], "one way needs no second step"
     assert [r.answer.prediction for r in stages[0]] == [r.answer.prediction for r in stages[-1]]
 
 
