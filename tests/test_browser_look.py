@@ -101,6 +101,7 @@ def test_the_keyboard_reaches_what_matters(browser, url, portraits):
     expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
     for title in ("Check it", "The other versions"):
         page.locator("#photo-answer").get_by_role("button", name=title).click()
+    expect(page.locator("#photo-answer summary").first).to_be_visible(timeout=PATIENCE)
     page.locator("body").click(position={"x": 2, "y": 2})
     reached = set()
     for _ in range(80):
