@@ -27,6 +27,12 @@ TITLES = {
     "leads": "Weak: hiding the bright area changes little",
     "doubtful": "Not confirmed: hiding other places does as much",
 }
+_OVER = {  # how many pictures the figures are means of
+    1: "",
+    2: " Each is the mean over the face and its mirror image.",
+    5: " Each is the mean over the picture, as it is and moved a little to either side.",
+    10: " Each is the mean over the face and its mirror image, as they are and moved a little.",
+}
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,6 @@ def verdict_of(explanation: Explanation, test: BlurTest, done: str = "Blur") -> 
     if explanation.empty:
         return Verdict("empty", "Every place speaks against this class: nothing is bright.")
     return Verdict(test.outcome, _figures(test, done), test.close, test)
-
-
-_OVER = {  # how many pictures the figures are means of
-    1: "",
-    2: " Each is the mean over the face and its mirror image.",
-    5: " Each is the mean over the picture, as it is and moved a little to either side.",
-    10: " Each is the mean over the face and its mirror image, as they are and moved a little.",
-}
 
 
 def _figures(test: BlurTest, done: str) -> str:

@@ -247,12 +247,12 @@ def explanations_markdown(models: Sequence[Model]) -> str:
     often verdicts change; each version's default is bold where it earned that.
 
     Columns: faces on which the heatmap was confirmed (with Wilson's 95% interval), or changed too
-    little; on which its hottest fifth beats 95% of its copies, as taken
-    and darkened; on which its deletion curve beats the mean map's, and random orders'; areas of the
-    deletion and insertion curves less the random orders'; heat for area on nose and mouth; share of
-    the heat on upper edge, nose and mouth of painted masks, the positions' mean; absolute rank
-    correlation with the mean map, with heatmaps of random heads (mean, least and most of the
-    draws), with that of a wholly random network; milliseconds for answer and heatmap.
+    little; on which its hottest fifth beats 95% of its copies, as taken and darkened; on which its
+    deletion curve beats the mean map's, and random orders'; areas of the deletion and insertion
+    curves less the random orders'; heat for area on nose and mouth; share of the heat on upper
+    edge, nose and mouth of painted masks, the positions' mean; absolute rank correlation with the
+    mean map, with heatmaps of random heads (mean, least and most of the draws), with that of a
+    wholly random network; milliseconds for answer and heatmap.
     """
     ways = [row for model in models for row in explanation_rows(model)]
     changes = ["Verdicts that change", *CHANGES, "Close calls"]
