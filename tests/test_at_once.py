@@ -22,20 +22,24 @@ def test_results_come_in_the_items_order_whoever_is_ready_first():
     assert list(at_once(work, [1, 2])) == [10, 20]
 
 
-def test_what_work_raises_is_raised_and_the_rest_never_begins():
+@pytest.mark.parametrize(
+    ("of_all", "bad"), [(lambda *how: [*at_once(*how)], 0), (all_at_once, 499)]
+)
+def test_what_work_raises_is_raised_and_the_rest_never_begins(of_all, bad):
+    """Who asks does the first one that no thread has begun, or the last one."""
     begun, hold = [], Event()
 
     def work(item: int) -> None:
         begun.append(item)
-        if item == 0:
-            raise ValueError("zero")
+        if item == bad:
+            raise ValueError("the bad one")
         hold.wait(10)
 
-    with pytest.raises(ValueError, match="zero"):
-        list(at_once(work, range(500)))
+    with pytest.raises(ValueError, match="the bad one"):
+        of_all(work, range(500))
     hold.set()
     time.sleep(0.5)  # for whatever would go on
-    assert 0 in begun and len(begun) < 100
+    assert bad in begun and len(begun) < 100
 
 
 def test_work_knows_whether_somebody_waits():
@@ -57,19 +61,3 @@ def test_who_asks_works_on_until_all_is_done():
     found = all_at_once(outer, range(20))
     assert found == [[n * n for n in range(item, item + 5)] for item in range(20)]
     assert all_at_once(inner, []) == []
-
-
-def test_of_all_at_once_what_is_raised_ends_the_rest():
-    begun, hold = [], Event()
-
-    def work(item: int) -> None:
-        begun.append(item)
-        if item == 499:
-            raise ValueError("the last")
-        hold.wait(10)
-
-    with pytest.raises(ValueError, match="the last"):
-        all_at_once(work, range(500))
-    hold.set()
-    time.sleep(0.5)  # for whatever would go on
-    assert len(begun) < 100

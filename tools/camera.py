@@ -1,6 +1,7 @@
 """Chromium whose camera shows a moving portrait."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,13 +14,18 @@ from .served import QUIET, find_chromium
 
 
 def write_camera(path: Path) -> None:
-    """Frames (640 x 480) of a portrait that moves from side to side, as the fake camera reads."""
+    """Frames of a portrait that moves from side to side, one after another: the fake camera's."""
+    path.write_bytes(b"".join(frames([*range(60, 160, 5), *range(160, 60, -5)])))
+
+
+def frames(places: Iterable[int]) -> Iterator[bytes]:
+    """JPEG files (640 x 480) of a portrait so many pixels from the left."""
     portrait = example_pictures(whole=True)[0].image.resize((410, 480))
-    with open(path, "wb") as file:
-        for x in [*range(60, 160, 5), *range(160, 60, -5)]:
-            frame = Image.new("RGB", (640, 480), (90, 90, 90))
-            frame.paste(portrait, (x, 0))
-            frame.save(file, "JPEG", quality=90)
+    for x in places:
+        frame, file = Image.new("RGB", (640, 480), (90, 90, 90)), io.BytesIO()
+        frame.paste(portrait, (x, 0))
+        frame.save(file, "JPEG", quality=90)
+        yield file.getvalue()
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Eight browsers need more than the machine that they would measure.
 
 import asyncio
 import base64
-import io
 import json
 import re
 import secrets
@@ -14,26 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
-from PIL import Image
 
-from maskexplain.data.samples import example_pictures
 from maskexplain.web.live.tab import STREAM_EVERY
 from maskexplain.web.live.view import frame_name
 
-SIZE = (640, 480)
+from .camera import frames
+
 NAMED = re.compile(r'data-frame=\\"([^"\\]+)')  # in an answer, which is JSON
-
-
-def frames() -> list[bytes]:
-    """JPEG files of a portrait that moves from side to side, each another one."""
-    portrait = example_pictures(whole=True)[0].image.resize((410, 480))
-    files = []
-    for x in range(60, 160):
-        frame, file = Image.new("RGB", SIZE, (90, 90, 90)), io.BytesIO()
-        frame.paste(portrait, (x, 0))
-        frame.save(file, "JPEG", quality=90)
-        files.append(file.getvalue())
-    return files
 
 
 @dataclass
@@ -101,7 +87,7 @@ def watch_all(url: str, count: int, seconds: float) -> list[Viewer]:
     """What so many viewers see at once."""
 
     async def all_of_them() -> list[Viewer]:
-        files = frames()
+        files = [*frames(range(60, 160))]  # each another one: an answer names its frame
         return await asyncio.gather(*(watch(url, files, seconds) for _ in range(count)))
 
     return asyncio.run(all_of_them())

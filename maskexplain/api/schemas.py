@@ -92,7 +92,7 @@ class PredictReply(AnswerReply):
 class BlurTestReply(BaseModel):
     pictures: int = Field(
         description="How many pictures the figures are means over: the crop and its mirror image; "
-        "where it is close, both moved a little to each side, too."
+        "where these leave it open, both moved a little to either side, too."
     )
     before: float = Field(description="The class's probability, 0 to 1.")
     hottest: float = Field(description="The same with the hottest fifth of the crop blurred.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..data.copies import csv_text, even_light, join_copies, sheet
+from ..data.copies import csv_text, features_of, join_copies, sheet
 from ..data.folder import decoded_once, list_pictures
 from ..data.labels import names_in
 from ..data.names import ClassNames
@@ -17,7 +17,6 @@ from ..data.survey import counts_table, readable, tell_of_two_classes
 from ..errors import UserError
 from ..files import write_file, write_text
 from ..masks.task import MASK
-from ..models.network import pictures_at_once
 from ..models.version import Model, open_model
 from ..results.suspects import Features, find_suspects, penultimate, suspects_csv
 from ..task import Task, task_of_classes
@@ -132,7 +131,6 @@ def _features(model: Model | None) -> tuple[Features, int, str]:
 
     @torch.inference_mode()
     def run(pixels: torch.Tensor) -> torch.Tensor:
-        few = pictures_at_once(pixels.shape[-1], pixels.device)
-        return torch.cat([published(even_light(part.float())) for part in pixels.split(few)])
+        return features_of(pixels, published)
 
     return run, FINE, "a network that ImageNet trained"

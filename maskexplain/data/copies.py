@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as nnf
 
-from ..models.network import pictures_at_once
+from ..models.network import in_parts
 from ..task import Task
 from .folder import (
     COLUMNS,
@@ -62,7 +62,7 @@ def group_copies(
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(pixels), generator=generator)[:LEARNED]
     made = make_copies(pixels[chosen], MADE, generator)  # K * MADE x 3 x 128 x 128
-    own, copied = (_features(x, features, progress) for x in (pixels, made))
+    own, copied = (features_of(x, features, progress) for x in (pixels, made))
     for label in labels.unique():  # what all of a class share tells no picture from another
         own[labels == label] -= own[labels == label].mean(0)
     copied = copied.view(len(chosen), MADE, -1)
@@ -96,9 +96,12 @@ def make_copies(pixels: torch.Tensor, count: int, generator: torch.Generator) ->
     return (moved * uniform(0.25, 1.1).view(-1, 1, 1, 1)).clamp(0, 255)
 
 
-def _features(pixels: torch.Tensor, features: Features, progress: Progress) -> torch.Tensor:
-    few = pixels.split(pictures_at_once(pixels.shape[-1], pixels.device))
-    return torch.cat([features(even_light(part.float())) for part in progress(few)])
+def features_of(
+    pixels: torch.Tensor, features: Features, progress: Progress = quietly
+) -> torch.Tensor:
+    """Features N x F of pixels N x 3 x S x S whose light was made even, in parts."""
+    parts = progress(in_parts(pixels, pixels.device))
+    return torch.cat([features(even_light(part.float())) for part in parts])
 
 
 def even_light(pixels: torch.Tensor) -> torch.Tensor:

@@ -23,12 +23,12 @@ from torch import nn
 from ..errors import UserError
 from ..files import write_file
 from ..models.checkpoints import FOLDER, read_checkpoint
+from ..models.network import in_parts
 from ..task import Task
 from .torch_files import NOTES
 
 FORMATS = ("torchscript", "onnx")
 TOLERANCE = 1e-3  # of a logit; what is found is some 1e-6
-AT_ONCE = 32  # pictures
 INPUT, OUTPUT = "faces", "logits"
 ONNX_MISSING = "Export to ONNX needs more packages: pip install onnx onnxscript 'onnxruntime<1.29'."
 
@@ -76,7 +76,8 @@ def notes_of(network: nn.Module, task: Task) -> dict:
 
 @torch.inference_mode()
 def _difference(network: nn.Module, exported: Run, inputs: torch.Tensor) -> float:
-    return max((network(x) - exported(x)).abs().max().item() for x in inputs.split(AT_ONCE))
+    parts = in_parts(inputs, inputs.device)
+    return max((network(x) - exported(x)).abs().max().item() for x in parts)
 
 
 def _write_torchscript(network: nn.Module, example: torch.Tensor, notes: dict, path: Path) -> None:

@@ -158,8 +158,8 @@ def _in_a_row(network: nn.Module, last: str) -> dict[str, str]:
     row = network.get_submodule(owner)
     if not isinstance(row, nn.Sequential):
         return {}
-    kinds = {name: type(module).__name__ for name, module in row.named_children()}
-    return {name: kinds[name] for name in kinds if name != number}
+    others = [(name, module) for name, module in row.named_children() if name != number]
+    return {name: type(module).__name__ for name, module in others}
 
 
 def _without(whole: Wanted, place: str) -> Wanted:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from ..models.threads import all_at_once
+from ..models.version import Model
 from .explain import Explanation, ForwardPass, explain_pass, pass_of
 from .faithfulness import Fill, logits_without, margin, places_of_classes, shown_logits
 from .places import blur_places, heat_at, hottest
 from .question import Question
-from .rivals import Strangers, copies, strangers
+from .rivals import copies, strangers
 
 SHARE = 0.2  # the hottest fifth
 COPIES = 20  # of a heatmap in other places, on each picture
@@ -32,17 +33,15 @@ NEAR_NEEDED, NEAR_LEAD, NEAR_MATERIAL, NEAR_JUDGED = 0.06, 0.08, 0.04, 0.008
 
 
 @dataclass(frozen=True)
-class BlurTest:
-    """Probability of the target (0..1) with parts of the crop blurred out: means over `pictures`
-    pictures, the crop, its mirror image and, where that leaves it open, both moved a little.
+class Blurred:
+    """Probability of the target (0..1) with parts of a picture blurred out.
 
     `before`: untouched; `hottest`: without the hottest fifth; `random`: the mean without each of
     `fifths` copies of these places, mirrored, turned and shifted; `beaten`: how many of the copies
     take less from the target's logit margin (see `margin`) than the hottest fifth does.
 
     `usual`: without the fifth that is hottest on the mean map of other faces, or on a blob on the
-    nose, whichever takes more. `lead`: what the hottest fifth takes from the margin less what maps
-    that know nothing of the picture take, as a part of the first (-1..1).
+    nose, whichever takes more.
     """
 
     before: float
@@ -51,6 +50,17 @@ class BlurTest:
     beaten: int
     fifths: int
     usual: float
+
+
+@dataclass(frozen=True)
+class BlurTest(Blurred):
+    """Means over `pictures` pictures: the crop, its mirror image and, where that leaves it open,
+    both moved a little. Copies are counted on all of them.
+
+    `lead`: what the hottest fifth takes from the margin less what maps that know nothing of the
+    picture take, as a part of the first (-1..1).
+    """
+
     lead: float
     pictures: int = 1
 
@@ -165,17 +175,24 @@ def _seen(
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """As BlurTest, of one picture; `takes`: from the margin, `gain`: more than strangers take."""
+class _Reading(Blurred):
+    """Of one picture; `takes`: from the margin, `gain`: so much more than strangers take."""
 
-    before: float
-    hottest: float
-    random: float
-    beaten: int
-    fifths: int
-    usual: float
     takes: float
     gain: float
+
+
+@dataclass(frozen=True)
+class _Rivals:
+    """The hottest fifths of the strangers, bool R x S x S: the first `fixed`, then other faces'."""
+
+    places: torch.Tensor
+    fixed: int
+
+    @classmethod
+    def of(cls, model: Model, explanation: Explanation) -> "_Rivals":
+        known = strangers(model, explanation.way.key, explanation.target)
+        return cls(hottest(torch.cat([known.fixed, known.others]), SHARE), len(known.fixed))
 
 
 def blur_test(
@@ -194,9 +211,11 @@ def blur_test(
 
     def read(sides: Sequence[Side], some: Sequence[Explanation]) -> list[list[_Reading]]:
         """A row a map, a reading a picture; pictures at work at once."""
+        # The maps that know nothing of a picture are the same ones for each.
+        rivals = [_Rivals.of(forward.model, one) for one in some]
 
         def column(side: Side) -> list[_Reading]:
-            return _read(side, *_seen(side, forward, some, anew), seed, fill)
+            return _read(side, *_seen(side, forward, some, anew), rivals, seed, fill)
 
         return [list(row) for row in zip(*all_at_once(column, sides), strict=True)]
 
@@ -217,24 +236,24 @@ def _is_open(row: Sequence[_Reading]) -> bool:
 
 
 def _read(
-    side: Side, forward: ForwardPass, explanations: Sequence[Explanation], seed: int, fill: Fill
+    side: Side,
+    forward: ForwardPass,
+    explanations: Sequence[Explanation],
+    rivals: Sequence[_Rivals],
+    seed: int,
+    fill: Fill,
 ) -> list[_Reading]:
     """Each explanation's figures on one picture, in one batch."""
     own = hottest(heat_at([e.heatmap for e in explanations], forward.inputs.shape[-1]), SHARE)
-    known = [strangers(forward.model, e.way.key, e.target) for e in explanations]
     # Other copies on a picture that was moved; the same ones on the mirror image, so that the
     # pictures of a mirrored face are tested as those of the face.
     first = COPIES * (side.steps % (1 + len(STEPS)))
     places = [
-        torch.cat([one[None], copies(one, COPIES, seed, first), _hottest_of(rivals)])
-        for one, rivals in zip(own, known, strict=True)
+        torch.cat([one[None], copies(one, COPIES, seed, first), known.places])
+        for one, known in zip(own, rivals, strict=True)
     ]
-    rows = zip(explanations, logits_without(forward, places, fill), known, strict=True)
-    return [_compare(forward, e, logits, len(rivals.fixed)) for e, logits, rivals in rows]
-
-
-def _hottest_of(rivals: Strangers) -> torch.Tensor:
-    return hottest(torch.cat([rivals.fixed, rivals.others]), SHARE)
+    rows = zip(explanations, logits_without(forward, places, fill), rivals, strict=True)
+    return [_compare(forward, e, logits, known.fixed) for e, logits, known in rows]
 
 
 def _compare(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as nnf
 
-from ..models.network import pictures_at_once
+from ..models.network import in_parts
 from ..models.version import Model, Prediction
 from ..task import Task
 from .methods import BASELINES, METHODS, Attribution, Case
@@ -94,7 +94,7 @@ def forward_pass(model: Model, crops: Sequence[Image.Image]) -> ForwardPass:
 
 def pass_of(model: Model, crops: Sequence[Image.Image], inputs: torch.Tensor) -> ForwardPass:
     """The same from inputs N x 3 x S x S that are made already; of the crops the sizes count."""
-    parts = inputs.split(pictures_at_once(inputs.shape[-1], model.device))
+    parts = in_parts(inputs, model.device)
     with torch.no_grad():
         activations = torch.cat([model.network.features(part) for part in parts])
     with torch.enable_grad():

@@ -112,9 +112,8 @@ def reports(
 
     First the answers, then the first version's first heatmap, then version by version that map with
     its verdict, then the other heatmaps with theirs where more were asked for, then the slower
-    measurements. `known`: of this
-    very subject, target and against; it grows. Raises ExplainError for unknown ways, or classes
-    that no version has.
+    measurements. `known`: of this very subject, target and against; it grows. Raises ExplainError
+    for unknown ways, or classes that no version has.
     """
     known = Known() if known is None else known
     check_classes(models, question)

@@ -65,6 +65,11 @@ def pictures_at_once(side: int, device: torch.device) -> int:
     return GPU_PICTURES if device.type != "cpu" else max(CPU_LEAST, CPU_PIXELS // side**2)
 
 
+def in_parts(pictures: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Pictures N x 3 x S x S in such parts; `device`: the network's."""
+    return pictures.split(pictures_at_once(pictures.shape[-1], device))
+
+
 class Network(Protocol):
     """What a network must have to be trained, asked and explained here.
 

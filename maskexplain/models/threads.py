@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
@@ -21,15 +21,10 @@ def at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[R
     What `work` raises is raised here; what has not begun by then, or when nobody reads on, never
     begins.
     """
-    # Each thread gets a context of its own: who waits for the result travels with it.
-    futures = [_POOL.submit(copy_context().run, work, item) for item in items]
-    try:
+    with _begun(work, items) as futures:
         for future, item in zip(futures, items, strict=True):
             # Who asks does what no thread has begun: nobody waits behind other visitors' work.
             yield work(item) if future.cancel() else future.result()
-    finally:
-        for future in futures:
-            future.cancel()
 
 
 def all_at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -37,13 +32,21 @@ def all_at_once(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
 
     The threads begin with the first items, and who asks with the last ones.
     """
-    futures = [_POOL.submit(copy_context().run, work, item) for item in items]
     own: dict[int, Result] = {}
-    try:
+    with _begun(work, items) as futures:
         for index in reversed(range(len(items))):
             if futures[index].cancel():
                 own[index] = work(items[index])
         return [own[i] if i in own else future.result() for i, future in enumerate(futures)]
+
+
+@contextmanager
+def _begun(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[list[Future[Result]]]:
+    """The items' work in the pool; what has not begun when this is left never begins."""
+    # Each thread gets a context of its own: who waits for the result travels with it.
+    futures = [_POOL.submit(copy_context().run, work, item) for item in items]
+    try:
+        yield futures
     finally:
         for future in futures:
             future.cancel()

@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..errors import UserError
 from ..task import Task
 from .checkpoints import FOLDER, read_checkpoint
-from .network import pictures_at_once
+from .network import in_parts
 from .results import Results
 from .threads import check
 
@@ -79,8 +79,7 @@ class Model:
     @torch.inference_mode()
     def logits_of(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits N x classes, on the CPU, of inputs N x 3 x S x S; a few go through at a time."""
-        few = pictures_at_once(inputs.shape[-1], self.device)
-        return torch.cat([self._part(part) for part in inputs.split(few)]).cpu()
+        return torch.cat([self._part(part) for part in in_parts(inputs, self.device)]).cpu()
 
     def _part(self, inputs: torch.Tensor) -> torch.Tensor:
         check()

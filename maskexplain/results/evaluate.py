@@ -15,7 +15,7 @@ from ..data.folder import Picture, Pixels, Progress, load_pixels, quietly
 from ..data.painted import PLACES, PaintedFaces, paint_faces
 from ..images.edit import SHIFTS
 from ..masks.task import BARE, MASK, is_mask
-from ..models.network import pictures_at_once
+from ..models.network import in_parts
 from ..models.results import (
     Cost,
     FolderScores,
@@ -41,10 +41,10 @@ def logits_of(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     """
     was_training = network.training
     device = next(network.parameters()).device
-    few = pictures_at_once(pixels.shape[-1], device)
+    parts = in_parts(pixels, device)
     network.eval()
     try:
-        batches = [network(network.transform.normalise(b.to(device))) for b in pixels.split(few)]
+        batches = [network(network.transform.normalise(part.to(device))) for part in parts]
     finally:
         network.train(was_training)
     return torch.cat(batches).cpu()
