@@ -88,6 +88,33 @@ def upload(page: Page, path: Path, into: str = "photo") -> None:
     page.set_input_files(f"#{into} input[type=file]", path)
 
 
+WATCH = """([seen, clicked]) => {
+  window.watched = [];
+  let pressed = false;
+  new MutationObserver(() => {
+    const all = [...document.querySelectorAll(seen)];
+    if (!all.length) return;
+    const button = clicked && !pressed && document.querySelector(clicked);
+    if (button) { pressed = true; button.click(); }
+    window.watched.push({ count: all.length, text: all.map((e) => e.textContent).join(" ") });
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
+
+
+def watch(page: Page, seen: str, click: str | None = None) -> None:
+    """Remember all that is ever at a place; at the first sight of it, click another one.
+
+    This happens in the page, as it changes: a look from outside may come after what is soon over.
+    """
+    page.evaluate(WATCH, [seen, click])
+
+
+def watched(page: Page) -> list[dict]:
+    """Each state of the watched place since then (one at least): its `count` and its `text`."""
+    page.wait_for_function("window.watched.length > 0", timeout=PATIENCE)
+    return page.evaluate("window.watched")
+
+
 def screenshot(page: Page, name: str) -> None:
     """Written for people to look at."""
     SCREENSHOTS.mkdir(exist_ok=True)

@@ -16,6 +16,8 @@ from browser import (
     open_page,
     screenshot,
     upload,
+    watch,
+    watched,
 )
 from conftest import noise
 from PIL import Image, ImageChops
@@ -485,30 +487,21 @@ def test_several_photos_get_a_row_each_and_open_at_a_click(browser, url, portrai
     close(page)
 
 
-CLEAR_AT_FIRST_ROW = """() => {
-  window.most = 0;
-  new MutationObserver(() => {
-    const rows = document.querySelectorAll(".many button").length;
-    if (rows && !window.most) document.querySelector("#many-files [aria-label=Clear]").click();
-    window.most = Math.max(window.most, rows);
-  }).observe(document.body, { childList: true, subtree: true });
-}"""
-
-
 def test_several_photos_taken_away_while_they_are_answered(browser, url, portraits, tmp_path):
     page = open_page(browser, url)
     page.get_by_role("button", name="Several photos at once").click()
     given = [tmp_path / f"{index}.png" for index in range(40)]
     for path in given:
         path.write_bytes(portraits["bare"].read_bytes())
-    page.evaluate(CLEAR_AT_FIRST_ROW)  # in the page: a click from here may come after the last row
+    watch(page, ".many button", click="#many-files [aria-label=Clear]")
     page.set_input_files("#many-files input[type=file]", given)
-    page.wait_for_function("window.most > 0", timeout=PATIENCE)
+    assert watched(page)
     rows = page.locator(".many button")
     expect(rows).to_have_count(0, timeout=PATIENCE)
     page.wait_for_timeout(2000)
     assert rows.count() == 0, "no older answer brings the rows back"
-    assert page.evaluate("window.most") < len(given), "nobody waits for what is not asked any more"
+    most = max(state["count"] for state in watched(page))
+    assert most < len(given), "nobody waits for what is not asked any more"
     close(page)
 
 

@@ -1,7 +1,7 @@
 """The Clip tab in a real browser: a clip in, its timeline, its moments and itself annotated out."""
 
 import pytest
-from browser import PATIENCE, close, needs_browser, open_page, screenshot, upload
+from browser import PATIENCE, close, needs_browser, open_page, screenshot, upload, watch, watched
 from clips import frame, portraits, write_clip
 from playwright.sync_api import Page, expect
 from test_browser_look import overflow, violations
@@ -70,9 +70,8 @@ def test_a_clip_is_stopped_replaced_and_removed(browser, url, tmp_path):
     portrait = portraits()["bare"]
     path = write_clip(tmp_path / "long.webm", [frame(portrait)] * 290, codec="libvpx")
     page = open_clip_tab(browser, url)
+    watch(page, "#clip-progress progress", click="#clip-stop")
     upload(page, path, into="clip")
-    expect(page.locator("#clip-progress progress")).to_be_visible(timeout=PATIENCE)
-    page.get_by_role("button", name="Stop: keep what is answered").click()
     expect(page.locator(NOTICE)).to_contain_text("Stopped: the first", timeout=PATIENCE)
     expect(page.locator(f"{RESULT} video")).to_be_visible()
     expect(page.locator("#clip-stop")).to_be_hidden()
@@ -94,9 +93,9 @@ def test_a_removed_clip_does_not_come_back(browser, url, tmp_path):
     portrait = portraits()["bare"]
     path = write_clip(tmp_path / "long.mp4", [frame(portrait)] * 290)
     page = open_clip_tab(browser, url)
+    watch(page, "#clip-progress progress", click="#clip [aria-label=Clear]")
     upload(page, path, into="clip")
-    expect(page.locator("#clip-progress progress")).to_be_visible(timeout=PATIENCE)
-    page.locator("#clip").get_by_role("button", name="Clear").click()
+    assert watched(page)
     expect(page.locator(NOTICE)).to_contain_text("Give a clip", timeout=PATIENCE)
     page.wait_for_timeout(2000)  # for whatever would come back
     expect(page.locator(NOTICE)).to_contain_text("Give a clip")

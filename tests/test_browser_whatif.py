@@ -1,7 +1,17 @@
 """The What if tab in a real browser."""
 
 import pytest
-from browser import PATIENCE, VERSIONS, close, needs_browser, open_page, screenshot, upload
+from browser import (
+    PATIENCE,
+    VERSIONS,
+    close,
+    needs_browser,
+    open_page,
+    screenshot,
+    upload,
+    watch,
+    watched,
+)
 from conftest import noise
 from playwright.sync_api import Page, expect
 
@@ -96,10 +106,11 @@ def test_a_painted_mask_changes_the_face_and_reset_takes_it_off(browser, url):
 
 def test_find_the_flip_says_it_and_goes_there(browser, url):
     page = open_tab(open_page(browser, url))
+    watch(page, "#whatif-found")
     page.get_by_role("button", name="Find the flip").click()
-    expect(page.locator("#whatif-found")).to_contain_text("Searching", timeout=PATIENCE)
     found = page.locator("#whatif-found")
     expect(found).to_contain_text("the smallest change of all", timeout=PATIENCE)
+    assert any("Searching" in state["text"] for state in watched(page))
     flips = page.locator("#whatif-flips label")
     sentence = flips.filter(has_text="v2 says “Worn incorrectly” as soon as the light falls")
     expect(sentence).to_have_count(1)
