@@ -4,10 +4,9 @@ The mask is a patch on a rough model of a head (an elliptic cylinder with a tent
 turned as the landmarks say, so that it follows the face when that is turned or tilted.
 """
 
-from .cut import POSITIONS, Position
 from .occluders import OCCLUDERS, paint_occluder
 from .paint import PaintedMask, paint_mask
-from .style import KINDS, PATTERNS, MaskStyle, random_style
+from .style import KINDS, PATTERNS, POSITIONS, MaskStyle, Position, random_style
 
 __all__ = [
     "KINDS",

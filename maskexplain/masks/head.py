@@ -1,9 +1,12 @@
 """A rough model of a head, an elliptic cylinder, turned as five landmarks of a face say.
 
+A cloth on it is a mesh of points; a window is the part of the picture where they are seen.
+
 Lengths on the head are in units of the distance from the eyes to the mouth: x to the viewer's
 right, y down, z towards the viewer; the eyes lie at y = 0, the mouth at y = 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -106,3 +109,78 @@ def bare_nose(head: Head, mask: np.ndarray) -> np.ndarray:
     cv2.fillConvexPoly(region, cv2.convexHull(np.round(pixels).astype(np.int32)), 1)
     x, y = np.round(pixels[-1]).astype(int).clip(0, np.array(mask.shape)[::-1] - 1)
     return np.zeros_like(mask) if mask[y, x] else region.astype(bool) & ~mask
+
+
+# Cloth coordinates (s: -1..1 across, t: 0..1 down) -> points (..., 3) on the head
+Surface = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+GRID = (33, 17)  # mesh points across and down
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The cloth's surface: its coordinates s and t (rows x columns), and where they are seen."""
+
+    s: np.ndarray
+    t: np.ndarray
+    pixels: np.ndarray
+
+
+def make_mesh(head: Head, surface: Surface) -> Mesh:
+    """The cloth's mesh on this head, GRID points across and down."""
+    s, t = np.meshgrid(np.linspace(-1, 1, GRID[0]), np.linspace(0, 1, GRID[1]))
+    return Mesh(s, t, head.project(surface(s, t))[0])
+
+
+def mesh_faces(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mesh points (rows, columns, 2) -> faces (rows - 1, columns - 1, 4, 2), and which are seen."""
+    a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]
+    e, f = c - a, d - b
+    return np.stack([a, b, c, d], 2), e[..., 0] * f[..., 1] - e[..., 1] * f[..., 0] > 0
+
+
+DETAIL = 160  # supersampled pixels per unit to aim at
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of the picture, drawn on a finer grid: `scale` fine pixels for each pixel."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    scale: int
+
+    @property
+    def fine(self) -> tuple[int, int]:
+        return self.height * self.scale, self.width * self.scale
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        return (
+            slice(self.top, self.top + self.height),
+            slice(self.left, self.left + self.width),
+        )
+
+    def to_fine(self, pixels: np.ndarray) -> np.ndarray:
+        return (pixels - (self.left, self.top) + 0.5) * self.scale - 0.5
+
+    def shrink(self, layer: np.ndarray) -> np.ndarray:
+        size = (self.width, self.height)
+        return cv2.resize(layer.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+
+
+def find_window(head: Head, mesh: Mesh, size: tuple[int, int]) -> Window | None:
+    """The part of the picture that mask, straps and shadow can reach; None without any cloth."""
+    _, seen = mesh_faces(mesh.pixels)
+    cloth = mesh.pixels[:-1, :-1][seen]
+    if not ((cloth >= 0) & (cloth < size)).all(-1).any():
+        return None
+    ears = np.array([[side * HEAD[0], y, 0.0] for side in (-1, 1) for y in (-0.3, 0.9)])
+    reach = np.concatenate([mesh.pixels.reshape(-1, 2), head.project(ears)[0]])
+    margin = 0.25 * head.unit
+    left, top = np.maximum(np.floor(reach.min(0) - margin), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(reach.max(0) + margin), size).astype(int)
+    scale = int(np.clip(np.ceil(DETAIL / head.unit), 1, 4))
+    return Window(int(left), int(top), int(right - left), int(bottom - top), scale)
