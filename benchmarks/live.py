@@ -26,8 +26,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from maskexplain.errors import UserError
 from maskexplain.models.checkpoints import by_number, list_versions
 from maskexplain.models.version import open_model
-from maskexplain.web.live.tab import STREAM_EVERY, TIME_LIMIT, VIEWERS, make_camera
-from maskexplain.web.live.view import frame_name
+from maskexplain.web.live import STREAM_EVERY, TIME_LIMIT, VIEWERS, frame_name, make_camera
 from maskexplain.web.serve import launch
 from tools.camera import fake_browser, write_camera
 from tools.served import served

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from benchmarks.live import Rounds, goals, named, row
-from maskexplain.web.live.view import frame_name
+from maskexplain.web.live import frame_name
 
 
 def test_a_row_gives_the_median_turn_and_all_delays_percentiles():

@@ -42,7 +42,7 @@ from maskexplain.video.tracks import (
     new_share,
     steady_label,
 )
-from maskexplain.web.live.view import (
+from maskexplain.web.live import (
     LOST_FACE,
     NO_FACE,
     SHRINK,

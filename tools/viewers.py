@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from maskexplain.web.live.tab import STREAM_EVERY
-from maskexplain.web.live.view import frame_name
+from maskexplain.web.live import STREAM_EVERY, frame_name
 
 from .camera import frames
 

@@ -24,7 +24,7 @@ from .clip import add_clip_tab
 from .compare.split import SplitAnswers
 from .compare.tab import add_compare_tab
 from .gradio_inside import forget_visitor, hide_events
-from .live.tab import add_live_tab
+from .live import add_live_tab
 from .parts import Examples, PhotoInput
 from .photo.tab import add_photo_tab
 from .what_if.tab import add_what_if_tab

@@ -1,1 +1,0 @@
-"""The live camera: faces followed from frame to frame, and what lies over them."""
