@@ -1,9 +1,16 @@
-"""How the page and its HTTP API are served: one port, behind the door."""
+"""How the page and its HTTP API are served: one port, behind the door.
+
+What the server tells on stderr is where something went wrong, and nothing of what was sent: the
+messages of errors quote what they were about, a photo as text, a name, an address.
+"""
 
 import errno
+import logging
 import os
 import socket
+import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
@@ -37,7 +44,6 @@ from .gradio_inside import (
     upload_folder,
     waiting_events,
 )
-from .logs import log_discreetly, print_where
 from .page import page_theme
 from .scratch import Scratch
 
@@ -264,3 +270,45 @@ def _check_mcp(auth: tuple[str, str] | None) -> None:
         raise UserError("--mcp needs an extra package: pip install 'gradio[mcp]'.")
     if auth:
         raise UserError("--mcp cannot ask for credentials: leave out --auth, or --mcp.")
+
+
+def where(error: BaseException) -> str:
+    """The kinds of an error and of its causes, each with the places that it went through."""
+    lines = []
+    cause: BaseException | None = error
+    while cause is not None:
+        lines.append(f"  {type(cause).__module__}.{type(cause).__qualname__}")
+        for frame in traceback.extract_tb(cause.__traceback__):
+            lines.append(f"    {frame.filename}:{frame.lineno} in {frame.name}")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "\n".join(lines)
+
+
+class Discreet(logging.Formatter):
+    """Says which part reports, and where; the text only of those that never quote."""
+
+    quoting_nothing = ("uvicorn", "maskexplain")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record in words."""
+        said = f"{record.levelname.lower()}: {record.name}"
+        if record.name.startswith(self.quoting_nothing):
+            said += f": {record.getMessage().partition(chr(10))[0]}"
+        error = record.exc_info[1] if record.exc_info else None
+        return f"{said}\n{where(error)}" if error else said
+
+
+def log_discreetly() -> None:
+    """Let logs, warnings and threads that fail say nothing of a payload."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Discreet())
+    logging.getLogger().handlers = [handler]
+    logging.captureWarnings(True)
+    threading.excepthook = lambda failed: print_where(failed.exc_value)
+
+
+def print_where(error: BaseException | None = None) -> None:
+    """Print where an error, or the one being handled, came from, without its text."""
+    error = error or sys.exception()
+    if error is not None:
+        print(f"error:\n{where(error)}", file=sys.stderr, flush=True)
