@@ -34,7 +34,6 @@ from maskexplain.models.results import (
 from maskexplain.models.version import Model, Prediction
 from maskexplain.results.evaluate import fields_of
 from maskexplain.task import task_of_names
-from maskexplain.web.answers import says
 from maskexplain.web.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
 from maskexplain.web.compare.split import (
     PAGE,
@@ -55,6 +54,7 @@ from maskexplain.web.compare.view import (
     given_of,
     on_opening,
 )
+from maskexplain.web.parts import says
 from maskexplain.web.photo.html import standing
 from maskexplain.web.photo.view import photo_zip
 from maskexplain.words import listed

@@ -27,10 +27,9 @@ from maskexplain.explain.verdicts import TITLES, record_sentence, second_opinion
 from maskexplain.images.crops import find_subjects
 from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK
-from maskexplain.web.answers import newest_first
 from maskexplain.web.faces import FaceChoice, face_clicked, look, subject_of
 from maskexplain.web.page import build_page
-from maskexplain.web.parts import VISITORS, Newest, PhotoInput, changes_of
+from maskexplain.web.parts import VISITORS, Newest, PhotoInput, changes_of, newest_first
 from maskexplain.web.photo import html
 from maskexplain.web.photo.html import CELLS, arrival_html
 from maskexplain.web.photo.tab import MOST, answer_files, many_html

@@ -21,9 +21,9 @@ from ..results.tables import (
     shifted,
 )
 from ..task import Task
-from .answers import newest_first
 from .assets import asset, macros
 from .charts import MeanPicture, mean_maps, reliability_svg
+from .parts import newest_first
 from .photo.html import standing
 
 _MACROS = macros("about")

@@ -16,10 +16,9 @@ from ..images.faces import Face
 from ..images.read import ImageError, digest_of
 from ..models.version import Model, Prediction, any_faces
 from ..task import Task
-from .answers import newest_first
 from .assets import render
 from .gradio_inside import event_number
-from .parts import Newest, changes_of, status, while_newest, zip_link
+from .parts import Newest, changes_of, newest_first, status, while_newest, zip_link
 
 MIN_FACE = 32  # pixels; face finding is measured from here on
 STAGE_SIDE = 1280  # pixels of the photo that is shown

@@ -1,4 +1,4 @@
-"""What several tabs share: their inputs, choices, sentences, and the newest question."""
+"""What several tabs share: their inputs, choices, sentences, answers, and the newest question."""
 
 import base64
 import binascii
@@ -10,14 +10,18 @@ from pathlib import Path
 from threading import Lock
 
 import gradio as gr
+from markupsafe import Markup
 from PIL import Image
 
 from ..explain.question import BEST, all_ways
 from ..images.pool import read_apart
 from ..images.read import ImageError
-from ..models.version import Model
+from ..models.checkpoints import by_number
+from ..models.version import Model, Prediction
+from ..task import Task
 from ..video.frames import ClipError
-from .assets import asset, render
+from ..words import listed
+from .assets import asset, macros, render
 from .gradio_inside import NoAddresses, PlainVideo, is_upload
 
 Examples = Sequence[tuple[Path, str]]  # a picture's file and its caption
@@ -217,3 +221,37 @@ class Newest:
             while len(self._last) > VISITORS:
                 self._last.popitem(last=False)
         return lambda: self._last.get(visitor) == mine
+
+
+_MACROS = macros("answers")
+
+
+def pill(task: Task, label: str) -> Markup:
+    """A class by its title, in its colour."""
+    return _MACROS.pill(task, label)
+
+
+def unsure_badge(model: Model, prediction: Prediction) -> Markup:
+    """Says that a version's answer counts as unsure; empty where it does not."""
+    return _MACROS.badge(model, prediction)
+
+
+def bars(task: Task, prediction: Prediction) -> Markup:
+    """The probabilities as bars, in class order and in the classes' colours."""
+    return _MACROS.bars(task, prediction)
+
+
+def newest_first(models: Sequence[Model]) -> list[Model]:
+    """The versions in the order in which the page tells of them."""
+    return sorted(models, key=lambda model: by_number(model.name), reverse=True)
+
+
+def says(models: Sequence[Model], labels: Sequence[str]) -> str:
+    """Who says what, those who say the same together: “v1 and v2 say “No mask”, v3 says ...”."""
+    groups: dict[str, list[str]] = {}
+    for model, label in zip(models, labels, strict=True):
+        groups.setdefault(model.task.title(label), []).append(model.name)
+    return ", ".join(
+        f"{listed(group)} {'say' if len(group) > 1 else 'says'} “{title}”"
+        for title, group in groups.items()
+    )

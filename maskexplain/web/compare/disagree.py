@@ -12,7 +12,7 @@ from ...models.results import Scores
 from ...models.threads import at_once
 from ...models.version import Model, Prediction
 from ...words import listed, number
-from ..answers import says
+from ..parts import says
 
 FALL = 0.1  # of balanced accuracy, from which on a shift counts as a weakness
 RISE = 0.2  # of one class's share of the answers, from which on it counts as what was learned

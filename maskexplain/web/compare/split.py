@@ -20,8 +20,7 @@ from ...images.read import digest_of
 from ...models.checkpoints import by_number
 from ...models.version import Model
 from ...task import Task
-from ..answers import says
-from ..parts import status
+from ..parts import says, status
 from .view import Given, Visit
 
 BATCH = 16

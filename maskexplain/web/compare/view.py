@@ -25,10 +25,10 @@ from ...results.compare import (
     pair_cells,
     version_table,
 )
-from ..answers import bars
 from ..assets import macros
 from ..charts import mean_maps
 from ..faces import NO_FACE, FaceChoice, choose_face, subject_of
+from ..parts import bars
 from ..photo.view import Kept, keep
 from .disagree import Comparison, headline, why_it_matters
 

@@ -28,10 +28,10 @@ from ...models.results import Results
 from ...models.threads import at_once
 from ...models.version import Model, Prediction
 from ...words import listed
-from ..answers import newest_first
 from ..assets import macros, render
 from ..charts import curves_svg
 from ..compare.disagree import drawn_to
+from ..parts import newest_first
 
 CELLS = 24  # of the brush's grid, a side: finer than any of the networks' heatmaps
 _MACROS = macros("photo")

@@ -13,7 +13,6 @@ from ...images.pool import read_apart
 from ...images.read import ImageError
 from ...masks.task import is_mask
 from ...models.version import Model, Prediction
-from ..answers import newest_first
 from ..assets import asset, macros
 from ..faces import (
     FaceControls,
@@ -32,6 +31,7 @@ from ..parts import (
     FORGET_AFTER,
     Examples,
     Newest,
+    newest_first,
     photo_input,
     status,
     target_choices,

@@ -18,10 +18,10 @@ from ...images.crops import NoFaceError
 from ...images.read import ImageError
 from ...models.threads import at_once
 from ...models.version import Model, Prediction
-from ..answers import newest_first
 from ..assets import macros
 from ..compare.disagree import Comparison, compare, why_it_matters
 from ..faces import NO_FACE, FaceChoice, Scene, choose_face, look, subject_of
+from ..parts import newest_first
 from .html import (
     CELLS,
     Pictures,
