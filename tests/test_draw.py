@@ -9,9 +9,7 @@ from conftest import CLASSES
 from PIL import Image
 
 from maskexplain.explain.draw import (
-    confusion_figure,
     data_url,
-    history_figure,
     overlay,
     overlay_on_photo,
     relative_heat,
@@ -21,6 +19,7 @@ from maskexplain.explain.explain import Explanation
 from maskexplain.images.crops import Crop, whole_crop
 from maskexplain.masks.task import MASK
 from maskexplain.models.results import Epoch
+from maskexplain.train.finish import confusion_figure, history_figure
 
 GRAY = Image.new("RGB", (80, 80), (128, 128, 128))
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from maskexplain.errors import UserError
+from maskexplain.explain.draw import report_files, write_report, zip_of
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
-from maskexplain.explain.figure import report_files, write_report, zip_of
 from maskexplain.explain.question import Question, all_ways
 from maskexplain.explain.report import Subject, reports
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..explain.figure import report_files, write_report
+from ..explain.draw import report_files, write_report
 from ..explain.methods import METHODS
 from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question, all_ways
 from ..explain.report import (

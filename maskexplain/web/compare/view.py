@@ -7,8 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...explain.draw import data_url, overlay
-from ...explain.figure import question_of
+from ...explain.draw import data_url, overlay, question_of
 from ...explain.question import BEST, ExplainError, Question, is_best
 from ...explain.report import Report, reports
 from ...explain.verdicts import track_record

@@ -13,9 +13,8 @@ from PIL import Image, ImageEnhance
 
 from ...data.samples import example_picture
 from ...explain.blur_test import SHARE
-from ...explain.draw import data_url, enlarge, overlay, overlay_on_photo
+from ...explain.draw import data_url, enlarge, overlay, overlay_on_photo, question_of
 from ...explain.explain import Explanation
-from ...explain.figure import question_of
 from ...explain.places import heat_at, hottest
 from ...explain.question import Way, is_best
 from ...explain.regions import OUTSIDE, face_regions, heat_by_region

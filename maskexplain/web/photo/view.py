@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as nnf
 
+from ...explain.draw import report_files, zip_of
 from ...explain.explain import Explanation, ForwardPass
-from ...explain.figure import report_files, zip_of
 from ...explain.places import blur_places, heat_at
 from ...explain.question import BEST, USUAL, ExplainError, Question, default_way, find_ways
 from ...explain.report import Known, Report, Subject, reports
