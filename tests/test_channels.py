@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskexplain.explain.channels import live_part
+from maskexplain.explain.methods import live_part
 
 
 def some_activations(live: list[int], channels: int = 8) -> torch.Tensor:
