@@ -7,8 +7,7 @@ from conftest import noise
 
 from maskexplain.explain.blur_test import blur_test, carried
 from maskexplain.explain.explain import Explanation, forward_pass
-from maskexplain.explain.places import hottest
-from maskexplain.explain.rivals import NOSE, OVERLAP, blob, copies, strangers
+from maskexplain.explain.places import NOSE, OVERLAP, blob, copies, hottest, strangers
 from maskexplain.explain.verdicts import verdict_of
 from maskexplain.models.results import (
     MAP_SIDE,

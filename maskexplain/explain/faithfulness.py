@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from .explain import Explanation, ForwardPass
-from .places import blur_places, first_places, heat_at, random_heat, ranks
-from .rivals import strangers
+from .places import blur_places, first_places, heat_at, random_heat, ranks, strangers
 
 LEVELS = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # of the curves, besides 0 and 1
 RANDOM_ORDERS = 6

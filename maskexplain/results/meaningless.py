@@ -13,9 +13,8 @@ from PIL import Image, ImageOps
 from ..data.folder import Picture, Progress, read_crop
 from ..explain.blur_test import blur_test
 from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
-from ..explain.places import heat_at, random_heat
+from ..explain.places import NOSE, SPREAD, blob, enlarged, heat_at, random_heat
 from ..explain.question import Question, Way, all_ways
-from ..explain.rivals import NOSE, SPREAD, blob, enlarged
 from ..explain.verdicts import Verdict, verdict_of
 from ..models.results import MAP_SIDE, ClassMaps, Firmness, MeanMap, pack_map
 from ..models.version import Model
