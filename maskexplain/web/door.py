@@ -25,14 +25,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..api.guard import (
-    FULL,
-    GONE,
-    MAX_BODY,
-    RETRY_SECONDS,
-    BoundedBody,
-    too_large,
-)
+from ..api.guard import FULL, GONE, MAX_BODY, RETRY_SECONDS, BoundedBody, too_large
 from .scratch import Scratch
 
 KB, MB = 2**10, 2**20
