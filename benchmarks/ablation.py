@@ -45,7 +45,7 @@ from maskexplain.results.explanations import (
 from maskexplain.results.scenes import answer_scenes
 from maskexplain.train.mix import load_mixed, whole_pool
 from maskexplain.train.recipe import AUGMENTS, TRAIN_SIZE, Recipe
-from maskexplain.train.v3 import V3, vary
+from maskexplain.train.recipes import V3, vary
 from maskexplain.words import markdown_table
 
 Change = Callable[[Recipe], Recipe]

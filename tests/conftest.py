@@ -109,7 +109,7 @@ def toy_folder(tmp_path: Path) -> Path:
 def recipe(monkeypatch):
     """v3's recipe for a tiny network on `toys.toy`."""
     from maskexplain.train import recipe as recipes
-    from maskexplain.train.v3 import V3
+    from maskexplain.train.recipes import V3
 
     monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}

@@ -126,7 +126,7 @@ sys.path[:0] = sys.argv[3:]
 import conftest, toys
 from maskexplain.train.loop import fit, start
 from maskexplain.train.recipe import AUGMENTS
-from maskexplain.train.v3 import V3
+from maskexplain.train.recipes import V3
 AUGMENTS["none"] = lambda pixels, labels: pixels
 recipe = replace(V3, **eval(Path(sys.argv[1], "recipe").read_text()))
 fit(start(recipe), toys.toy(), toys.toy(), Path(sys.argv[1]), every=0)

@@ -39,8 +39,8 @@ from maskexplain.results.evaluate import logits_of
 from maskexplain.task import task_of_names
 from maskexplain.train.finish import finish
 from maskexplain.train.loop import TrainingError, fit, resume, start
-from maskexplain.train.own import own_recipe
 from maskexplain.train.recipe import RECIPES
+from maskexplain.train.recipes import own_recipe
 
 
 @pytest.fixture

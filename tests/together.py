@@ -20,8 +20,7 @@ from maskexplain.train import recipe as recipes
 from maskexplain.train.loop import CPU, Training, fit, resume, start
 from maskexplain.train.processes import agree, is_first, number, together, wait
 from maskexplain.train.recipe import Recipe
-from maskexplain.train.seed import V2
-from maskexplain.train.v3 import V3
+from maskexplain.train.recipes import V2, V3
 
 recipes.AUGMENTS["none"] = lambda pixels, labels: pixels
 

@@ -42,8 +42,8 @@ from ..train import processes
 from ..train.finish import finish
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
-from ..train.own import own_recipe
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
+from ..train.recipes import own_recipe
 from ..train.tensorboard import check_tensorboard, written_to
 from ..web.report import report_html
 from ..words import listed, printable

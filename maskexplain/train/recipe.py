@@ -1,6 +1,6 @@
 """What a recipe is: everything that distinguishes the training of one version, found by name.
 
-Each version's recipe is a module of its own (v1, v2, v3), which registers it.
+The recipes themselves are in recipes.py, which registers them.
 """
 
 from collections.abc import Callable
