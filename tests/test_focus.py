@@ -9,11 +9,11 @@ from toys import Mean, toy
 
 from maskexplain.models.network import NETWORKS, to_pixels
 from maskexplain.train import mix, recipes
-from maskexplain.train.focus import class_maps, hide_some, share_outside
 from maskexplain.train.loop import (
     fit,
     start,
 )
+from maskexplain.train.mix import class_maps, hide_some, share_outside
 
 INCORRECT, WITH, WITHOUT = range(3)
 

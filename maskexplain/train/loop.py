@@ -24,8 +24,7 @@ from ..models.results import Epoch
 from ..results.evaluate import logits_of
 from ..results.statistics import score
 from . import processes
-from .focus import class_maps, hide_some, share_outside
-from .mix import draw_epoch
+from .mix import class_maps, draw_epoch, hide_some, share_outside
 from .pretrained import STARTS
 from .recipe import AUGMENTS, Recipe
 

@@ -35,7 +35,7 @@ class Recipe:
     `keep`: which epoch ships. `autocast`: whether bf16 helps where the processor has it; for
     depthwise convs it does not. `calibrate`: whether a temperature and an "unsure" threshold are
     fitted on val; `sure`: the share (0..1) of val's sure answers that must be right. `focus`:
-    weight in the loss of what the class maps say outside of the faces' middles (see focus.py; for a
+    weight in the loss of what the class maps say outside of the faces' middles (see mix.py; for a
     mix only), 0 for none; `hide`: with a focus, the share of pictures whose middle is blurred out,
     for an even answer. `teachers`: recipes of the networks, trained before, whose mean answer is
     learned in the labels' place; their pictures, paintings and input transform are this recipe's.
