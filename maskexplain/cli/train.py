@@ -39,12 +39,11 @@ from ..models.version import Model, open_model
 from ..results.report import measure_report
 from ..task import Task, task_of_classes, task_of_names
 from ..train import processes
-from ..train.finish import finish
+from ..train.finish import check_tensorboard, finish, written_to
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
 from ..train.recipes import own_recipe
-from ..train.tensorboard import check_tensorboard, written_to
 from ..web.report import report_html
 from ..words import listed, printable
 from . import add_device
