@@ -31,10 +31,10 @@ from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
 from maskexplain.exchange.forms import Built
 from maskexplain.exchange.importing import import_version
 from maskexplain.exchange.torch_files import FileError, read_tensor_file
+from maskexplain.images.faces import open_session
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
 from maskexplain.models.version import Model, open_model
-from maskexplain.onnx_engine import open_session
 from maskexplain.results.statistics import choose_threshold, fit_temperature
 from maskexplain.task import task_of_names
 

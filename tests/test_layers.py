@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "maskexplain"
 # From the bottom to the top; what stands in one line does not know its neighbours.
 LAYERS = (
-    ("errors", "memory", "onnx_engine", "words"),
+    ("errors", "memory", "words"),
     ("files", "task"),
     ("masks",),
     ("images",),

@@ -114,7 +114,7 @@ def _write_onnx(network: nn.Module, example: torch.Tensor, notes: dict, path: Pa
 
 
 def _load_onnx(path: Path) -> Run:
-    from ..onnx_engine import open_session
+    from ..images.faces import open_session
 
     session = open_session(str(path))
     return lambda x: torch.from_numpy(session.run([OUTPUT], {INPUT: x.numpy()})[0])

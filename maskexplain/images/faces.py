@@ -9,6 +9,7 @@ three times the time.
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cache
 from math import atan2, degrees, hypot, sqrt
@@ -19,8 +20,15 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError
-from ..onnx_engine import InferenceSession, open_session
 from .edit import cut_patch, mapped, placement
+
+# From version 1.29 on onnxruntime reports to its makers by default. requirements.txt asks for an
+# older one; the variable holds for whoever has a newer one. It is read at the import, so everybody
+# here takes onnxruntime from this module.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime  # noqa: E402
+from onnxruntime import InferenceSession  # noqa: E402
 
 # Made from OpenCV's face_detection_yunet_2023mar.onnx by tools/yunet.py: sizes are left open.
 MODEL_FILE = Path(__file__).parent / "yunet-2023mar/face_detection_yunet_2023mar_any_size.onnx"
@@ -304,3 +312,16 @@ def _model() -> bytes:
     if hashlib.sha256(data).hexdigest() != MODEL_SHA256:
         raise FaceError(f"The face finder's model is not the known file: {remedy}.")
     return data
+
+
+def open_session(model: str | bytes, threads: int = 0) -> InferenceSession:
+    """The network of an ONNX file (its path or content), ready to run on the CPU.
+
+    `threads` for one picture; 0 takes all cores. Safe to run from several threads.
+    """
+    onnxruntime.disable_telemetry_events()  # where somebody else has imported it before
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; it remarks on every output of another size
+    options.intra_op_num_threads = threads
+    options.enable_mem_pattern = False  # pictures differ in size
+    return InferenceSession(model, options, providers=["CPUExecutionProvider"])
