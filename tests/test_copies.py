@@ -12,7 +12,7 @@ from maskexplain import cli
 from maskexplain.data import copies
 from maskexplain.data.copies import make_copies
 from maskexplain.data.folder import csv_beside, list_pictures, look_at
-from maskexplain.data.kaggle import KnownFace
+from maskexplain.data.names import KnownFace
 from maskexplain.models.network import to_pixels
 from maskexplain.train.pretrained import imagenet_features
 

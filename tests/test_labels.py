@@ -11,9 +11,8 @@ from conftest import CLASSES, SHARED
 
 from maskexplain import cli
 from maskexplain.data.folder import csv_beside, list_pictures, look_at
-from maskexplain.data.kaggle import DIGITS, known_face
 from maskexplain.data.labels import mend_labels
-from maskexplain.data.names import ClassNames, DataError
+from maskexplain.data.names import DIGITS, ClassNames, DataError, known_face
 from maskexplain.masks.task import MASK
 from maskexplain.results.suspects import cross_validated, find_suspects, penultimate
 

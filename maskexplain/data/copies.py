@@ -31,7 +31,7 @@ from .folder import (
     split_by_group,
     split_in,
 )
-from .kaggle import KnownFace, known_face
+from .names import KnownFace, known_face
 
 SIDE = 128  # pixels that pictures are looked at with
 LEARNED, MADE = 250, 8  # pictures that copies are made of, and copies each

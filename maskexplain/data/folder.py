@@ -22,8 +22,7 @@ from ..masks.task import MASK
 from ..models.network import to_pixels
 from ..task import Task
 from ..words import counted, listed
-from .kaggle import KnownFace, known_face
-from .names import SPLITS, ClassNames, DataError, Row, read_rows, split_of
+from .names import SPLITS, ClassNames, DataError, KnownFace, Row, known_face, read_rows, split_of
 
 __all__ = ["DataError"]  # with what is defined here
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ..words import counted, listed, printable
 from .folder import Picture, Tell, silently
-from .kaggle import DIGITS
-from .names import ClassNames, DataError, Row, read_rows
+from .names import DIGITS, ClassNames, DataError, Row, read_rows
 
 MENDED = ("file", "old", "new")  # the columns that are read; a list may have others
 
