@@ -30,7 +30,7 @@ from maskexplain.api import (
     guard,
     list_models,
     make_router,
-    predict_picture,
+    predict_image,
     routes,
 )
 from maskexplain.api import schemas as replies
@@ -261,7 +261,7 @@ def test_concurrent_requests_each_get_their_own_answer(client, models):
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda picture: send(client, "/predict", picture), pictures))
     for picture, reply in zip(pictures, replies, strict=True):
-        expected = predict_picture(models[-1], BytesIO(picture))
+        expected = predict_image(models[-1], read_image(BytesIO(picture)))
         assert reply.json()["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
     assert len({reply.json()["confidence"] for reply in replies}) == 24
 

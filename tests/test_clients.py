@@ -18,10 +18,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from servers import CROP, encoded, page_server, plain_server, send, trap, version
 
-from maskexplain.api import make_router, predict_picture
+from maskexplain.api import make_router, predict_image
 from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
 from maskexplain.explain.methods import METHODS
+from maskexplain.images.read import read_image
 from maskexplain.models.version import Model
 from maskexplain.web.serve import launch
 
@@ -59,8 +60,7 @@ def test_requests_as_the_originals_clients_use_it(server, models, portrait):
     with open(portrait, "rb") as file:
         reply = requests.post(f"{server.base_url}/predict", files={"file": file}, timeout=60)
     answer = reply.json()
-    with open(portrait, "rb") as file:
-        expected = predict_picture(models[-1], file)
+    expected = predict_image(models[-1], read_image(portrait))
     assert reply.ok and answer["prediction"] == expected.prediction
     assert 33 < answer["confidence"] == pytest.approx(expected.confidence, abs=1e-3)
 
@@ -255,7 +255,7 @@ def test_what_waits_is_answered_together_and_each_gets_its_own(models):
     model = CountingModel(models[0])
     model.seconds = 0.2
     pictures = [encoded(noise(seed, (60, 64))) for seed in range(12)]
-    expected = [predict_picture(models[0], BytesIO(picture)) for picture in pictures]
+    expected = [predict_image(models[0], read_image(BytesIO(picture))) for picture in pictures]
     with plain_server(make_router([model])) as client:
         replies: dict[int, httpx.Response] = {}
 

@@ -8,7 +8,6 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from PIL import Image
 from servers import encoded, plain_server, send
 
 from maskexplain import cli, open_model
-from maskexplain.api import make_router, predict_picture
+from maskexplain.api import make_router, predict_image
 from maskexplain.cli.pictures import add_explain
 from maskexplain.data.folder import csv_beside, list_pictures
 from maskexplain.data.samples import example_pictures, write_examples
@@ -200,7 +199,7 @@ def test_without_faces_there_is_nothing_to_find(models):
     told = spoken(html)
     assert "Cup" in told and "over the changed picture" in told
     assert not FACE.search(told), FACE.search(told)
-    assert predict_picture(models[2], BytesIO(encoded(things))).faces == []
+    assert predict_image(models[2], things).faces == []
 
 
 def test_shipped_measurements_stay(models):

@@ -11,7 +11,7 @@ and a client that leaves ends its explanation. Pictures are neither logged nor k
 
 from .guard import MAX_BODY
 from .routes import make_router
-from .work import explain_image, explain_picture, list_models, predict_image, predict_picture
+from .work import explain_image, explain_picture, list_models, predict_image
 
 __all__ = [
     "MAX_BODY",
@@ -20,5 +20,4 @@ __all__ = [
     "list_models",
     "make_router",
     "predict_image",
-    "predict_picture",
 ]

@@ -40,22 +40,17 @@ class Prepared:
     inputs: torch.Tensor
 
 
-def predict_picture(model: Model, file: BinaryIO, whole: bool = False) -> PredictReply:
-    """Answer every face of a picture file; `whole` takes the picture itself as the face.
-
-    Raises ImageError and NoFaceError.
-    """
-    return predict_image(model, read_apart(file), whole)
-
-
 def predict_image(model: Model, image: Image.Image, whole: bool = False) -> PredictReply:
-    """The same for an RGB picture. Raises NoFaceError."""
+    """Answer every face of an RGB picture; `whole` takes the picture itself as the face.
+
+    Raises NoFaceError.
+    """
     prepared = _prepared(model, image, whole)
     return to_reply(model, prepared, model.logits_of(prepared.inputs))
 
 
 def prepare_picture(model: Model, file: BinaryIO, whole: bool = False) -> Prepared:
-    """All of `predict_picture` that comes before the network. Raises ImageError and NoFaceError."""
+    """A picture file, up to where the network begins. Raises ImageError and NoFaceError."""
     return _prepared(model, read_apart(file), whole)
 
 
@@ -80,7 +75,7 @@ def explain_picture(
     whole: bool = False,
     second: bool = False,
 ) -> ExplainReply:
-    """Answer as `predict_picture` does and explain the largest face's `target`.
+    """Answer as `predict_image` does and explain the largest face's `target`.
 
     None is the predicted class, and as method the version's best; `second`: with a second opinion.
     Raises ImageError, NoFaceError and ExplainError.

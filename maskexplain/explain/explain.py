@@ -137,13 +137,12 @@ def answer_and_explain_all(
     model: Model,
     crops: Sequence[Image.Image],
     ways: Sequence[Way],
-    question: Question = USUAL,
 ) -> list[Answer]:
     """The same for several crops of any size, in batches. Raises ExplainError."""
     answers = []
     for start in range(0, len(crops), BATCH):
         forward = forward_pass(model, crops[start : start + BATCH])
-        explained = explain_pass(forward, ways, question)
+        explained = explain_pass(forward, ways)
         pairs = zip(forward.predictions(), explained, strict=True)
         answers += [Answer(prediction, tuple(found)) for prediction, found in pairs]
     return answers

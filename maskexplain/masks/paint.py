@@ -152,12 +152,15 @@ def unproject(scene: Scene, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found[:, 0].clip(-1, 1), found[:, 1].clip(0, 1)
 
 
-def _terms(points: np.ndarray, degree: int = 5) -> np.ndarray:
-    """The monomials x^i y^j with i + j <= degree, one column each."""
+DEGREE = 5  # of the polynomials
+
+
+def _terms(points: np.ndarray) -> np.ndarray:
+    """The monomials x^i y^j with i + j <= DEGREE, one column each."""
     powers = [np.ones_like(points)]
-    for _ in range(degree):
+    for _ in range(DEGREE):
         powers.append(powers[-1] * points)
-    pairs = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i)]
+    pairs = [(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]
     return np.stack([powers[i][:, 0] * powers[j][:, 1] for i, j in pairs], 1)
 
 

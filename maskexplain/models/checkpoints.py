@@ -128,12 +128,12 @@ def write_results(path: Path, results: Results) -> None:
     write_file(path.with_suffix(".json"), lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
-def add_results(name_or_path: str | Path, part: Results, folder: Path = FOLDER) -> None:
+def add_results(name_or_path: str | Path, part: Results) -> None:
     """Add to a version's NAME.json, in place of what it has of the same parts.
 
     Raises CheckpointError.
     """
-    path = find_version(name_or_path, folder)
+    path = find_version(name_or_path)
     write_results(path, _read_results(path).including(part))
 
 

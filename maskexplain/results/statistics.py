@@ -8,15 +8,17 @@ from torch import nn
 from ..models.results import Bin, Calibration, Recall, Scores, Threshold
 from ..task import Task
 
+Z = 1.96  # standard deviations either side: intervals of 95%
 
-def wilson(successes: float, total: int, z: float = 1.96) -> tuple[float, float]:
+
+def wilson(successes: float, total: int) -> tuple[float, float]:
     """Wilson score interval of a proportion (Wilson 1927); (0, 1) where nothing was counted."""
     if total == 0:
         return 0.0, 1.0
     share = successes / total
-    centre = share + z * z / (2 * total)
-    spread = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
+    centre = share + Z * Z / (2 * total)
+    spread = Z * sqrt(share * (1 - share) / total + Z * Z / (4 * total * total))
+    scale = 1 + Z * Z / total
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 

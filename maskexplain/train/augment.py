@@ -84,13 +84,16 @@ def add_noise(pixels: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
     return (pixels + torch.randn_like(pixels) * _each(sigmas)).clamp(0, 255)
 
 
-def blur(pixels: torch.Tensor, sigmas: torch.Tensor, reach: int = 6) -> torch.Tensor:
-    """Gaussian blur, sigmas (N) in pixels, cut off `reach` pixels away; the border is mirrored."""
+REACH = 6  # pixels at which a blur is cut off
+
+
+def blur(pixels: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+    """Gaussian blur, sigmas (N) in pixels; the border is mirrored."""
     count, channels, height, width = pixels.shape
-    away = torch.arange(-reach, reach + 1)
-    kernels = torch.exp(-0.5 * (away / sigmas[:, None]) ** 2)  # N x (2 reach + 1)
+    away = torch.arange(-REACH, REACH + 1)
+    kernels = torch.exp(-0.5 * (away / sigmas[:, None]) ** 2)  # N x (2 REACH + 1)
     kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(channels, 0)
-    padded = nnf.pad(pixels, (reach,) * 4, mode="reflect").flatten(0, 1)[None]
+    padded = nnf.pad(pixels, (REACH,) * 4, mode="reflect").flatten(0, 1)[None]
     rows = nnf.conv2d(padded, kernels[:, None, :, None], groups=count * channels)
     both = nnf.conv2d(rows, kernels[:, None, None, :], groups=count * channels)
     return both.view(count, channels, height, width)

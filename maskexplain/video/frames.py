@@ -137,15 +137,13 @@ class Frames:
 
 
 @contextmanager
-def open_clip(
-    path: str | Path, seconds: int, rate: int = RATE, side: int = SIDE
-) -> Iterator[Frames]:
-    """The frames of an MP4, WebM or MOV, of its first `seconds`, at most `rate` a second.
+def open_clip(path: str | Path, seconds: int) -> Iterator[Frames]:
+    """The frames of an MP4, WebM or MOV, of its first `seconds`, at most RATE a second.
 
-    Frames are turned upright, their pixels made square, their long side shrunk to `side` pixels.
+    Frames are turned upright, their pixels made square, their long side shrunk to SIDE pixels.
     Raises ClipError for what is no such clip.
     """
-    limits = (seconds, rate, side, 10 + EFFORT * seconds, MEMORY)
+    limits = (seconds, RATE, SIDE, 10 + EFFORT * seconds, MEMORY)
     # -P: the folder of decoder.py is no place to import from.
     command = [sys.executable, "-P", str(DECODER), *map(str, limits)]
     with (

@@ -231,11 +231,6 @@ def pill(task: Task, label: str) -> Markup:
     return _MACROS.pill(task, label)
 
 
-def unsure_badge(model: Model, prediction: Prediction) -> Markup:
-    """Says that a version's answer counts as unsure; empty where it does not."""
-    return _MACROS.badge(model, prediction)
-
-
 def bars(task: Task, prediction: Prediction) -> Markup:
     """The probabilities as bars, in class order and in the classes' colours."""
     return _MACROS.bars(task, prediction)

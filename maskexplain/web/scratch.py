@@ -88,10 +88,10 @@ class Scratch:
         with self._lock:
             self._taken -= size
 
-    def sweep(self, age: float = AGE) -> int:
-        """Remove what has not changed for `age` seconds; returns the bytes that stay."""
+    def sweep(self) -> int:
+        """Remove what has not changed for AGE seconds; returns the bytes that stay."""
         with self._lock:
-            return self._swept(age)
+            return self._swept(AGE)
 
     def _swept(self, age: float) -> int:
         now, seen, size = time.monotonic(), {}, 0
