@@ -50,9 +50,16 @@ OUTSIDE = """() => {
 }"""
 
 
-# Whether nothing on the page moves or fades any more, but for what does so without end.
-STILL = """() => document.getAnimations().every((one) =>
-  one.playState === "finished" || one.effect.getComputedTiming().endTime === Infinity)"""
+# Whether nothing on the page waits for an answer, which Gradio shows faded, or moves any more, but
+# for what does so without end.
+STILL = """() => {
+  const waits = [...document.querySelectorAll(".pending, .waiting")];
+  return !waits.some((part) => part.checkVisibility()) && document.getAnimations().every((one) =>
+    one.playState === "finished" || one.effect.getComputedTiming().endTime === Infinity);
+}"""
+
+# What a tab shows when it is opened after a photo was answered, where that comes from the server.
+FILLED = {"Compare": "The picture of the tab Photo.", "What if": "Taken over from the Photo tab"}
 
 # Controls that are lower than a finger needs; a range has a thumb beyond its track.
 SMALL = """() => {
@@ -80,6 +87,8 @@ def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark)
         name = tab.inner_text()
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
+        if name in FILLED:
+            expect(page.get_by_text(FILLED[name])).to_be_visible(timeout=PATIENCE)
         if name == "About":
             for fold in page.get_by_role("tabpanel").locator("button.label-wrap").all():
                 fold.click()
