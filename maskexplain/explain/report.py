@@ -7,7 +7,7 @@ from PIL import Image
 
 from ..images.crops import Subjects, find_subjects
 from ..images.faces import Landmarks
-from ..models.threads import at_once
+from ..models.threads import all_at_once, at_once
 from ..models.version import Model, any_faces
 from .explain import Answer, Explanation, ForwardPass, explain_pass, forward_pass
 from .question import USUAL, Question, Way, find_ways, known_to
@@ -117,7 +117,7 @@ def reports(
     """
     known = Known() if known is None else known
     check_classes(models, question)
-    ready = list(at_once(lambda model: _answered(model, subject, known), models))
+    ready = all_at_once(lambda model: _answered(model, subject, known), models)
     yield list(ready)
     ready[0] = _mapped(ready[0], question, known, 1)
     yield list(ready)

@@ -9,7 +9,7 @@ from PIL import Image
 from ...explain.report import Subject
 from ...images.edit import DARK, FAINTEST, brightness, in_other_light, is_dark, is_gray
 from ...models.results import Scores
-from ...models.threads import at_once
+from ...models.threads import all_at_once
 from ...models.version import Model, Prediction
 from ...words import listed, number
 from ..parts import says
@@ -56,7 +56,7 @@ class Comparison:
 def compare(models: Sequence[Model], subject: Subject) -> Comparison:
     """Ask every version twice about a picture: as it is, and in another light."""
     crop = subject.crop
-    pairs = list(at_once(lambda model: _asked_twice(model, subject.seen_by(model)), models))
+    pairs = all_at_once(lambda model: _asked_twice(model, subject.seen_by(model)), models)
     return Comparison(
         tuple(models),
         tuple(here for here, _ in pairs),

@@ -16,7 +16,7 @@ from ...explain.report import Known, Report, Subject, reports
 from ...explain.verdicts import second_opinions
 from ...images.crops import NoFaceError
 from ...images.read import ImageError
-from ...models.threads import at_once
+from ...models.threads import all_at_once
 from ...models.version import Model, Prediction
 from ..assets import macros
 from ..compare.disagree import Comparison, compare, why_it_matters
@@ -235,7 +235,7 @@ def places_of(strokes: str) -> torch.Tensor | None:
 def hide(models: Sequence[Model], kept: Kept, places: torch.Tensor) -> list[Hidden]:
     """Ask every version again with these places (bool 1 x h x w) of its picture blurred."""
     asked = [model for model in newest_first(models) if model.name in kept.known.passes]
-    return list(at_once(lambda model: _hide(model, kept, places), asked))
+    return all_at_once(lambda model: _hide(model, kept, places), asked)
 
 
 def _hide(model: Model, kept: Kept, places: torch.Tensor) -> Hidden:
