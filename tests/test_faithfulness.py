@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import CLASSES, TinyCNN, noise
 from PIL import Image, ImageOps
+from test_rivals import mean_map, with_maps
 
 from maskexplain.explain.blur_test import (
     COPIES,
@@ -39,6 +40,7 @@ from maskexplain.explain.question import Question, Way
 from maskexplain.explain.verdicts import TITLES, measure_trust, second_opinions, verdict_of
 from maskexplain.masks.task import MASK
 from maskexplain.models.network import EvaluationTransform
+from maskexplain.models.results import MAP_SIDE, ClassMaps, pack_map
 from maskexplain.models.version import Model
 
 
@@ -222,6 +224,18 @@ def test_a_class_that_needs_no_place_is_said_to_need_none(upper_model):
     heat = explanation_at(slice(0, 9), slice(0, 9))
     [trust] = measure_trust(passed(upper_model, dots()), [heat], None)
     assert "With everything blurred the class still has 100%" in trust.sentences()[0]
+
+
+def test_the_map_without_the_photo_that_takes_most_is_the_one_that_is_told(upper_model):
+    """Here another face's map; by the mean map's figure this map would seem to say far more."""
+    below = mean_map(slice(8, 16))
+    above = np.zeros((MAP_SIDE, MAP_SIDE), dtype=np.float32)
+    above[: MAP_SIDE // 2, 4:12] = 1
+    with_maps(upper_model, ClassMaps(below, None, (pack_map(above),)))
+    used = explanation_at(slice(0, 29), slice(18, 46))
+    [test] = blur_test(passed(upper_model, dots()), [used], anew=carried)
+    assert test.before - test.hottest > 0.3 and not test.beyond
+    assert test.usual == pytest.approx(test.hottest, abs=0.1)
 
 
 def test_hottest_takes_the_share_also_among_ties():

@@ -107,7 +107,8 @@ class BlurTestReply(BaseModel):
     fifths: int = Field(description="How many copies there were, on all pictures.")
     usual: float = Field(
         description="The same with the fifth blurred that is hottest on a map made without this "
-        "picture: the mean map of other faces, or a blob on the nose."
+        "picture, the one that takes most: the mean map of other faces, a blob on the nose, or "
+        "another face's map."
     )
     lead: float = Field(
         description="What the hottest fifth takes from the class's lead less what maps made "

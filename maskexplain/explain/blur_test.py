@@ -39,8 +39,8 @@ class Blurred:
     `fifths` copies of these places, mirrored, turned and shifted; `beaten`: how many of the copies
     take less from the target's logit margin (see `margin`) than the hottest fifth does.
 
-    `usual`: without the fifth that is hottest on the mean map of other faces, or on a blob on the
-    nose, whichever takes more.
+    `usual`: without the fifth that is hottest on a map that knows nothing of the picture, the one
+    that takes most: the mean map of other faces, a blob on the nose, or another face's map.
     """
 
     before: float
@@ -263,16 +263,17 @@ def _compare(
     shown, classes = shown_logits(forward), places_of_classes(forward, explanation)
     target, own, foreign = classes[0], margin(hot, *classes), margin(rivals, *classes)
     # One of the other faces' maps may be as good by luck: the second best of them counts.
-    best = torch.cat([foreign[:fixed], foreign[fixed:].sort().values[1:2]]).min()
+    counted = torch.cat([torch.arange(fixed), fixed + foreign[fixed:].argsort()[1:2]])
+    best = counted[foreign[counted].argmin()]
     return _Reading(
         before=shown.softmax(1)[0, target].item(),
         hottest=hot.softmax(1)[0, target].item(),
         random=moved.softmax(1)[:, target].mean().item(),
         beaten=int((own < margin(moved, *classes)).sum()),
         fifths=len(moved),
-        usual=rivals.softmax(1)[foreign[:fixed].argmin(), target].item(),
+        usual=rivals.softmax(1)[best, target].item(),
         takes=(margin(shown, *classes) - own).item(),
-        gain=(best - own).item(),
+        gain=(foreign[best] - own).item(),
     )
 
 
