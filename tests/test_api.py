@@ -352,6 +352,14 @@ def test_a_large_body_is_refused_before_it_is_sent(client):
         assert link.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_form_of_another_kind_is_refused_before_it_is_sent(client):
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    with connection(client) as link:
+        link.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\n{kind}\r\n".encode())
+        link.sendall(b"Content-Length: 9000000\r\n\r\n")
+        assert link.recv(4096).startswith(b"HTTP/1.1 422 ")
+
+
 def test_a_large_body_of_unknown_length_is_refused_before_its_end(client):
     chunk = b"%x\r\n%s\r\n" % (2**20, bytes(2**20))
     with connection(client) as link:

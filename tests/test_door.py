@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from browser import PATIENCE, needs_browser, upload
+from fastapi import HTTPException
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from playwright.sync_api import expect
@@ -260,7 +262,8 @@ def test_an_upload_of_ones_own_may_be_named(server):
         (b"{", 400),
         (b"NaN", 400),
         (b"\xff", 400),
-        (b"[" * 100_000, 400),
+        (b"[" * 40_000, 400),
+        (b"[" * 100_000, 413),
         (b"[" * 100 + b"]" * 100, 413),
         (json.dumps([0] * 200_000).encode(), 413),
         (json.dumps([{} for _ in range(100_000)]).encode(), 413),
@@ -272,6 +275,49 @@ def test_json_that_would_take_long(server, body, status):
         began = time.monotonic()
         assert server.post(path, content=body, headers=kind).status_code == status
         assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("part", [b"[],", b"{},", b"1.5,", b'"",'])
+def test_json_is_counted_before_it_is_parsed(part, tmp_path):
+    content = b"[" + part * 10**6 + b"0]"
+    tracemalloc.start()
+    with pytest.raises(HTTPException, match="413"):
+        door.check_json(content, tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_names_that_the_queue_remembers_are_short(server):
+    long = "x" * 5000
+    for path in ("queue/join", "call/predict", "cancel", "reset"):
+        for name in ("session_hash", "event_id"):
+            reply = server.post(f"/gradio_api/{path}", json={"data": [], name: long})
+            assert (reply.status_code, reply.json()["detail"]) == (422, door.LONG_NAME)
+    for path in (
+        f"heartbeat/{long}",
+        f"queue/data?session_hash={long}",
+        f"upload_progress?upload_id={long}",
+    ):
+        reply = server.get(f"/gradio_api/{path}")
+        assert (reply.status_code, reply.json()["detail"]) == (414, door.LONG_ADDRESS)
+
+
+def test_a_session_that_is_not_known_is_told_in_order(server, capfd):
+    told = server.get("/gradio_api/queue/data?session_hash=nobody")
+    assert '"session_not_found":true' in told.text
+    assert capfd.readouterr().err == ""
+
+
+def test_gradios_routes_refuse_in_a_sentence(server):
+    for path, sent, status, sentence in (
+        ("/login", {"data": {}}, 422, serve.OTHER_FIELDS),
+        ("/gradio_api/queue/join", {"json": {"data": "what was sent"}}, 422, serve.OTHER_FIELDS),
+        # A field that is no file, and a name to ask after it.
+        ("/gradio_api/upload?upload_id=a", {"files": {"x": (None, b"x")}}, 500, serve.FAILED),
+    ):
+        reply = server.post(path, **sent)
+        assert (reply.status_code, reply.json()["detail"]) == (status, sentence)
 
 
 @pytest.mark.parametrize("opening", [one for one in (*PAGE, *MCP) if "POST" in one.methods])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from fastapi import FastAPI
+from gradio import routes
 from PIL import Image
 
 from maskexplain.web import gradio_inside
@@ -19,6 +21,7 @@ from maskexplain.web.gradio_inside import (
     bound_queue,
     forget_visitor,
     hide_events,
+    mount_page,
     upload_folder,
 )
 
@@ -88,6 +91,33 @@ def test_a_queue_remembers_little():
     assert list(page._queue.pending_messages_per_session) == ["b", "c"]
     page._queue.events_recorded = 9
     assert page._queue.compute_analytics_summary([{}]) == {"functions": {}}, "nothing is tallied"
+
+
+def test_what_nobody_fetches_is_forgotten_some_day(monkeypatch):
+    monkeypatch.setattr(gradio_inside, "UNFETCHED", 2)
+    uploads = routes.file_upload_statuses
+    for held in ("_statuses", "_signals"):
+        monkeypatch.setattr(uploads, held, {})  # to be as they were behind this test
+    with gr.Blocks() as page:
+        gr.Textbox()
+    page.queue()
+    bound_queue(page, 2)
+    for name in "abc":
+        page._queue.pending_event_ids_session[name] = set()
+        uploads.append(name, "a.png", b"bytes")
+        assert uploads._signals[name] is uploads._signals[name]
+        page.upload_file_set.update([name])
+    assert list(page._queue.pending_event_ids_session) == ["b", "c"]
+    assert list(uploads._statuses) == list(uploads._signals) == ["b", "c"]
+    assert run(uploads.is_tracked("c")) and uploads.pop("c").chunk_size == 5
+
+
+def test_what_a_visitor_sent_last_is_not_kept():
+    with gr.Blocks() as page:
+        box = gr.Textbox()
+    mount_page(FastAPI(), page, visitors=2)
+    page.state_holder["visitor"]._update_value_in_config(box._id, "a photo")
+    assert "a photo" not in repr(page.state_holder["visitor"].config_values)
 
 
 def test_nothing_else_reaches_inside():

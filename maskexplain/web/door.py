@@ -40,6 +40,8 @@ LOG_IN = "Log in first."
 FOREIGN = "A page of another site asks here: the server must allow it by --cors."
 NO_JSON = "The body is no JSON that this server reads."
 TOO_DEEP = "The JSON holds too much: send less."
+LONG_NAME = "A name in the JSON is too long: send a session's or an event's own."
+LONG_ADDRESS = "The address is too long: send what is long as the body."
 ADDRESS = "Addresses and files of the server are not opened: upload the picture's file."
 TOO_MANY = "Too many requests come from one address: wait for the answers."
 GUESSES = "Too many wrong passwords come from one address: wait some seconds."
@@ -54,6 +56,9 @@ GUESSING_EACH = 4  # wrong passwords whose refusal is held back
 WRONG_SECONDS = 2.0  # how long it is held back
 
 MAX_NODES, MAX_DEPTH = 50_000, 40  # of a JSON body
+# Characters of a session's or an event's name, which the queue remembers; Gradio's own have 32.
+MAX_NAME = 128
+MAX_ADDRESS = 4096  # bytes of path and query: an upload's path has some 400
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,11 @@ class Door:
             await self._let_in(scope, receive, sent)
         except ClientDisconnect:
             return  # nobody is there to be told, and it is no news for the log
+        except RuntimeError as error:
+            # An event stream has said that there is no such session: no news, either.
+            if not (begun and isinstance(error.__cause__, HTTPException)):
+                raise
+            await send({"type": "http.response.body"})
         except HTTPException as error:
             if begun:
                 raise
@@ -221,6 +231,8 @@ class Door:
     def _find(self, scope: Scope) -> Opening:
         """The route of a request. A slash too much at the end is taken away."""
         path = scope["path"]
+        if len(path) + len(scope.get("query_string", b"")) > MAX_ADDRESS:
+            raise HTTPException(414, LONG_ADDRESS)
         fitting = [route for route in self._routes if route.fits(path)]
         if not fitting and path.endswith("/") and path != "/":
             path = path.rstrip("/")
@@ -303,10 +315,14 @@ def check_json(content: bytes, uploads: Path) -> None:
 
     Gradio fetches what a file's description names in any field, before a handler sees it.
     """
+    # Before it is parsed: 30 MB of empty lists are a gigabyte of objects.
+    if content.count(b",") + content.count(b"[") + content.count(b"{") > MAX_NODES:
+        raise HTTPException(413, TOO_DEEP)
     try:
         nodes = [(orjson.loads(content), 0)] if content else []
     except orjson.JSONDecodeError as error:
         raise HTTPException(400, NO_JSON) from error
+    _check_names(nodes[0][0] if nodes else None)
     for node, depth in nodes:  # grows while it is gone through
         if isinstance(node, dict):
             _check_file(node, uploads)
@@ -316,6 +332,12 @@ def check_json(content: bytes, uploads: Path) -> None:
         if depth > MAX_DEPTH or len(nodes) + len(node) > MAX_NODES:
             raise HTTPException(413, TOO_DEEP)
         nodes += [(inner, depth + 1) for inner in node]
+
+
+def _check_names(body: Any) -> None:
+    named = body.values() if isinstance(body, dict) else ()
+    if any(isinstance(value, str) and len(value) > MAX_NAME for value in named):
+        raise HTTPException(422, LONG_NAME)
 
 
 def _check_file(node: dict[str, Any], uploads: Path) -> None:

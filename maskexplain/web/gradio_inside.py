@@ -4,6 +4,7 @@ Gradio is pinned to its minor version because of this file; `tests/test_gradio_i
 one of these touches no longer fits. Nothing else in the project reaches inside.
 """
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,10 +17,13 @@ from gradio import queueing, route_utils, routes
 from gradio.data_classes import FileData
 from gradio.networking import setup_tunnel
 from gradio.processing_utils import save_bytes_to_cache
+from gradio.state_holder import SessionState
+from gradio.utils import LRUCache
 from gradio_client.utils import is_http_url_like
 from starlette.routing import Mount
 from starlette.types import Scope
 
+UNFETCHED = 10_000  # names of sessions and uploads that are remembered although nobody asks
 MADE_FOR = "6.31"  # the minor version whose insides these are
 NO_ADDRESS = "Addresses are not fetched: upload the file."
 
@@ -84,6 +88,15 @@ def forget_visitor(page: gr.Blocks, request: gr.Request) -> None:
     page.state_holder.time_last_used.pop(request.session_hash, None)
 
 
+class _Signals(LRUCache):
+    """An asyncio.Event for every name that is asked for, as a defaultdict would give."""
+
+    def __getitem__(self, name: str) -> asyncio.Event:
+        if name not in self:
+            self[name] = asyncio.Event()
+        return super().__getitem__(name)
+
+
 def bound_queue(page: gr.Blocks, visitors: int) -> None:
     """Bound what a page's queue remembers, behind `page.queue`.
 
@@ -91,6 +104,11 @@ def bound_queue(page: gr.Blocks, visitors: int) -> None:
     events anew after each one, for a route that is not open here.
     """
     page._queue.pending_messages_per_session.max_size = visitors
+    # The same of events and uploads; the page itself always fetches.
+    page._queue.pending_event_ids_session = LRUCache(UNFETCHED)
+    routes.file_upload_statuses._statuses = LRUCache(UNFETCHED)
+    routes.file_upload_statuses._signals = _Signals(UNFETCHED)
+    page.upload_file_set = SimpleNamespace(update=lambda _: None)  # which nothing reads
     page._queue.ANALYTICS_MAX_EVENTS = 1
     page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
 
@@ -108,6 +126,8 @@ def mount_page(app: FastAPI, page: gr.Blocks, visitors: int, **look: Any) -> Non
     """
     page.state_session_capacity = visitors
     page.has_launched = True  # else Gradio opens any file that an event names
+    # It would keep what each visitor sent last, photos too, for links that are not offered here.
+    SessionState._update_value_in_config = lambda *_: None
     gr.mount_gradio_app(
         app,
         page,

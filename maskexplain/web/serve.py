@@ -20,6 +20,7 @@ from typing import Any
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -52,6 +53,8 @@ HEAD_SECONDS = 10.0  # for a request's head to come, from the connection or its 
 CONNECTIONS_EACH, CONNECTIONS = 128, 900  # of one address; of all (1024 files may be open)
 # Whose word on whom they ask for is taken: proxies beside us, and gateways of containers.
 PROXIES = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
+OTHER_FIELDS = "The request lacks a field, or has one that is wrong."
+FAILED = "The server cannot answer this request: load the page again, or send another one."
 GOODBYE_SECONDS = 5  # for answers under way when the server is ended
 
 
@@ -119,7 +122,7 @@ def _door(
     # this one, which gives none; the door gives it for our API.
     app = FastAPI(
         openapi_url=None,
-        exception_handlers={OSError: _disk_full},
+        exception_handlers={OSError: _disk_full, Exception: _failed},
         middleware=[Middleware(CORSMiddleware)],
     )
     router = make_router(models, auth, root_path=root_path)
@@ -137,7 +140,14 @@ def _door(
         css_paths=STYLES,
         head=head(),
         footer_links=["gradio"],
-        app_kwargs={"openapi_url": None, "exception_handlers": {OSError: _disk_full}},
+        app_kwargs={
+            "openapi_url": None,
+            "exception_handlers": {
+                OSError: _disk_full,
+                RequestValidationError: _other_fields,
+                Exception: _failed,
+            },
+        },
     )
     house = House(
         knows=partial(has_logged_in, page),
@@ -226,6 +236,16 @@ class Connection(H11Protocol):
         if self._head_due is not None:
             self._head_due.cancel()
             self._head_due = None
+
+
+async def _other_fields(_: Request, __: Exception) -> JSONResponse:
+    """The answer where Gradio's would quote what was sent."""
+    return JSONResponse({"detail": OTHER_FIELDS}, 422)
+
+
+async def _failed(_: Request, __: Exception) -> JSONResponse:
+    """The answer where something went wrong that nobody has thought of."""
+    return JSONResponse({"detail": FAILED}, 500)
 
 
 async def _disk_full(_: Request, error: Exception) -> JSONResponse:
