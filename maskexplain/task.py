@@ -7,6 +7,7 @@ versions, others come with the file that brings them.
 
 import colorsys
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -51,7 +52,8 @@ class Task:
     """Two to twenty classes in the order of a network's outputs.
 
     `faces`: whether a picture's faces are found and answered one by one; else the whole picture
-    is. Raises TaskError for fewer, more or doubled classes.
+    is. Raises TaskError for fewer, more or doubled classes, and for names
+    that are no lines of text.
 
     >>> task_of_names(["cat", "dog"]).title("dog")
     'Dog'
@@ -67,6 +69,9 @@ class Task:
             raise TaskError(
                 f"A version needs {MIN_CLASSES} to {MAX_CLASSES} classes, not {len(self.classes)}."
             )
+        for name in (one.name for one in self.classes):
+            if not name.strip() or re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", name):
+                raise TaskError(f"The class name {ascii(name)} is no line of text: give another.")
         index = {one.name: position for position, one in enumerate(self.classes)}
         if len(index) < len(self.classes):
             raise TaskError("Two classes have the same name: name each once.")

@@ -551,6 +551,20 @@ def test_timm_by_name():
     assert network.layer == "layer4"
 
 
+@pytest.mark.parametrize("name", ["densenet121", "tf_mobilenetv3_small_minimal_100"])
+def test_a_norm_that_does_more_is_not_folded(name):
+    """timm's norms hold the activation, too, and its layers of TensorFlow pad by the size."""
+    pytest.importorskip("timm")
+    network = shaken(build_by_name(f"timm:{name}", 2, SMALL)).eval()
+    x = torch.randn(2, 3, SMALL.size, SMALL.size)
+    with torch.inference_mode():
+        before = network(x)
+        fold_batch_norms(network)
+        network.to(memory_format=torch.channels_last)
+        assert torch.allclose(network(x), before, atol=1e-4)
+        assert torch.allclose(network.head(network.features(x)), before, atol=1e-4)
+
+
 def test_a_transformer_of_timms():
     """It has further inputs, with defaults, and writes its attention as products."""
     pytest.importorskip("timm")

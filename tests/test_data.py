@@ -12,6 +12,7 @@ import pytest
 from conftest import CLASSES, noise
 from PIL import Image
 
+from maskexplain.cli.folders import own_classes
 from maskexplain.data.folder import (
     DataError,
     csv_beside,
@@ -25,9 +26,10 @@ from maskexplain.data.folder import (
 )
 from maskexplain.data.labels import mend_labels
 from maskexplain.data.names import SPLITS, ClassNames
-from maskexplain.data.survey import readable, ready_to_train, some
+from maskexplain.data.survey import readable, ready_to_train, some, tell_of_two_splits
 from maskexplain.images.folder import find_pictures
 from maskexplain.masks.task import MASK
+from maskexplain.task import TaskError, task_of_names
 
 
 def test_csv_gives_the_splits(toy_folder):
@@ -71,7 +73,10 @@ BROKEN = {
     "class missing": (lambda f: shutil.rmtree(f / "with_mask"), "names with_mask/00.png, which"),
     "bad class": (replace("with_mask/00.png,with_mask", "with_mask/00.png,hat"), "the class hat"),
     "bad split": (replace("train", "weekday"), "the split weekday"),
-    "bad column": (replace("group", "grp"), "needs the columns"),
+    "bad column": (replace("group", "grp"), "lacks group: it needs the columns"),
+    "a column twice": (replace("augmented", "augmented,class"), "has class twice"),
+    "no file": (replace("with_mask/00.png,", ","), "names no file"),
+    "no class": (replace("with_mask/00.png,with_mask,", "with_mask/00.png,,"), r"class \(empty\)"),
     "bad augmented": (replace(",0\n", ",yes\n"), "no 0 or 1 for augmented"),
     "file missing": (lambda f: (f / "with_mask" / "03.png").unlink(), "names with_mask/03.png"),
     "group in two splits": (replace("with_mask19", "with_mask0"), "into two splits"),
@@ -140,6 +145,9 @@ AS_WRITTEN = {
     ),
     "Windows lines": (lambda t: t.replace("\n", "\r\n"), "utf-8"),
     "an empty line": (lambda t: t + "\n\n", "utf-8"),
+    "upright lines": (lambda t: t.replace(",", "|"), "utf-8"),
+    "Excel's first line": (lambda t: "sep=;\n" + t.replace(",", ";"), "utf-8"),
+    "the folder's own name in front": (lambda t: re.sub(r"\n(?=\w)", "\ntoy/", t), "utf-8"),
 }
 
 
@@ -164,6 +172,26 @@ def test_absolute_paths_are_read(toy_folder):
     expected = list_pictures(toy_folder, csv_beside(toy_folder))
     file = rewrite(toy_folder, lambda t: t.replace("\nmask_", f"\n{toy_folder}/mask_"))
     assert [p.file for p in list_pictures(toy_folder, file)] == [p.file for p in expected]
+
+
+@pytest.mark.parametrize("root", ["C:\\\\me\\\\toy\\\\", "/home/me/toy/", "toy/"])
+def test_paths_of_another_machine_count_from_the_folders_name(toy_folder, root):
+    expected = list_pictures(toy_folder, csv_beside(toy_folder))
+    file = rewrite(toy_folder, lambda t: re.sub(r"\n(?=\w)", f"\n{root}", t))
+    assert [p.file for p in list_pictures(toy_folder, file)] == [p.file for p in expected]
+
+
+def test_an_old_spreadsheets_accents_are_read(toy_folder):
+    (toy_folder / "with_mask/00.png").rename(toy_folder / "with_mask/süß.png")
+    file = rewrite(toy_folder, lambda t: t.replace("with_mask/00", "with_mask/süß", 1), "cp1252")
+    assert "süß.png" in {p.file.name for p in list_pictures(toy_folder, file)}
+
+
+def test_a_link_to_itself_is_a_bad_picture(toy_folder):
+    (toy_folder / "with_mask/loop.png").symlink_to("loop.png")
+    told = Told()
+    assert len(list_pictures(toy_folder, csv_beside(toy_folder), tell=told)) == 60
+    assert any("not in" in line for line, _ in told)
 
 
 def test_a_file_in_two_lines_is_refused(toy_folder):
@@ -455,6 +483,71 @@ def test_the_kaggle_set_is_known_by_its_pixels(kaggle3, tmp_path):
         assert (own.group, own.split, own.augmented) == (p.group, p.split, p.augmented)
 
 
+def classes_of(folder, tmp_path, *names, map_=()):
+    """The classes of a new folder with these folders of one empty picture each."""
+    for name in names:
+        (tmp_path / folder / name).mkdir(parents=True)
+        (tmp_path / folder / name / "a.png").touch()
+    return own_classes(tmp_path / folder, dict(map_))
+
+
+def test_classes_that_are_written_alike_stay_apart(tmp_path):
+    names = ["C", "C#", "C++", "🍔", "🍕"]
+    assert classes_of("x", tmp_path, *names) == names
+    known = ClassNames(task_of_names(names))
+    assert [known.of(name) for name in names] == names
+    assert known.of("c") is None, "it may be any of three"
+    assert ClassNames(task_of_names(["K\u00e4se", "b"])).of("ka\u0308se") == "K\u00e4se"
+
+
+REFUSED_CLASSES = {
+    "one name twice": (["Cat", "cat", "dog"], r"Cat and cat, which .* --class-map Cat=cat"),
+    "an accent twice": (["K\u00e4se", "Ka\u0308se", "b"], "which count as one name"),
+    "one class": (["a"], "has 1 class, and a version answers 2 to 20"),
+    "too many": ([f"c{i}" for i in range(21)], "has 21 folders of classes"),
+    "one folder around": (["all/a", "all/b"], r"the classes in it: give .*/x/all.$"),
+    "a split's name": (["valid", "invalid"], "a class by --class-map valid=valid"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_CLASSES)
+def test_folders_that_are_no_classes_are_told_what_to_do(case, tmp_path):
+    names, message = REFUSED_CLASSES[case]
+    with pytest.raises(DataError, match=message):
+        classes_of("x", tmp_path, *names)
+
+
+def test_a_class_may_be_called_like_a_split(tmp_path):
+    map_ = [("train", "train")]
+    assert classes_of("x", tmp_path, "bus", "car", "train", map_=map_) == ["bus", "car", "train"]
+    task = task_of_names(["bus", "car", "train"])
+    pictures = list_pictures(tmp_path / "x", None, task, dict(map_))
+    assert [p.label for p in pictures] == [0, 1, 2]
+
+
+def test_without_folders_of_classes_a_csv_names_them(tmp_path):
+    (tmp_path / "flat").mkdir()
+    rows = "1.png,cup,train,,0\n2.png,book,train,,0\n"
+    (tmp_path / "flat.csv").write_text(f"file,class,split,group,augmented\n{rows}")
+    assert own_classes(tmp_path / "flat", {}) == ["book", "cup"]
+
+
+def test_the_same_picture_in_two_folders_of_splits_is_named(toy_folder):
+    sort_in(toy_folder, lambda s, c: f"{s}/{c}", SPLITS)
+    files = [
+        toy_folder / f"new/{place}" for place in ("train/with_mask/x.png", "test/with_mask/y.png")
+    ]
+    for file in files:
+        noise(5, (20, 20)).save(file)
+    (toy_folder.parent / "toy.csv").unlink()
+    [pictures], told = list_all_pictures([toy_folder]), Told()
+    with pytest.raises(DataError, match=r"two splits: .*x.png .*y.png|two splits: .*y.png .*x.png"):
+        ready_to_train(pictures, MASK)
+    assert len(ready_to_train(pictures, MASK, skip=True)) == len(pictures) - 1
+    tell_of_two_splits(pictures, told)
+    assert ["two splits" in line for line, _ in told] == [True]
+
+
 def test_several_folders_are_checked_together(toy_folder, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(toy_folder, other)
@@ -467,3 +560,9 @@ def test_several_folders_are_checked_together(toy_folder, tmp_path):
         list_all_pictures([toy_folder, other])
     with pytest.raises(DataError, match="as often as --data"):
         list_all_pictures([toy_folder, other], [tmp_path / "toy.csv"])
+
+
+@pytest.mark.parametrize("name", ["a\nb", "", " ", "caf\udce9"])
+def test_a_classs_name_is_a_line_of_text(name):
+    with pytest.raises(TaskError, match="is no line of text"):
+        task_of_names(["a", name])

@@ -682,6 +682,7 @@ class _Named(pickle._Pickler):
         (lambda s: s.update({"extra": torch.zeros(1)}), "extra is foreign"),
         (lambda s: s.update({"network.6.bias": torch.zeros(4)}), "network.6.bias is 4 in place"),
         (lambda s: s["network.6.bias"].fill_(torch.nan), "not finite"),
+        (lambda s: s["network.0.weight"].fill_(3e38), "give no usable answers"),
     ],
 )
 def test_foreign_shapes_and_numbers_are_refused(change, message, state, tmp_path):

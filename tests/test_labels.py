@@ -128,7 +128,10 @@ WRONG = {
         "with_mask/00.png,with_mask,without_mask\nwith_mask/00.png,with_mask,mask_weared_incorrect",
         "two new classes",
     ),
-    "no rows": ("", "needs the columns file, old, new and a row a picture"),
+    "no rows": (
+        "",
+        "lacks rows: it needs the columns file, old, new and a row a picture",
+    ),
 }
 
 

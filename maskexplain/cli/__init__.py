@@ -57,12 +57,16 @@ def run(program: str, read: Callable[[], argparse.Namespace]) -> int:
     except UserError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as stop:
-        print(f"{program}: {str(stop) or stopped}", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # whoever read the results has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # such as a name that is too long, or a disk that fails
+        place, why = str(error.filename or "A file")[:200], error.strerror or error
+        print(f"{program}: {place} cannot be used ({why}): check its name.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"{program}: {str(stop) or stopped}", file=sys.stderr)
+        return 130
 
 
 def add_device(parser: argparse.ArgumentParser, default: str = "cpu") -> None:

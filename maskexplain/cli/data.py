@@ -23,7 +23,7 @@ from ..task import Task, task_of_classes
 from ..train.pretrained import imagenet_features
 from ..web.report import sheet_html
 from ..words import counted, listed, printable
-from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
+from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures, own_classes
 
 # Pixels a side that ImageNet's features are taken from: with 128 fewer flipped labels were found.
 FINE = 192
@@ -51,10 +51,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _task_of(folder: Path, class_map: Mapping[str, str]) -> Task:
-    """The mask task where all its classes are there, or nothing is; else the folder's classes."""
-    names = classes_in(folder, class_map)
-    known = {ClassNames(MASK).of(name) for name in names}
-    return MASK if known >= {*MASK.names} or len(names) < 2 else task_of_classes(names)
+    """The mask task where all its classes are there; else the folder's classes."""
+    known = {ClassNames(MASK).of(name) for name in classes_in(folder, class_map)}
+    return MASK if known >= {*MASK.names} else task_of_classes(own_classes(folder, class_map))
 
 
 @decoded_once()

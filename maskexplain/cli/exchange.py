@@ -30,7 +30,7 @@ from ..train.finish import fit_confidence
 from ..train.recipe import Recipe
 from ..words import listed, printable
 from . import add_class_map
-from .folders import Remarks, bar, classes_in
+from .folders import Remarks, bar, own_classes
 
 FACES = 200  # to compare an exported network on, and to try an imported one with
 FIT_MOST = 600  # pictures that the doubt is fitted on: more change little
@@ -96,7 +96,7 @@ class _Labelled:
 
     def order(self, names: Sequence[str] | None) -> tuple[Task, list[Picture]]:
         """The task, and the pictures that the order of its classes is held against."""
-        task = task_of_classes(names or classes_in(self.folder, self.class_map))
+        task = task_of_classes(names or own_classes(self.folder, self.class_map))
         csv_file = csv_beside(self.folder)
         pictures = list_pictures(self.folder, csv_file, task, self.class_map, Remarks())
         parted = default_split(self.folder, pictures) == "test"

@@ -10,14 +10,23 @@ from time import monotonic
 
 from tqdm import tqdm
 
-from ..data.folder import Picture, Progress, class_folders, list_all_pictures
+from ..data.folder import (
+    Picture,
+    Progress,
+    check_folder,
+    class_folders,
+    csv_beside,
+    csv_classes,
+    list_all_pictures,
+)
 from ..data.labels import mend_labels
-from ..data.names import ClassNames, known_names
+from ..data.names import ClassNames, DataError, known_names, split_of, twins
 from ..data.survey import some
 from ..errors import UserError
 from ..files import on_one_line
-from ..task import Task
-from ..words import listed
+from ..masks.task import MASK
+from ..task import MAX_CLASSES, MIN_CLASSES, Task
+from ..words import counted, listed
 from . import add_class_map
 
 LINE_EVERY = 30.0  # seconds, where progress is told in lines
@@ -48,6 +57,57 @@ def listed_pictures(
 def classes_in(folder: Path, class_map: Mapping[str, str]) -> list[str]:
     """The classes of an image folder, by the mask task's names where all are known to it."""
     return [*known_names(class_folders(folder, class_map))]
+
+
+def own_classes(
+    folder: Path, class_map: Mapping[str, str], csv_file: Path | None = None
+) -> list[str]:
+    """The same, or, of pictures in no folders of classes, those that the CSV names.
+
+    Raises DataError, which says what to do, where these are no classes of a version.
+    """
+    check_folder(folder)
+    names, csv_file = class_folders(folder, class_map), csv_file or csv_beside(folder)
+    if len(names) < MIN_CLASSES and csv_file:
+        names = csv_classes(csv_file, class_map)
+    known = {*map(ClassNames(MASK).of, names)}
+    if known == {*MASK.names}:  # in several folders each, such as Mask and with_mask
+        return [*MASK.names]
+    if len(names) < MIN_CLASSES:
+        raise DataError(f"{_too_few(folder, names)}.")
+    same = [on_one_line(name) for name in twins(names)]
+    if same:
+        raise DataError(
+            f"{folder} has {listed(same)}, which count as one name (case, blanks, - and _ do "
+            f"not count): rename them, or join them by --class-map {same[0]}={same[1]}."
+        )
+    if len(names) > MAX_CLASSES:
+        raise DataError(
+            f"{folder} has {len(names)} folders of classes, and a version answers {MIN_CLASSES} to "
+            f"{MAX_CLASSES}: move some out, or join some by --class-map OLD=NEW."
+        )
+    return [*known_names(names)]
+
+
+def _too_few(folder: Path, names: Sequence[str]) -> str:
+    """What an image folder with fewer than two classes is, and what to do."""
+    inner = [name for name in names if len(class_folders(folder / name)) >= MIN_CLASSES]
+    if inner:
+        return (
+            f"{folder} has one folder, {inner[0]}, and the classes in it: give {folder / inner[0]}"
+        )
+    below = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    splits = [name for name in below if split_of(name)]
+    if splits:
+        maps = " ".join(f"--class-map {name}={name}" for name in splits)
+        return (
+            f"{folder} has too few classes. A folder {' or '.join(splits)} is a split: put folders "
+            f"of classes into it, or make it a class by {maps}"
+        )
+    return (
+        f"{folder} has {counted(len(names), 'class', 'classes')}, and a version answers "
+        f"{MIN_CLASSES} to {MAX_CLASSES}: put the pictures of each class into a folder of its own"
+    )
 
 
 @dataclass

@@ -18,7 +18,7 @@ from ..data.folder import (
     select,
 )
 from ..data.samples import evenly
-from ..data.survey import readable
+from ..data.survey import readable, tell_of_two_splits
 from ..errors import UserError
 from ..files import write_json, write_text
 from ..models import checkpoints
@@ -43,7 +43,7 @@ from ..task import task_of_classes
 from ..web.report import report_html
 from ..words import counted, listed, printable
 from . import add_class_map, add_device
-from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
+from .folders import Remarks, add_folder_options, bar, listed_pictures, own_classes
 
 DATA_HELP = (
     "image folder of face crops, or of whole pictures; may be repeated: the first one is scored in "
@@ -97,7 +97,7 @@ def compare_command(args: argparse.Namespace) -> None:
     if len(args.models) < 2:
         raise UserError("--models needs two or more versions.")
     models, class_map = open_models(args.models, args.device), dict(args.class_map)
-    task = task_of_classes(classes_in(args.data, class_map))
+    task = task_of_classes(own_classes(args.data, class_map))
     remarks = Remarks()
     pictures = list_pictures(args.data, csv_beside(args.data), task, class_map, remarks)
     split = _split(models, args.data, pictures, remarks)
@@ -158,6 +158,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
     remarks, show = Remarks(), bar("pictures")
     folders = listed_pictures(args, model.task, remarks)
     split = _split([model], args.data[0], folders[0], remarks, args.split)
+    tell_of_two_splits([picture for part in folders for picture in part], remarks)
     chosen = [select(pictures, split) for pictures in folders]
     pictures, *others = (readable(part, args.skip, remarks, bar("check")) for part in chosen)
     if args.explanations:

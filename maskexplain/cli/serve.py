@@ -79,13 +79,13 @@ def test_split(
     from ..data.folder import csv_beside, list_pictures, select
     from ..task import task_of_classes
     from ..web.compare.split import SplitAnswers
-    from .folders import Remarks, classes_in
+    from .folders import Remarks, classes_in, own_classes
 
     if folder is None:
         return None
     names, newest = classes_in(folder, class_map or {}), models[-1].task
     fits = len(names) < 2 or {*names} >= {*newest.names}
-    labels = newest if fits else task_of_classes(names)
+    labels = newest if fits else task_of_classes(own_classes(folder, class_map or {}))
     pictures = list_pictures(folder, csv_beside(folder), labels, class_map, Remarks())
     return SplitAnswers(models, select(pictures, "test"), labels)
 

@@ -47,7 +47,7 @@ from ..train.recipes import own_recipe
 from ..web.report import report_html
 from ..words import listed, printable
 from . import add_device
-from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures
+from .folders import Remarks, add_folder_options, bar, listed_pictures, own_classes
 
 STOPPED = "stopped; the same command (without --fresh) goes on from what was saved last."
 LAST, PAINTED = "last.pt", "painting/painted.safetensors"
@@ -213,7 +213,7 @@ def _known(version: str) -> Recipe:
 
 def _own_task(args: argparse.Namespace) -> Task:
     """The classes of the first folder, by the mask task's names where all are known to it."""
-    names = classes_in(args.data[0], dict(args.class_map))
+    names = own_classes(args.data[0], dict(args.class_map), *(args.csv or [])[:1])
     return task_of_names(names, faces=False) if args.whole else task_of_classes(names)
 
 

@@ -22,7 +22,17 @@ from ..masks.task import MASK
 from ..models.network import to_pixels
 from ..task import Task
 from ..words import counted, listed
-from .names import SPLITS, ClassNames, DataError, KnownFace, Row, known_face, read_rows, split_of
+from .names import (
+    SPLITS,
+    ClassNames,
+    DataError,
+    KnownFace,
+    Row,
+    known_face,
+    read_rows,
+    split_of,
+    western,
+)
 
 __all__ = ["DataError"]  # with what is defined here
 
@@ -83,8 +93,7 @@ def list_pictures(
     `task`: whose classes the folder holds; `class_map`: other names for them. Without a CSV every
     picture is opened. Raises DataError.
     """
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}: give the image folder with --data.")
+    check_folder(folder)
     names = ClassNames(task, class_map or {})
     files = _walk(folder, tell)
     if csv_file:
@@ -109,7 +118,8 @@ def list_all_pictures(
     files = list(csv_files) or [csv_beside(folder) for folder in folders]
     pairs = list(zip(folders, files, strict=True))
     lists = [list_pictures(place, file, task, class_map, tell, progress) for place, file in pairs]
-    together = [picture for pictures in lists for picture in pictures]
+    # The same pixels in two splits are named, or skipped, before a training.
+    together = [p for pictures in lists for p in pictures if p.group != p.digest]
     check_groups(together, " and ".join(str(file or folder) for folder, file in pairs))
     return lists
 
@@ -119,6 +129,15 @@ def csv_beside(folder: Path) -> Path | None:
     folder = folder.resolve()
     file = folder.parent / f"{folder.name}.csv"
     return file if file.is_file() else None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DataError where there is no such folder."""
+    if not folder.is_dir():
+        what = (
+            f"{folder} is a file, no folder" if folder.exists() else f"There is no folder {folder}"
+        )
+        raise DataError(f"{what}: give an image folder.")
 
 
 def default_split(folder: Path, pictures: Sequence[Picture]) -> str:
@@ -131,14 +150,27 @@ def default_split(folder: Path, pictures: Sequence[Picture]) -> str:
 def class_folders(folder: Path, class_map: Mapping[str, str] | None = None) -> list[str]:
     """The classes that an image folder is parted into, by their names in order.
 
-    They may lie below folders of splits; `class_map`: other names for them.
+    They may lie below folders of splits; `class_map`: other names for them. A folder that is called
+    like a split is a class where `class_map` says so.
     """
-    found: set[str] = set()
+    mapped, found = class_map or {}, set[str]()
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and path.name[0] != "_" and not of_system(path.name):
-            below = class_folders(path) if split_of(path.name) else [path.name]
-            found |= {(class_map or {}).get(name, name) for name in below}
+        if not path.is_dir() or of_system(path.name):
+            continue
+        if path.name in mapped:
+            found.add(mapped[path.name])
+        elif split_of(path.name):
+            found.update(class_folders(path, class_map))
+        elif path.name[0] != "_":
+            found.add(path.name)
     return sorted(found)
+
+
+def csv_classes(csv_file: Path, class_map: Mapping[str, str] | None = None) -> list[str]:
+    """The classes that a CSV names, in order. Raises DataError."""
+    rows = read_rows(csv_file, COLUMNS, "check --csv", "picture", DataError)
+    mapped = class_map or {}
+    return sorted({mapped.get(row["class"], row["class"]) for row in rows} - {""})
 
 
 def split_in(folder: Path, file: Path, task: Task) -> str:
@@ -158,8 +190,8 @@ def _from_csv(
     _check_files(pictures, rows, csv_file)
     check_groups(pictures, csv_file)
     _tell_of_names((row["class"] for row in rows), names, tell)
-    named = {picture.file.resolve() for picture in pictures}
-    others = [file for file in files if file.resolve() not in named]
+    named = {os.path.realpath(picture.file) for picture in pictures}
+    others = [file for file in files if os.path.realpath(file) not in named]
     if others:
         count = counted(len(others), f"picture of {folder} is", f"pictures of {folder} are")
         tell(f"{count} not in {csv_file}, so left out", others)
@@ -168,18 +200,23 @@ def _from_csv(
 
 def _picture(folder: Path, csv_file: Path, row: Row, names: ClassNames) -> Picture:
     where = f"{csv_file}, line {row.line},"
-    known, split = names.of(row["class"]), split_of(row["split"])
+    known, split = names.of(row["class"]) or names.of(western(row["class"])), split_of(row["split"])
     if known is None or split is None:
         raise DataError(
-            f"{where} gives {row['file']} the class {row['class']} and the split "
-            f"{row['split']}: use {', '.join(names.task.names)} and {', '.join(SPLITS)}."
+            f"{where} gives {row['file'] or 'a picture'} the class {row['class'] or '(empty)'} and "
+            f"the split {row['split'] or '(empty)'}: use {', '.join(names.task.names)} and "
+            f"{', '.join(SPLITS)}."
         )
     augmented = TRUTH.get(row["augmented"].lower())
     if augmented is None:
         raise DataError(f"{where} gives {row['file']} no 0 or 1 for augmented: correct it.")
-    file = _file_in(folder, row["file"].replace("\\", "/"))
+    name = row["file"].replace("\\", "/")
+    file = _file_in(folder, name) or _file_in(folder, western(name))
     if file is None:
-        raise DataError(f"{where} names {row['file']}, which {folder} does not hold: match both.")
+        raise DataError(
+            f"{where} names {row['file'] or 'no file'}, which {folder} does not hold: write its "
+            f"path from there, such as {known}/1.jpg."
+        )
     own = names.of(file.parent.name)
     if own not in (None, known):
         raise DataError(
@@ -194,21 +231,27 @@ def _picture(folder: Path, csv_file: Path, row: Row, names: ClassNames) -> Pictu
 def _file_in(folder: Path, name: str) -> Path | None:
     """The file that a CSV names, from the folder or from the root; None where the folder lacks it.
 
-    A file is called by its place in the folder, however the CSV calls it.
+    A file is called by its place in the folder, however the CSV calls it. A path from the root of
+    another machine, or from the folder's own name, counts from there.
     """
-    if ".." not in Path(name).parts and not os.path.isabs(name):
-        return folder / name if (folder / name).is_file() else None
-    for root in map(Path, (os.path.abspath(folder), os.path.realpath(folder))):
+    if not name or "\0" in name:
+        return None
+    plain = ".." not in Path(name).parts and not os.path.isabs(name)
+    if plain and (folder / name).is_file():
+        return folder / name
+    roots = () if plain else (os.path.abspath(folder), os.path.realpath(folder))
+    for root in map(Path, roots):
         file = Path(os.path.normpath(root / name))
         if file.is_relative_to(root) and file.is_file():
             return folder / file.relative_to(root)
-    return None
+    _, own, inside = f"/{name}".rpartition(f"/{Path(os.path.realpath(folder)).name}/")
+    return _file_in(folder, inside) if own and ".." not in Path(inside).parts else None
 
 
 def _check_files(pictures: Sequence[Picture], rows: Sequence[Row], csv_file: Path) -> None:
-    lines: dict[Path, int] = {}
+    lines: dict[str, int] = {}
     for picture, row in zip(pictures, rows, strict=True):
-        first = lines.setdefault(picture.file.resolve(), row.line)
+        first = lines.setdefault(os.path.realpath(picture.file), row.line)
         if first != row.line:
             raise DataError(
                 f"{csv_file} names {row['file']} twice, in line {first} and in line {row.line}: "
@@ -217,14 +260,19 @@ def _check_files(pictures: Sequence[Picture], rows: Sequence[Row], csv_file: Pat
 
 
 def check_groups(pictures: Sequence[Picture], where: object) -> None:
-    """Raise DataError, which names `where`, for a group that lies in two splits."""
-    splits: dict[str, str] = {}
-    for picture in pictures:
-        if splits.setdefault(picture.group, picture.split) != picture.split:
-            raise DataError(
-                f"{where} puts group {picture.group} into two splits: a group must lie in one, "
-                "or the scores are inflated."
-            )
+    """Raise DataError, which names `where`, for groups that lie in two splits."""
+    firsts: dict[str, Picture] = {}
+    torn = {p.group: p for p in pictures if firsts.setdefault(p.group, p).split != p.split}
+    if not torn:
+        return
+    group, other = next(iter(torn.items()))
+    pair = listed([f"{one.file} ({one.split})" for one in (firsts[group], other)])
+    more = f", and {counted(len(torn) - 1, 'group', 'groups')} more" if len(torn) > 1 else ""
+    called = f"group {group}" if group != firsts[group].digest else "copies of one picture"
+    raise DataError(
+        f"{where} puts {called} into two splits, {pair}{more}: a group must lie in one, or the "
+        "scores are inflated, so move or remove one."
+    )
 
 
 # --- by its folders
@@ -317,7 +365,7 @@ def _check_classes(folder: Path, names: ClassNames, pictures: Sequence[Picture])
         return
     empty = [name for name in missing if (folder / name).is_dir()]
     if empty:
-        raise DataError(f"{folder / empty[0]} holds no pictures: put some there.")
+        raise DataError(f"{folder / empty[0]} holds no pictures: put some there, or remove it.")
     there = sorted(p.name for p in folder.iterdir() if p.is_dir() and not of_system(p.name))
     raise DataError(
         f"{folder} has no folder {' and no folder '.join(missing)}: an image folder with "

@@ -9,15 +9,19 @@ from, and the digests of its pictures and made copies.
 import codecs
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
+from unicodedata import normalize
 
 from ..errors import UserError
 from ..masks.task import MASK, OTHER_NAMES
 from ..task import Task
+from ..words import listed
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
@@ -53,13 +57,15 @@ class ClassNames:
                     f"--class-map {old}={new} names no class: use {', '.join(self.task.names)}."
                 )
         others = {o: name for name in self.task.names for o in OTHER_NAMES.get(name, ())}
-        own = {name: name for name in self.task.names}
+        plain = Counter(map(_plain, self.task.names))  # "C" and "C++" are known in full alone
+        own = {name: name for name in self.task.names if plain[_plain(name)] == 1}
         known = {_plain(old): new for old, new in {**others, **own, **self.given}.items()}
         object.__setattr__(self, "_known", known)
 
     def of(self, name: str) -> str | None:
         """The class that a name stands for; None where it is not understood."""
-        return self._known.get(_plain(name))
+        own = name if name in self.task else self._known.get(_plain(name))
+        return self.given.get(name, own)
 
 
 def known_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -78,8 +84,30 @@ def split_of(name: str) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """A name without case, blanks, - and _: "With-Mask" and "with_mask" are the same."""
-    return "".join(sign for sign in name.casefold() if sign.isalnum()) or name
+    """A name without case, blanks, - and _: "With-Mask" and "with_mask" are the same.
+
+    Systems write an "\u00e4" as one sign or as two.
+    """
+    return "".join(sign for sign in normalize("NFC", name).casefold() if sign.isalnum()) or name
+
+
+def twins(names: Sequence[str]) -> list[str]:
+    """Those of the names that another one is, but for case, blanks, - and _.
+
+    >>> twins(["Cat", "cat", "C", "C++"])
+    ['Cat', 'cat']
+    """
+    plain = [re.sub(r"[\s_-]", "", normalize("NFC", name).casefold()) for name in names]
+    return [name for name, own in zip(names, plain, strict=True) if own and plain.count(own) > 1]
+
+
+def western(text: str) -> str:
+    """Bytes that are no UTF-8, as old spreadsheet programs write an accent, read as Windows does.
+
+    >>> western("K\udce4se")
+    'K\u00e4se'
+    """
+    return text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
 
 
 # --- rows of a CSV, as spreadsheet programs write them
@@ -96,14 +124,16 @@ def read_rows(
 ) -> list[Row]:
     """The rows of a CSV. Raises `error` where it has none, or lacks a column.
 
-    As spreadsheet programs write them: cells parted by commas, semicolons or tabs, in UTF-8 or
+    As spreadsheet programs write them: cells parted by commas, semicolons, tabs or |, in UTF-8 or
     UTF-16, headings in any case, blanks around cells. `remedy` and `unit` (what a row stands for)
     complete the sentence.
     """
     try:
         text = _decoded(file.read_bytes())
+        if re.match(r"sep=.\r?\n", text):  # Excel's own first line
+            text = text.partition("\n")[2]
         heading = text.partition("\n")[0]
-        parted = max(",;\t", key=heading.count)
+        parted = max(",;\t|", key=heading.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=parted, strict=True)
         names = [name.strip().lower() for name in next(reader, [])]
         rows = []
@@ -116,8 +146,11 @@ def read_rows(
                 rows.append(row)
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise error(f"{file} cannot be read as a CSV: {remedy}.") from cause
-    if not rows or not set(columns) <= set(names):
-        raise error(f"{file} needs the columns {', '.join(columns)} and a row a {unit}.")
+    lacking = [name for name in columns if name not in names]
+    twice = [name for name in columns if names.count(name) > 1]
+    if not rows or lacking or twice:
+        why = f"has {listed(twice)} twice" if twice else f"lacks {listed(lacking) or 'rows'}"
+        raise error(f"{file} {why}: it needs the columns {', '.join(columns)} and a row a {unit}.")
     return rows
 
 

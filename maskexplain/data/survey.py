@@ -53,7 +53,7 @@ def ready_to_train(
     """
     good, problems = _opened(pictures, progress)
     doubled = _doubled(good)
-    leaks = [found for found in doubled if len({p.split for p in found}) > 1]
+    leaks = _in_two_splits(doubled)
     unclear = _of_two_classes(doubled)
     if doubled:
         count = counted(len(doubled), "picture is", "pictures are")
@@ -76,6 +76,13 @@ def tell_of_two_classes(pictures: Sequence[Picture], tell: Tell) -> None:
         tell("The same picture lies in two classes, which training refuses", names)
 
 
+def tell_of_two_splits(pictures: Sequence[Picture], tell: Tell) -> None:
+    """Tell which of the opened pictures are in two splits: a training refuses them."""
+    leaks = _in_two_splits(_doubled([p for p in pictures if p.digest]))
+    if leaks:
+        tell("The same picture lies in two splits, which inflates the scores", _names(leaks))
+
+
 def _doubled(pictures: Sequence[Picture]) -> list[list[Picture]]:
     """The pictures of each digest that several have."""
     same = defaultdict(list)
@@ -86,6 +93,10 @@ def _doubled(pictures: Sequence[Picture]) -> list[list[Picture]]:
 
 def _of_two_classes(doubled: Sequence[list[Picture]]) -> list[list[Picture]]:
     return [found for found in doubled if len({p.label for p in found}) > 1]
+
+
+def _in_two_splits(doubled: Sequence[list[Picture]]) -> list[list[Picture]]:
+    return [found for found in doubled if len({p.split for p in found}) > 1]
 
 
 def _opened(pictures: Sequence[Picture], progress: Progress) -> tuple[list[Picture], list[Problem]]:

@@ -10,7 +10,7 @@ from torch import nn
 from ..data.folder import Picture
 from ..errors import UserError
 from ..models.by_name import runs_in_order, usual_transform
-from ..models.checkpoints import FOLDER, free_place, write_results, write_weights
+from ..models.checkpoints import FOLDER, check_answers, free_place, write_results, write_weights
 from ..models.network import (
     NETWORKS,
     EvaluationTransform,
@@ -153,6 +153,7 @@ def _filled(file: Path, found: Found, built: Built) -> nn.Module:
     network = _network(file, found, built).eval().requires_grad_(False)
     _fill(file, network, found)
     check_network(network, found.network, found.outputs)
+    check_answers(file, network)
     size = network.transform.size
     if found.numbered and not runs_in_order(network.network, found.numbered, size):
         raise UserError(

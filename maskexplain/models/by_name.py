@@ -32,6 +32,7 @@ POOLS = (
     nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool2d,
 )
+PADDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 IN_PLACE = {
     operator.iadd: operator.add,
     operator.isub: operator.sub,
@@ -122,6 +123,11 @@ class _Trace(fx.Tracer):
     def __init__(self) -> None:
         super().__init__(param_shapes_constant=True)
         self.outputs: dict[str, fx.Node] = {}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one step: timm's layers that pad by the picture's size, too."""
+        padded = isinstance(m, PADDED) and type(m).__name__.endswith("Same")
+        return padded or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple, kwargs: dict) -> Any:
         path = self.path_of_module(m)

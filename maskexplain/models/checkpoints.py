@@ -189,7 +189,7 @@ def read_checkpoint(name_or_path: str | Path, folder: Path = FOLDER) -> Checkpoi
     check_network(network, name, len(task))
     temperature = _temperature(path, header)
     divide_by_temperature(network, temperature)
-    _check_answers(path, network)
+    check_answers(path, network)
     results = _read_results(path)
     _check_tie(path, header, results)
     return Checkpoint(path.stem, network.eval(), task, results, temperature)
@@ -215,8 +215,8 @@ def _check_tie(path: Path, header: dict[str, str], results: Results) -> None:
 
 
 @torch.inference_mode()
-def _check_answers(path: Path, network: nn.Module) -> None:
-    """Weights may be finite and yet give no numbers: one pass through them tells."""
+def check_answers(path: Path, network: nn.Module) -> None:
+    """Weights may be finite and yet give no numbers: one pass tells. Raises CheckpointError."""
     size = network.transform.size
     noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     if not network.eval()(noise).abs().max() < LARGEST:

@@ -162,11 +162,11 @@ def fold_batch_norms(network: nn.Module) -> None:
     shift a channel, which the conv's weights and bias can hold.
     """
     if hasattr(network, "fold"):
-        network.fold()
+        return network.fold()
     for stage in network.modules():
         if not isinstance(stage, nn.Sequential):
             continue
         for (at, conv), (behind, norm) in pairwise(list(stage.named_children())):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            if isinstance(conv, nn.Conv2d) and type(norm) is nn.BatchNorm2d:  # others may do more
                 setattr(stage, at, fuse_conv_bn_eval(conv, norm))
                 setattr(stage, behind, nn.Identity())

@@ -98,7 +98,13 @@ def _folds(pictures: Sequence[Picture], task: Task) -> torch.Tensor:
     for picture in pictures:
         labels[picture.group].append(picture.label)
     classes = {group: Counter(own).most_common(1)[0][0] for group, own in labels.items()}
-    order = sorted(classes, key=lambda group: (classes[group], sha256(group.encode()).digest()))
+    order = sorted(
+        classes,
+        key=lambda group: (
+            classes[group],
+            sha256(group.encode(errors="backslashreplace")).digest(),
+        ),
+    )
     folds = {group: place % FOLDS for place, group in enumerate(order)}
     where = defaultdict(set)
     for picture in pictures:
