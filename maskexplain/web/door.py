@@ -59,6 +59,7 @@ MAX_NODES, MAX_DEPTH = 50_000, 40  # of a JSON body
 # Characters of a session's or an event's name, which the queue remembers; Gradio's own have 32.
 MAX_NAME = 128
 MAX_ADDRESS = 4096  # bytes of path and query: an upload's path has some 400
+MAX_PART = 255  # bytes of a part of a path: no file's name is longer
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,8 @@ class Door:
         path = scope["path"]
         if len(path) + len(scope.get("query_string", b"")) > MAX_ADDRESS:
             raise HTTPException(414, LONG_ADDRESS)
+        if max(len(part.encode()) for part in path.split("/")) > MAX_PART:
+            raise HTTPException(404, NOTHING)
         fitting = [route for route in self._routes if route.fits(path)]
         if not fitting and path.endswith("/") and path != "/":
             path = path.rstrip("/")

@@ -53,8 +53,8 @@ HEAD_SECONDS = 10.0  # for a request's head to come, from the connection or its 
 CONNECTIONS_EACH, CONNECTIONS = 128, 900  # of one address; of all (1024 files may be open)
 # Whose word on whom they ask for is taken: proxies beside us, and gateways of containers.
 PROXIES = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
-OTHER_FIELDS = "The request lacks a field, or has one that is wrong."
-FAILED = "The server cannot answer this request: load the page again, or send another one."
+NOT_UNDERSTOOD = "The request is not one that this address takes: load the page again."
+FAILED = "Something went wrong in the server: load the page again, or tell who runs it."
 GOODBYE_SECONDS = 5  # for answers under way when the server is ended
 
 
@@ -143,8 +143,10 @@ def _door(
         app_kwargs={
             "openapi_url": None,
             "exception_handlers": {
+                # Gradio's routes raise these for what they were sent: a number of no event, say.
+                **dict.fromkeys((LookupError, ValueError, TypeError, AttributeError), _odd),
+                RequestValidationError: _odd,
                 OSError: _disk_full,
-                RequestValidationError: _other_fields,
                 Exception: _failed,
             },
         },
@@ -238,9 +240,12 @@ class Connection(H11Protocol):
             self._head_due = None
 
 
-async def _other_fields(_: Request, __: Exception) -> JSONResponse:
-    """The answer where Gradio's would quote what was sent."""
-    return JSONResponse({"detail": OTHER_FIELDS}, 422)
+async def _odd(_: Request, error: Exception) -> JSONResponse:
+    """The answer where Gradio's would quote what was sent, or fill the log with each."""
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    kind = type(error).__qualname__
+    logging.getLogger(__name__).warning("%s at %s:%s", kind, line.filename, line.lineno)
+    return JSONResponse({"detail": NOT_UNDERSTOOD}, 422)
 
 
 async def _failed(_: Request, __: Exception) -> JSONResponse:
