@@ -16,7 +16,8 @@ from tools.served import CHROMIUM, served
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 VERSIONS = ("v2", "v3")  # one with the shortcut, one without
-PATIENCE = 60_000  # milliseconds; a crowded machine is slow
+PATIENCE = 60_000  # milliseconds that a look waits: a crowded machine is slow
+expect.set_options(timeout=PATIENCE)
 
 needs_browser = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium found: install it, or set CHROMIUM"),
@@ -69,7 +70,7 @@ def open_page(browser: Browser, url: str, width: int = 1400, dark: bool = False)
     page.elsewhere = []
     page.on("request", lambda r: None if _is_ours(r.url, url) else page.elsewhere.append(r.url))
     page.goto(url + ("?__theme=dark" if dark else ""))
-    expect(page.locator("#photo")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#photo")).to_be_visible()
     return page
 
 
@@ -111,7 +112,7 @@ def watch(page: Page, seen: str, click: str | None = None) -> None:
 
 def watched(page: Page) -> list[dict]:
     """Each state of the watched place since then (one at least): its `count` and its `text`."""
-    page.wait_for_function("window.watched.length > 0", timeout=PATIENCE)
+    page.wait_for_function("window.watched.length > 0")
     return page.evaluate("window.watched")
 
 

@@ -9,7 +9,6 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from browser import (
-    PATIENCE,
     VERSIONS,
     close,
     needs_browser,
@@ -38,12 +37,12 @@ NEWEST = VERSIONS[-1]
 def expect_answers(page: Page) -> None:
     """The newest version's answer with its bars, one loaded heatmap and its test; all is there."""
     lead = page.locator("#lead").get_by_role("region", name=f"Version {NEWEST}")
-    expect(lead).to_be_visible(timeout=PATIENCE)
+    expect(lead).to_be_visible()
     assert lead.locator(".bar .name").all_inner_texts() == [one.title for one in MASK.classes]
     percents = [float(t.rstrip("%")) for t in lead.locator(".bar .percent").all_inner_texts()]
     assert sum(percents) == pytest.approx(100, abs=0.2)
     # The heatmap and then the slower tests follow the bars.
-    expect(page.locator("#photo-answer .waiting")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("#photo-answer .waiting")).to_have_count(0)
     heat = page.locator("#heat figure img")
     assert heat.count() == 1
     assert heat.evaluate("img => img.complete && img.naturalWidth") >= 200
@@ -99,7 +98,7 @@ def test_another_class_can_be_explained(browser, url, portraits):
     open_fold(page, "Other explanations")
     page.locator("#target").get_by_text("Worn incorrectly").click()
     question = page.locator("#heat .question")
-    expect(question).to_have_text("Why “Worn incorrectly”?", timeout=PATIENCE)
+    expect(question).to_have_text("Why “Worn incorrectly”?")
     assert page.locator("#heat figure img").get_attribute("src") != before
     expect_answers(page)
     close(page)
@@ -111,17 +110,17 @@ def test_the_newest_question_wins(browser, url, portraits):
     asked = []
     page.on("request", lambda r: asked.append(r.post_data_json) if "/join" in r.url else None)
     upload(page, portraits["bare"])
-    expect(page.locator(".lead")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".lead")).to_be_visible()
     open_fold(page, "Other explanations")
     for label in ("Worn incorrectly", "Worn correctly", "No mask"):
         page.locator("#target").get_by_text(label, exact=True).click()
         page.wait_for_timeout(200)
     question = page.locator("#heat .question")
-    expect(question).to_have_text("Why “No mask”?", timeout=PATIENCE)
+    expect(question).to_have_text("Why “No mask”?")
     expect_answers(page)
     page.locator("#target").get_by_text("Worn correctly", exact=True).click()
     clear(page)
-    expect(page.locator(".lead")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator(".lead")).to_have_count(0)
     page.wait_for_timeout(3000)
     assert page.locator(".lead").count() == 0, "no older answer brings the face back"
     moments = [body["data"][0] for body in asked if isinstance(body["data"][0], float)]
@@ -151,9 +150,9 @@ def test_an_answer_on_a_slow_line_is_not_lost(browser, url, portraits):
     page.reload()
     for _ in range(3):
         upload(page, portraits["bare"])
-        expect(page.locator(".lead")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(".lead")).to_be_visible()
         clear(page)
-        expect(page.locator(".lead")).to_have_count(0, timeout=PATIENCE)
+        expect(page.locator(".lead")).to_have_count(0)
     close(page)
 
 
@@ -165,7 +164,7 @@ def test_a_break_of_the_line_between_two_questions_is_no_matter(browser, url, po
     page.wait_for_timeout(500)
     page.context.set_offline(False)
     page.locator("#photo-whole").get_by_role("checkbox").check()
-    expect(page.locator("#notice")).to_contain_text("whole picture is taken", timeout=PATIENCE)
+    expect(page.locator("#notice")).to_contain_text("whole picture is taken")
     close(page)
 
 
@@ -203,25 +202,25 @@ def test_nothing_of_an_answer_outlives_its_photo(browser, url, portraits, tmp_pa
     }
     for notice, path in given.items():
         upload(page, path)
-        expect(page.locator("#notice")).to_contain_text(notice, timeout=PATIENCE)
+        expect(page.locator("#notice")).to_contain_text(notice)
         faces = int(notice.startswith("One"))
         expect(page.locator(".lead")).to_have_count(faces)
         expect(page.locator(".stage")).to_have_count(faces)
         clear(page)
-        expect(page.locator(".arrival")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator(".arrival")).to_be_visible()
     upload(page, portraits["bare"])
-    expect(page.locator(".lead .answer")).to_have_text("No mask", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("No mask")
     page.evaluate(WATCH, ["#photo img", ".lead .answer"])
     page.get_by_role("button", name="Nose out").click()
-    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly")
     expect_answers(page)
     assert page.evaluate("[window.others > 0, window.stale]") == [True, 0]
     page.get_by_role("tab", name="Compare").click()
     answer = page.locator("#compare-table .answer").first
-    expect(answer).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    expect(answer).to_have_text("Worn incorrectly")
     page.evaluate(WATCH, ["#compare-photo img", "#compare-table .answer"])
     page.get_by_role("tabpanel").get_by_role("button", name="No mask", exact=True).click()
-    expect(answer).to_have_text("No mask", timeout=PATIENCE)
+    expect(answer).to_have_text("No mask")
     assert page.evaluate("[window.others > 0, window.stale]") == [True, 0]
     close(page)
 
@@ -230,15 +229,15 @@ def test_a_question_that_the_server_refuses_is_said(browser, url, portraits):
     """And the answer to the photo before does not come back."""
     page = open_page(browser, url)
     upload(page, portraits["worn_right"])
-    expect(page.locator(".lead .answer")).to_have_text("Worn correctly", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("Worn correctly")
     told = "getComputedStyle(document.querySelector('#photo-answer'), '::before').content"
     page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "full"}))
     page.get_by_role("button", name="Nose out").click()
-    page.wait_for_function(f"{told}.includes('got no answer')", timeout=PATIENCE)
+    page.wait_for_function(f"{told}.includes('got no answer')")
     expect(page.locator(".lead .answer")).not_to_be_visible()
     page.unroute("**/queue/join*")
     page.get_by_role("button", name="No mask", exact=True).first.click()
-    expect(page.locator(".lead .answer")).to_have_text("No mask", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("No mask")
     expect(page.locator(".lead .answer")).to_be_visible()
     close(page)
 
@@ -250,17 +249,17 @@ def test_more_ways_to_ask(browser, url, portraits):
     expect_answers(page)
     open_fold(page, "Other explanations")
     titles = page.locator("#maps figcaption > b")
-    expect(titles.first).to_have_text(re.compile("Integrated gradients"), timeout=PATIENCE)
+    expect(titles.first).to_have_text(re.compile("Integrated gradients"))
     page.locator("#target").get_by_text("No mask").click()
     page.locator("#against").get_by_text("Worn correctly", exact=True).click()
     for way in ("Each version’s best", "Grad-CAM", "Integrated gradients, from gray"):
         page.locator("#ways").get_by_label(way, exact=True).uncheck()
     page.locator("#ways").get_by_label("Occlusion", exact=True).check()
     page.get_by_label("Show what speaks against it, too").check()
-    expect(page.locator(".ramp.signed")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("#heat figcaption > b")).to_have_text("Occlusion", timeout=PATIENCE)
+    expect(page.locator(".ramp.signed")).to_be_visible()
+    expect(page.locator("#heat figcaption > b")).to_have_text("Occlusion")
     question = "Why “No mask”, not “Worn correctly”?"
-    expect(page.locator("#heat .question")).to_have_text(question, timeout=PATIENCE)
+    expect(page.locator("#heat .question")).to_have_text(question)
     expect_answers(page)
     open_fold(page, "How this map was tested")
     expect(page.locator("#tested svg.curves")).to_be_visible()
@@ -313,29 +312,29 @@ def test_a_hidden_place_is_answered_beside_what_the_map_foretold(browser, url, p
     page.mouse.move(box["x"] + box["width"] / 2 + 30, box["y"] + box["height"] / 2, steps=4)
     page.mouse.up()
     hidden = page.locator("#hidden")
-    expect(hidden.get_by_role("region")).to_have_count(len(VERSIONS), timeout=PATIENCE)
+    expect(hidden.get_by_role("region")).to_have_count(len(VERSIONS))
     expect(hidden).to_contain_text("of its heat lies there, so its map says")
     page.get_by_role("button", name="Hide the brightest fifth").click()
-    expect(hidden).to_contain_text("You hide 20% of the face.", timeout=PATIENCE)
+    expect(hidden).to_contain_text("You hide 20% of the face.")
     newest = hidden.get_by_role("region", name=f"{NEWEST} with places hidden")
     expect(newest).to_contain_text("this matters much")
     screenshot(page, "brush")
     canvas.focus()
     canvas.press("Escape")
-    expect(hidden).to_contain_text("paint over the picture", timeout=PATIENCE)
+    expect(hidden).to_contain_text("paint over the picture")
     canvas.press("ArrowUp")
     canvas.press("Space")
-    expect(hidden).to_contain_text("You hide 2% of the face.", timeout=PATIENCE)
+    expect(hidden).to_contain_text("You hide 2% of the face.")
     close(page)
 
 
 def test_tabs_have_addresses_and_a_reload_keeps_tab_and_answer(browser, url, portraits):
     page = open_page(browser, url)
     upload(page, portraits["nose_out"])
-    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly")
     page.wait_for_function("sessionStorage.getItem('maskexplain-photo')")
     page.reload()
-    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly")
     page.get_by_role("tab", name="Photo").focus()
     page.keyboard.press("End")
     about = page.get_by_role("tab", name="About")
@@ -346,11 +345,11 @@ def test_tabs_have_addresses_and_a_reload_keeps_tab_and_answer(browser, url, por
         expect(page.get_by_role("tab", name=name)).to_be_focused()
     assert page.url.endswith("#about")
     page.reload()
-    expect(about).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
+    expect(about).to_have_attribute("aria-selected", "true")
     page.go_back()
     expect(page.get_by_role("tab", name="Photo")).to_have_attribute("aria-selected", "true")
     clear(page)
-    expect(page.locator(".arrival")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".arrival")).to_be_visible()
     page.wait_for_function("!sessionStorage.getItem('maskexplain-photo')")
     close(page)
 
@@ -361,10 +360,10 @@ def test_a_sideways_photo_is_turned_at_a_click(browser, url, portraits, tmp_path
     page = open_page(browser, url)
     upload(page, tmp_path / "lying.png")
     notice = page.locator("#notice")
-    expect(notice).to_contain_text("The photo lies on its side", timeout=PATIENCE)
+    expect(notice).to_contain_text("The photo lies on its side")
     page.get_by_role("button", name="Turn the photo").click()
-    expect(notice).not_to_contain_text("lies on its side", timeout=PATIENCE)
-    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    expect(notice).not_to_contain_text("lies on its side")
+    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly")
     expect(page.locator("#photo-turn")).to_have_count(0)
     close(page)
 
@@ -398,11 +397,11 @@ def test_everything_can_be_downloaded(browser, url, portraits):
     open_fold(page, "How this map was tested")
     page.locator("#ask-second").click()
     second = page.locator("#second .verdict")
-    expect(second).to_contain_text("Second test of ", timeout=PATIENCE)
+    expect(second).to_contain_text("Second test of ")
     upload(page, portraits["worn_right"])
-    expect(second).to_have_count(0, timeout=PATIENCE)
+    expect(second).to_have_count(0)
     expect_answers(page)
-    with page.expect_download(timeout=PATIENCE) as download:
+    with page.expect_download() as download:
         page.get_by_role("button", name="Download everything (zip)").click()
     assert download.value.suggested_filename == "explanation.zip"
     with ZipFile(download.value.path()) as archive:
@@ -430,7 +429,7 @@ def test_a_slider_wipes_the_heat_off(browser, url, portraits):
     page = open_page(browser, url)
     upload(page, portraits["bare"])
     slider = page.get_by_role("slider", name="How much heat is shown").first
-    expect(slider).to_be_visible(timeout=PATIENCE)
+    expect(slider).to_be_visible()
     heat = page.locator(".pictures img").first
     slider.press("Home")
     assert _clip(heat) == "inset(0px 100% 0px 0px)", "the face alone"
@@ -460,11 +459,11 @@ def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits,
     expect(page.locator(".count")).to_contain_text("2 faces: ")
     expect(page.locator(".lead .answer")).to_have_text("No mask")
     page.locator("#photo-face").get_by_text("2 · ").click()
-    expect(page.locator(".lead .answer")).to_have_text("Worn correctly", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("Worn correctly")
     boxes = page.locator(".stage button")
     expect(boxes.nth(1)).to_have_attribute("aria-pressed", "true")
     boxes.nth(0).click()
-    expect(page.locator(".lead .answer")).to_have_text("No mask", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("No mask")
     expect(boxes.nth(0)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#photo-face input").first).to_be_checked()
     screenshot(page, "two-faces")
@@ -478,11 +477,11 @@ def test_several_photos_get_a_row_each_and_open_at_a_click(browser, url, portrai
     given = [portraits["bare"], tmp_path / "note.png", portraits["nose_out"]]
     page.set_input_files("#many-files input[type=file]", given)
     rows = page.locator(".many button")
-    expect(rows).to_have_count(3, timeout=PATIENCE)
+    expect(rows).to_have_count(3)
     expect(rows.nth(0).locator(".answer")).to_have_text("No mask")
     expect(rows.nth(1)).to_contain_text("not a picture")
     rows.nth(2).click()
-    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly", timeout=PATIENCE)
+    expect(page.locator(".lead .answer")).to_have_text("Worn incorrectly")
     screenshot(page, "several-photos")
     close(page)
 
@@ -497,7 +496,7 @@ def test_several_photos_taken_away_while_they_are_answered(browser, url, portrai
     page.set_input_files("#many-files input[type=file]", given)
     assert watched(page)
     rows = page.locator(".many button")
-    expect(rows).to_have_count(0, timeout=PATIENCE)
+    expect(rows).to_have_count(0)
     page.wait_for_timeout(2000)
     assert rows.count() == 0, "no older answer brings the rows back"
     most = max(state["count"] for state in watched(page))
@@ -509,7 +508,7 @@ def test_bad_pictures_get_a_message(browser, url, tmp_path):
     page = open_page(browser, url)
     (tmp_path / "note.png").write_text("no picture")
     upload(page, tmp_path / "note.png")
-    expect(page.locator("#notice")).to_contain_text("not a picture", timeout=PATIENCE)
+    expect(page.locator("#notice")).to_contain_text("not a picture")
     close(page)
 
 
@@ -528,7 +527,7 @@ def test_a_picture_without_a_type_can_be_dropped(browser, url, portraits, name):
     content = heic(Image.open(portraits["bare"]).convert("RGB"))
     page = open_page(browser, url)
     page.evaluate(DROP, [b64encode(content).decode(), name])
-    expect(page.locator("#notice")).to_contain_text("One face found", timeout=PATIENCE)
+    expect(page.locator("#notice")).to_contain_text("One face found")
     close(page)
 
 
@@ -536,7 +535,7 @@ def test_no_face_offers_the_whole_picture(browser, url, tmp_path):
     noise(3, (640, 480)).save(tmp_path / "noise.png")
     page = open_page(browser, url)
     upload(page, tmp_path / "noise.png")
-    expect(page.locator("#notice")).to_contain_text("No face was found", timeout=PATIENCE)
+    expect(page.locator("#notice")).to_contain_text("No face was found")
     page.get_by_label("Use the whole picture as the face").check()
     expect_answers(page)
     close(page)

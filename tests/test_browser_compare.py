@@ -8,7 +8,6 @@ from zipfile import ZipFile
 
 import pytest
 from browser import (
-    PATIENCE,
     VERSIONS,
     close,
     needs_browser,
@@ -27,16 +26,16 @@ pytestmark = needs_browser
 
 def open_compare(page: Page) -> None:
     tab = page.get_by_role("tab", name="Compare")
-    expect(tab).to_be_visible(timeout=PATIENCE)
+    expect(tab).to_be_visible()
     tab.click()
-    expect(page.locator("#compare-photo")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#compare-photo")).to_be_visible()
 
 
 def expect_compared(page: Page) -> None:
     """A column a version, every heatmap there and loaded."""
     table = page.get_by_role("table", name="The versions side by side")
-    expect(table).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".compare .waiting")).to_have_count(0, timeout=PATIENCE)
+    expect(table).to_be_visible()
+    expect(page.locator(".compare .waiting")).to_have_count(0)
     assert table.get_by_role("columnheader").all_inner_texts()[1:] == list(VERSIONS)
     maps = row(page, "Where it looked").locator("img")
     assert maps.count() == len(VERSIONS)
@@ -82,13 +81,13 @@ def test_the_tab_starts_with_an_example_on_which_the_versions_disagree(
 def test_the_photo_tabs_picture_is_taken_over_once(browser, url, portraits):
     page = open_page(browser, url)
     upload(page, portraits["bare"])
-    expect(page.locator("#photo img").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#photo img").first).to_be_visible()
     open_compare(page)
     expect_compared(page)
     expect(given(page)).to_have_text("The picture of the tab Photo.")
     expect(row(page, "Answer").locator(".answer").last).to_have_text("No mask")
     upload_over(page, portraits["worn_right"])
-    expect(given(page)).to_have_count(0, timeout=PATIENCE)
+    expect(given(page)).to_have_count(0)
     page.get_by_role("tab", name="Photo").click()
     open_compare(page)
     page.wait_for_timeout(3000)
@@ -99,7 +98,7 @@ def test_the_photo_tabs_picture_is_taken_over_once(browser, url, portraits):
 def upload_over(page: Page, path) -> None:
     """Give another picture in place of the one there is."""
     page.locator("#compare-photo").get_by_label(re.compile("Clear|Remove")).first.click()
-    expect(page.locator(".compare")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator(".compare")).to_have_count(0)
     upload(page, path, into="compare-photo")
 
 
@@ -110,9 +109,9 @@ def test_another_way_and_another_class(browser, url):
     page.get_by_role("button", name="Explain in another way").click()
     page.locator("#compare-way").get_by_label("Grad-CAM", exact=True).check()
     looked = row(page, "Where it looked")
-    expect(looked.locator("[role=cell]").first).to_contain_text("Grad-CAM", timeout=PATIENCE)
+    expect(looked.locator("[role=cell]").first).to_contain_text("Grad-CAM")
     page.locator("#compare-target").get_by_label("No mask", exact=True).check()
-    expect(looked).to_contain_text("Why “No mask”?", timeout=PATIENCE)
+    expect(looked).to_contain_text("Why “No mask”?")
     expect_compared(page)
     close(page)
 
@@ -127,14 +126,14 @@ def test_faces_are_picked_and_the_whole_picture_is_used(browser, url, portraits,
     open_compare(page)
     expect_compared(page)
     upload_over(page, tmp_path / "both.png")
-    expect(page.locator("#compare-notice")).to_contain_text("2 faces found", timeout=PATIENCE)
+    expect(page.locator("#compare-notice")).to_contain_text("2 faces found")
     answer = row(page, "Answer").locator(".answer").last
-    expect(answer).to_have_text("No mask", timeout=PATIENCE)
+    expect(answer).to_have_text("No mask")
     page.locator("#compare-face").get_by_text("2 · ").click()
-    expect(answer).to_have_text("Worn correctly", timeout=PATIENCE)
+    expect(answer).to_have_text("Worn correctly")
     page.locator("#compare-whole input").check()
     notice = page.locator("#compare-notice")
-    expect(notice).to_contain_text("The whole picture is taken", timeout=PATIENCE)
+    expect(notice).to_contain_text("The whole picture is taken")
     close(page)
 
 
@@ -145,7 +144,7 @@ def test_bad_pictures_get_a_message(browser, url, tmp_path):
     (tmp_path / "note.png").write_text("no picture")
     upload_over(page, tmp_path / "note.png")
     notice = page.locator("#compare-notice")
-    expect(notice).to_contain_text("not a picture", timeout=PATIENCE)
+    expect(notice).to_contain_text("not a picture")
     close(page)
 
 
@@ -153,7 +152,7 @@ def test_the_comparison_can_be_downloaded(browser, url):
     page = open_page(browser, url)
     open_compare(page)
     expect_compared(page)
-    with page.expect_download(timeout=PATIENCE) as download:
+    with page.expect_download() as download:
         page.get_by_role("button", name="Download the comparison").click()
     assert download.value.suggested_filename == "comparison.zip"
     with ZipFile(download.value.path()) as archive:
@@ -196,7 +195,7 @@ def test_the_test_sets_disagreements(browser, data_url):
     expect_compared(page)
     page.get_by_role("button", name="Find disagreements").click()
     tiles = page.locator(".tiles button")
-    expect(tiles.first).to_be_visible(timeout=PATIENCE)
+    expect(tiles.first).to_be_visible()
     count = tiles.count()
     notice = page.locator("#disagreements-notice")
     expect(notice).to_have_text(f"v2 and v3 disagree on {count} of 7 test pictures.")
@@ -209,12 +208,12 @@ def test_the_test_sets_disagreements(browser, data_url):
     screenshot(page, "compare-disagreements")
     dim.focus()
     page.keyboard.press("Enter")
-    expect(given(page)).to_contain_text("in truth “Worn correctly” (a made copy)", timeout=PATIENCE)
+    expect(given(page)).to_contain_text("in truth “Worn correctly” (a made copy)")
     expect_compared(page)
     notice = page.locator("#compare-notice")
     expect(notice).to_have_text("The whole picture is taken as the face.")
     page.locator("#unaugmented input").check()
-    expect(dim).to_have_count(0, timeout=PATIENCE)
+    expect(dim).to_have_count(0)
     close(page)
 
 

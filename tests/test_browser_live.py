@@ -43,9 +43,9 @@ def open_camera(page: Page) -> None:
 def expect_live(page: Page) -> None:
     """The person's picture with a box, heat and the three bars."""
     open_camera(page)
-    expect(page.locator(".live-marks .box.main")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".live-marks img.heat")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("#live-notice")).to_contain_text("One face: ", timeout=PATIENCE)
+    expect(page.locator(".live-marks .box.main")).to_be_visible()
+    expect(page.locator(".live-marks img.heat")).to_be_visible()
+    expect(page.locator("#live-notice")).to_contain_text("One face: ")
     bars = page.locator("#live-panel .fill")
     names = bars.evaluate_all("bars => bars.map((bar) => bar.dataset.class)")
     assert names == list(CLASSES)
@@ -53,7 +53,7 @@ def expect_live(page: Page) -> None:
 
 def wait_for_rounds(page: Page, count: int = 5) -> None:
     page.evaluate(ROUNDS)
-    page.wait_for_function(f"window.rounds >= {count}", timeout=PATIENCE)
+    page.wait_for_function(f"window.rounds >= {count}")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])
@@ -84,14 +84,14 @@ def test_a_frozen_frame_is_answered_in_photo(browser, url):
     page = open_page(browser, url)
     page.get_by_role("tab", name="Live").click()
     page.get_by_role("button", name="Freeze").click()
-    expect(page.locator("#live-notice")).to_contain_text("nothing to freeze", timeout=PATIENCE)
+    expect(page.locator("#live-notice")).to_contain_text("nothing to freeze")
     expect_live(page)
     page.get_by_role("button", name="Freeze").click()
-    expect(page.locator("#photo img")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#photo img")).to_be_visible()
     newest = page.locator("#lead").get_by_role("region", name=f"Version {VERSIONS[-1]}")
-    expect(newest).to_be_visible(timeout=PATIENCE)
+    expect(newest).to_be_visible()
     expect(page.locator("#notice")).to_contain_text("One face found")
-    page.wait_for_function("location.hash === '#photo'", timeout=PATIENCE)
+    page.wait_for_function("location.hash === '#photo'")
     size = page.locator("#photo img").evaluate("img => [img.naturalWidth, img.naturalHeight]")
     assert size == [640, 480]
     close(page)
@@ -119,11 +119,9 @@ def test_another_version_can_answer(browser, url):
     page = open_page(browser, url)
     expect_live(page)
     page.locator("#live-version").get_by_text(VERSIONS[0]).click()
-    expect(page.locator("#live-record")).to_contain_text(
-        f"{VERSIONS[0]}’s best way", timeout=PATIENCE
-    )
+    expect(page.locator("#live-record")).to_contain_text(f"{VERSIONS[0]}’s best way")
     wait_for_rounds(page)
-    expect(page.locator(".live-marks .box.main")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(".live-marks .box.main")).to_be_visible()
     close(page)
 
 
@@ -152,9 +150,9 @@ def test_a_camera_that_does_not_start_is_said_in_the_page(browser, url, trouble)
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
-    page.get_by_role("tab", name="Live").click(timeout=PATIENCE)
+    page.get_by_role("tab", name="Live").click()
     page.get_by_text("Click to Access Webcam").locator("visible=true").click()
-    expect(page.locator(f"[data-camera=camera] .{trouble}")).to_be_visible(timeout=PATIENCE)
+    expect(page.locator(f"[data-camera=camera] .{trouble}")).to_be_visible()
     expect(page.locator(".camera-trouble p:visible")).to_have_count(1)
     assert not errors, "said in the page, not in the console"
     expect(page.get_by_role("button", name="Click to Access Webcam")).to_be_visible()
@@ -167,8 +165,8 @@ def test_a_page_without_https_says_why_there_is_no_camera(browser, url):
     own = browser.browser_type.launch(executable_path=CHROMIUM, args=[*QUIET, rule])
     page = own.new_page()
     page.goto(re.sub(r"127\.0\.0\.1", "camera.test", url))
-    page.get_by_role("tab", name="Live").click(timeout=PATIENCE)
-    expect(page.locator("[data-camera=camera] .insecure")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("tab", name="Live").click()
+    expect(page.locator("[data-camera=camera] .insecure")).to_be_visible()
     own.close()
 
 
@@ -198,16 +196,16 @@ def test_another_camera_can_be_chosen(browser, url):
     page.goto(url)
     open_camera(page)
     choice = page.get_by_role("combobox", name="Camera")
-    expect(choice.locator("option")).to_have_count(2, timeout=PATIENCE)
+    expect(choice.locator("option")).to_have_count(2)
     now = "document.querySelector('#camera video').srcObject.getVideoTracks()[0]"
     style = "getComputedStyle(document.querySelector('#camera video')).transform"
     first = page.evaluate(f"{now}.getSettings().deviceId")
     choice.select_option(index=1)
-    page.wait_for_function(f"{now}.getSettings().deviceId !== '{first}'", timeout=PATIENCE)
-    page.wait_for_function(f"{now}.readyState === 'live' && {style} === 'none'", timeout=PATIENCE)
+    page.wait_for_function(f"{now}.getSettings().deviceId !== '{first}'")
+    page.wait_for_function(f"{now}.readyState === 'live' && {style} === 'none'")
     wait_for_rounds(page, 2)
     choice.select_option(index=0)
-    page.wait_for_function(f"{style} === 'matrix(-1, 0, 0, 1, 0, 0)'", timeout=PATIENCE)
+    page.wait_for_function(f"{style} === 'matrix(-1, 0, 0, 1, 0, 0)'")
     own.close()
 
 
@@ -220,12 +218,12 @@ def test_a_camera_that_was_taken_away_comes_back_when_the_tab_is_seen(browser, u
     }"""
     track = "document.querySelector('#camera video').srcObject.getVideoTracks()[0]"
     page.evaluate(hide, True)
-    page.wait_for_function(f"!{track}.enabled", timeout=PATIENCE)
+    page.wait_for_function(f"!{track}.enabled")
     page.evaluate(f"{track}.stop()")  # as a phone does
     page.evaluate(hide, False)
-    page.wait_for_function(f"{track}.readyState === 'live' && {track}.enabled", timeout=PATIENCE)
+    page.wait_for_function(f"{track}.readyState === 'live' && {track}.enabled")
     wait_for_rounds(page)
-    expect(page.locator("#live-notice")).to_contain_text("One face: ", timeout=PATIENCE)
+    expect(page.locator("#live-notice")).to_contain_text("One face: ")
     close(page)
 
 

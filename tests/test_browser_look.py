@@ -2,7 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import PATIENCE, close, needs_browser, open_page, screenshot, upload
+from browser import close, needs_browser, open_page, screenshot, upload
 from playwright.sync_api import Page, expect
 
 pytestmark = needs_browser
@@ -77,22 +77,22 @@ def test_every_tab_can_be_used_by_everyone(browser, url, portraits, width, dark)
     page = open_page(browser, url, width, dark)
     assert page.evaluate(OUTSIDE) == [], "on arrival"
     upload(page, portraits["striped_dim"])
-    expect(page.locator("#heat figure")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("#heat figure")).to_be_visible()
+    expect(page.locator(".waiting")).to_have_count(0)
     for title in ("Check it", "How this map", "The other versions", "Other explanations"):
         page.locator("#photo-answer").get_by_role("button", name=title).click()
-    expect(page.locator("#maps figure").first).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("#maps figure").first).to_be_visible()
+    expect(page.locator(".waiting")).to_have_count(0)
     for tab in page.get_by_role("tab").all():
         name = tab.inner_text()
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
         if name in FILLED:
-            expect(page.get_by_text(FILLED[name])).to_be_visible(timeout=PATIENCE)
+            expect(page.get_by_text(FILLED[name])).to_be_visible()
         if name == "About":
             for fold in page.get_by_role("tabpanel").locator("button.label-wrap").all():
                 fold.click()
-        page.wait_for_function(STILL, timeout=PATIENCE)
+        page.wait_for_function(STILL)
         assert violations(page) == [], name
         assert overflow(page) <= 0, f"{name} sticks out"
         assert page.evaluate(OUTSIDE) == [], name
@@ -106,11 +106,11 @@ def test_the_keyboard_reaches_what_matters(browser, url, portraits):
     """With Tab alone: the box of a face, a heatmap's slider, its save link, brush and details."""
     page = open_page(browser, url)
     upload(page, portraits["bare"])
-    expect(page.locator("#heat figure")).to_be_visible(timeout=PATIENCE)
-    expect(page.locator(".waiting")).to_have_count(0, timeout=PATIENCE)
+    expect(page.locator("#heat figure")).to_be_visible()
+    expect(page.locator(".waiting")).to_have_count(0)
     for title in ("Check it", "The other versions"):
         page.locator("#photo-answer").get_by_role("button", name=title).click()
-    expect(page.locator("#photo-answer summary").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#photo-answer summary").first).to_be_visible()
     page.locator("body").click(position={"x": 2, "y": 2})
     reached = set()
     for _ in range(80):

@@ -2,7 +2,6 @@
 
 import pytest
 from browser import (
-    PATIENCE,
     VERSIONS,
     close,
     needs_browser,
@@ -27,7 +26,7 @@ def open_tab(page: Page) -> Page:
 def expect_set(page: Page, setting: str) -> None:
     """The cards show this setting of a slider."""
     cards = page.locator(f"#whatif-cards [data-setting~='{setting}']")
-    expect(cards).to_be_visible(timeout=PATIENCE)
+    expect(cards).to_be_visible()
 
 
 def face(page: Page) -> str:
@@ -54,7 +53,7 @@ def test_the_answers_follow_the_slider(browser, url, width, dark):
     assert page.locator("#whatif-cards .card img").count() == len(VERSIONS)
     card = page.get_by_role("region", name="Version v2, what if")
     expect(card.locator(".answer")).to_have_text("Worn incorrectly")
-    expect(page.locator("svg.sweep")).to_have_count(len(VERSIONS), timeout=PATIENCE)
+    expect(page.locator("svg.sweep")).to_have_count(len(VERSIONS))
     assert page.locator("svg.sweep").first.get_attribute("aria-label").startswith("Answers of v2")
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "nothing sticks out sideways"
@@ -74,11 +73,11 @@ def test_on_a_phone_face_and_answers_stay_in_view(browser, url):
 def test_the_curves_belong_to_the_slider_moved_last(browser, url):
     page = open_tab(open_page(browser, url))
     captions = page.locator("#whatif-charts figcaption")
-    expect(captions).to_have_count(len(VERSIONS), timeout=PATIENCE)
+    expect(captions).to_have_count(len(VERSIONS))
     expect(captions.last).to_contain_text("“light”")
     press(page, "turn", "ArrowRight", 3)
-    expect(captions.last).to_contain_text("“turn”", timeout=PATIENCE)
-    expect(captions).to_have_count(len(VERSIONS), timeout=PATIENCE)
+    expect(captions.last).to_contain_text("“turn”")
+    expect(captions).to_have_count(len(VERSIONS))
     line = page.locator("svg.sweep line.present").first
     before = line.bounding_box()["x"]
     press(page, "turn", "ArrowRight", 20)
@@ -92,13 +91,13 @@ def test_a_painted_mask_changes_the_face_and_reset_takes_it_off(browser, url):
     bare = face(page)
     page.locator("#whatif-mask").get_by_text("Nose out").click()
     caption = page.locator(".sitter figcaption")
-    expect(caption).to_contain_text("painted mask nose out, pale blue", timeout=PATIENCE)
+    expect(caption).to_contain_text("painted mask nose out, pale blue")
     blue = face(page)
     page.locator("#whatif-colour").get_by_text("Striped").click()
-    expect(caption).to_contain_text("striped", timeout=PATIENCE)
+    expect(caption).to_contain_text("striped")
     assert len({bare, blue, face(page)}) == 3
     page.get_by_role("button", name="Reset").click()
-    expect(caption).to_contain_text("as it is", timeout=PATIENCE)
+    expect(caption).to_contain_text("as it is")
     assert face(page) == bare
     expect(page.locator("#whatif-mask").get_by_label("None")).to_be_checked()
     close(page)
@@ -109,7 +108,7 @@ def test_find_the_flip_says_it_and_goes_there(browser, url):
     watch(page, "#whatif-found")
     page.get_by_role("button", name="Find the flip").click()
     found = page.locator("#whatif-found")
-    expect(found).to_contain_text("the smallest change of all", timeout=PATIENCE)
+    expect(found).to_contain_text("the smallest change of all")
     assert any("Searching" in state["text"] for state in watched(page))
     flips = page.locator("#whatif-flips label")
     sentence = flips.filter(has_text="v2 says “Worn incorrectly” as soon as the light falls")
@@ -127,16 +126,16 @@ def test_find_the_flip_says_it_and_goes_there(browser, url):
 def test_the_photo_tabs_picture_is_taken_over(browser, url, portraits, tmp_path):
     page = open_page(browser, url)
     upload(page, portraits["worn_right"])
-    expect(page.locator("#notice")).to_contain_text("One face found", timeout=PATIENCE)
+    expect(page.locator("#notice")).to_contain_text("One face found")
     open_tab(page)
     notice = page.locator("#whatif-notice")
-    expect(notice).to_contain_text("Taken over from the Photo tab", timeout=PATIENCE)
+    expect(notice).to_contain_text("Taken over from the Photo tab")
     page.locator("#whatif-mask").get_by_text("Under the chin").click()
-    expect(page.locator(".sitter")).to_contain_text("meant for a bare face", timeout=PATIENCE)
+    expect(page.locator(".sitter")).to_contain_text("meant for a bare face")
     page.get_by_role("button", name="Another photo").click()
     noise(3, (640, 480)).save(tmp_path / "noise.png")
     upload(page, tmp_path / "noise.png", into="whatif-photo")
-    expect(notice).to_contain_text("No face was found", timeout=PATIENCE)
+    expect(notice).to_contain_text("No face was found")
     expect(page.locator("#whatif-cards .card")).to_have_count(0)
     page.get_by_role("tab", name="Photo").click()
     page.get_by_role("tab", name="What if").click()

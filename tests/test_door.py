@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from browser import PATIENCE, needs_browser, upload
+from browser import needs_browser, upload
 from fastapi import HTTPException
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
@@ -525,9 +525,9 @@ def test_logging_in_by_the_page(browser, locked, tmp_path):
         page.get_by_label("password").fill(password)
         page.get_by_role("button", name="Login").click()
         if password == "wrong":
-            expect(page.get_by_text("Incorrect Credentials")).to_be_visible(timeout=PATIENCE)
+            expect(page.get_by_text("Incorrect Credentials")).to_be_visible()
     (tmp_path / "a.png").write_bytes(CROP)
     upload(page, tmp_path / "a.png")
-    expect(page.get_by_role("region", name="Version v2")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("region", name="Version v2")).to_be_visible()
     page.close()
     assert not refused
