@@ -21,7 +21,12 @@ from maskexplain.explain.question import ExplainError, Way, fast_way, find_ways
 from maskexplain.explain.randomise import similarity
 from maskexplain.models.by_name import SplitNetwork, build_by_name
 from maskexplain.models.checkpoints import write_weights
-from maskexplain.models.network import EvaluationTransform, NetworkError, check_network
+from maskexplain.models.network import (
+    EvaluationTransform,
+    NetworkError,
+    build_network,
+    check_network,
+)
 from maskexplain.models.own_head import words_of
 from maskexplain.models.version import Model, fold_batch_norms, open_model
 from maskexplain.task import task_of_names
@@ -563,6 +568,17 @@ def test_a_norm_that_does_more_is_not_folded(name):
         network.to(memory_format=torch.channels_last)
         assert torch.allclose(network(x), before, atol=1e-4)
         assert torch.allclose(network.head(network.features(x)), before, atol=1e-4)
+
+
+def test_a_tag_that_is_none_and_a_transformers_size():
+    pytest.importorskip("timm")
+    for name in ("timm:resnet10t.none", "torchvision:resnet18.none"):
+        with pytest.raises(NetworkError, match="There is no network"):
+            build_by_name(name, 2)
+    with pytest.raises(NetworkError, match="use torchvision:resnet18,"):
+        build_network("resnet18", 2)
+    network = build_by_name("timm:vit_tiny_patch16_224", 2, EvaluationTransform(32))
+    assert network.network.pos_embed.shape[1] == 2 * 2 + 1
 
 
 def test_a_transformer_of_timms():

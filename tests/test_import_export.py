@@ -12,6 +12,7 @@ import subprocess
 import zipfile
 from collections import defaultdict, deque
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from maskexplain import cli
-from maskexplain.data.folder import list_pictures, read_crop
+from maskexplain.data.folder import Picture, list_pictures, read_crop
 from maskexplain.data.samples import painted_faces
 from maskexplain.errors import UserError
+from maskexplain.exchange.class_order import check_order, find_order
 from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
 from maskexplain.exchange.forms import Built
 from maskexplain.exchange.importing import import_version
@@ -34,6 +36,7 @@ from maskexplain.exchange.torch_files import FileError, read_tensor_file
 from maskexplain.images.faces import open_session
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
+from maskexplain.models.network import EvaluationTransform
 from maskexplain.models.version import Model, open_model
 from maskexplain.results.statistics import choose_threshold, fit_temperature
 from maskexplain.task import task_of_names
@@ -569,6 +572,7 @@ KINDS = {
     "a Git LFS pointer": (LFS, "git lfs pull"),
     "a DVC pointer": (b"outs:\n- md5: 1\n  path: x\n", "dvc pull"),
     "a web page": (b"\n<!DOCTYPE html><html>Sign in</html>", "is a web page"),
+    "a list of parts": (b'{"metadata": {}, "weight_map": {}}', "is the list of a network's parts"),
     "a message of a server": (b'{"error": "not found"}', "is a text file"),
     "text": ("no network: café".encode(), "is a text file"),
     "Keras .h5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "Keras or HDF5"),
@@ -789,3 +793,56 @@ def test_painted_faces_differ_and_come_again():
     faces = painted_faces(8)
     assert len({face.tobytes() for face in faces}) == 8
     assert [f.tobytes() for f in faces] == [f.tobytes() for f in painted_faces(8)]
+
+
+def test_damaged_numbers_are_said(state, tmp_path):
+    path = saved(state, tmp_path / "x.pt")
+    weights = next(t for t in state.values() if t.numel() > 100)
+    numbers = bytes(weights.untyped_storage().tolist())
+    content = path.read_bytes()
+    path.write_bytes(content.replace(numbers, bytes(len(numbers)), 1))
+    with pytest.raises(UserError, match="is damaged at network"):
+        import_version(path, "mine", CLASSES, folder=tmp_path)
+    path.write_bytes(content[len(content) // 2 :])
+    with pytest.raises(FileError, match="is cut off"):
+        read_tensor_file(path)
+
+
+def test_names_that_are_numbers_may_be_given_names(state, tmp_path):
+    names = {str(index): f"LABEL_{index}" for index in range(3)}
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": names}))
+    path = saved(state, tmp_path / "x.pt")
+    assert import_version(path, "mine", ["a", "b", "c"], folder=tmp_path).classes == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("option", [("--mean", "nan"), ("--mean", "123.7"), ("--std", "inf")])
+def test_numbers_that_no_picture_can_have_are_refused(option, state, tmp_path, capsys):
+    path = saved(state, tmp_path / "x.pt")
+    command = ["import", str(path), "--as", "mine", "--folder", str(tmp_path), *option]
+    assert cli.main([*command, "--classes", *CLASSES]) == 2
+    assert "divide those of 0 to 255 by 255" in capsys.readouterr().err
+
+
+def test_the_order_of_many_classes_is_found_and_checked(tmp_path):
+    """Eight grays, each of which has an output of its own."""
+    names, wanted = [f"c{index}" for index in range(8)], [3, 1, 0, 2, 7, 5, 6, 4]
+    task, pictures = task_of_names(names, faces=False), []
+    for label, index in product(range(8), range(4)):
+        file = tmp_path / f"{label}{index}.png"
+        Image.new("RGB", (20, 20), (32 * label + 16,) * 3).save(file)
+        pictures.append(Picture(file, label, "val", str(file), False))
+
+    class Grays(nn.Module):
+        transform = EvaluationTransform(16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            level = (x.mean((1, 2, 3)) * 0.5 + 0.5) * 255  # N
+            centres = torch.tensor([32.0 * label + 16 for label in wanted])
+            return -(level[:, None] - centres).abs()
+
+    order = tuple(names[label] for label in wanted)
+    assert find_order(tmp_path, Grays(), task, pictures).classes == order
+    assert check_order(tmp_path, Grays(), task, order, pictures).balanced_accuracy == 1
+    swapped = (order[1], order[0], *order[2:])
+    with pytest.raises(UserError, match=f"with --classes {' '.join(order)}"):
+        check_order(tmp_path, Grays(), task, swapped, pictures)

@@ -1,6 +1,7 @@
 """import and export: versions of other programs, and versions for them."""
 
 import argparse
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..data.folder import (
 )
 from ..data.samples import evenly, painted_faces
 from ..errors import UserError
-from ..exchange.class_order import OrderFit
+from ..exchange.class_order import OrderFit, are_numbers
 from ..exchange.exporting import FORMATS, export_version
 from ..exchange.forms import Built
 from ..exchange.importing import Imported, import_version
@@ -123,7 +124,7 @@ def _told(done: Imported) -> Iterator[str]:
     if done.told:
         pairs = zip(done.told, done.classes, strict=True)
         yield f"Class names are read: {listed([f'{told} as {name}' for told, name in pairs])}."
-    if all(name.isdecimal() for name in done.classes):
+    if are_numbers(done.classes):
         yield "These are numbers: --classes gives them names, in this order."
     yield _goes_in(done.transform, done.gray)
     if done.own_head:
@@ -177,8 +178,10 @@ def _built(args: argparse.Namespace) -> Built:
     """What was said of the network. Raises UserError for what no picture can have."""
     if args.size is not None and not 16 <= args.size <= 1024:
         raise UserError("--size must be from 16 to 1024.")
-    if args.std and min(args.std) <= 0:
-        raise UserError("--std must be numbers over 0.")
+    if args.mean and not all(0 <= value <= 1 for value in args.mean):
+        raise UserError("--mean must be numbers from 0 to 1: divide those of 0 to 255 by 255.")
+    if args.std and not all(0 < value < math.inf for value in args.std):
+        raise UserError("--std must be numbers over 0: divide those of 0 to 255 by 255.")
     return Built(
         args.network,
         args.size,

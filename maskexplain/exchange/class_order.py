@@ -6,9 +6,9 @@ So it is never assumed.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..task import Task
 from ..words import listed
 
 BATCH = 32
-MOST_ORDERED = 6  # classes whose order labelled pictures can find: all orders are tried
+MOST_ORDERED = 6  # classes of which all orders are tried; of more the likely ones
 CLEAR = 0.1  # balanced accuracy by which another order must be better to be worth a word
 ERRORS = 2  # by how many standard errors an order must beat every other one to be found
 FEWEST = 3  # labelled pictures of each class that can tell
@@ -98,11 +98,16 @@ def _given_order(
             "each."
         )
     # Numbers are no names: whoever gives names for them contradicts nothing.
-    telling = {order for order in named if not all(name.isdecimal() for name in order)}
+    telling = {order for order in named if not are_numbers(order)}
     if telling and given.classes not in telling:
         said = listed([", ".join(order)[:200] for order in telling])
         raise UserError(f"{file} says that its classes are {said}: leave out --classes.")
     return given
+
+
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether classes are called by numbers alone, "0" or Hugging Face's "LABEL_0"."""
+    return all(re.fullmatch(r"(label|class)?[ _-]?\d+", name, re.I) for name in names)
 
 
 def assumed_nothing(file: Path, notes: Sequence[Any], outputs: int) -> UserError:
@@ -216,8 +221,17 @@ def _whole(value: Any) -> int | None:
 
 
 @torch.inference_mode()
-def fit_orders(network: nn.Module, task: Task, pictures: Sequence[Picture]) -> list[OrderFit]:
-    """All orders of the task's classes, the best fitting one first. Raises DataError."""
+def fit_orders(
+    network: nn.Module,
+    task: Task,
+    pictures: Sequence[Picture],
+    own: tuple[str, ...] | None = None,
+) -> list[OrderFit]:
+    """Orders of the task's classes, the best fitting one first. Raises DataError.
+
+    All of them; of many classes `own` and the one that answers most are right in, where each output
+    has a class of its own, each also with any two classes exchanged.
+    """
     counts = torch.zeros(len(task), len(task))  # label, output
     for start in range(0, len(pictures), BATCH):
         part = pictures[start : start + BATCH]
@@ -225,8 +239,20 @@ def fit_orders(network: nn.Module, task: Task, pictures: Sequence[Picture]) -> l
         for picture, output in zip(part, outputs.tolist(), strict=True):
             counts[picture.label, output] += 1
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    fits = [OrderFit(order, _balanced(shares, task, order)) for order in permutations(task.names)]
+    orders: Iterable[tuple[str, ...]] = permutations(task.names)
+    if len(task) > MOST_ORDERED:
+        likely = tuple(task.names[label] for label in shares.argmax(0).tolist())
+        starts = [order for order in (own, likely) if order and len({*order}) == len(task)]
+        orders = dict.fromkeys(near for order in starts for near in _neighbours(order))
+    fits = [OrderFit(order, _balanced(shares, task, order)) for order in orders]
     return sorted(fits, key=lambda fit: -fit.balanced_accuracy)
+
+
+def _neighbours(order: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The order, and it with any two exchanged."""
+    yield order
+    for a, b in combinations(order, 2):
+        yield tuple({a: b, b: a}.get(name, name) for name in order)
 
 
 def _balanced(shares: torch.Tensor, task: Task, order: Sequence[str]) -> float:
@@ -243,7 +269,7 @@ def check_order(
 ) -> OrderFit:
     """How well an order fits. Raises UserError where another one clearly fits better."""
     best, *_, own = _fits(file, network, task, labelled, order)
-    if own.balanced_accuracy < best.balanced_accuracy - CLEAR:
+    if own.balanced_accuracy < best.balanced_accuracy - _clear(task):
         raise UserError(
             f"{file} fits the labelled faces better ({best.balanced_accuracy:.1%} against "
             f"{own.balanced_accuracy:.1%}) with --classes {' '.join(best.classes)}."
@@ -251,11 +277,17 @@ def check_order(
     return own
 
 
+def _clear(task: Task) -> float:
+    """By what balanced accuracy another order must be better: of many classes two weigh little."""
+    return CLEAR * min(1, MOST_ORDERED / len(task))
+
+
 def find_order(file: Path, network: nn.Module, task: Task, labelled: Sequence[Picture]) -> OrderFit:
     """The order that labelled pictures tell. Raises UserError where they do not tell it clearly."""
     best, second, *_ = _fits(file, network, task, labelled)
     counts = [sum(p.label == label for p in labelled) for label in range(len(task))]
-    clear = max(CLEAR, ERRORS / len(labelled) ** 0.5)
+    apart = 2 / len(task) if len(task) > MOST_ORDERED else 1  # two exchanged classes change so much
+    clear = max(_clear(task), ERRORS * (apart / len(labelled)) ** 0.5)
     if min(counts) < FEWEST or best.balanced_accuracy < second.balanced_accuracy + clear:
         raise UserError(
             f"{file} answers the labelled pictures about as well in two orders of its classes "
@@ -272,11 +304,11 @@ def _fits(
     labelled: Sequence[Picture],
     own: tuple[str, ...] | None = None,
 ) -> list[OrderFit]:
-    """All orders, the best first; where one is asked about, that one last."""
-    if len(task) > MOST_ORDERED:
+    """The orders, the best first; where one is asked about, that one last."""
+    fits = fit_orders(network, task, labelled, own)
+    if not fits:
         raise UserError(
-            f"Labelled pictures find the order of up to {MOST_ORDERED} classes: leave out --data "
-            "and give --classes."
+            f"{file} gives no class of the labelled pictures to each of its outputs: give "
+            "--classes, or more pictures."
         )
-    fits = fit_orders(network, task, labelled)
     return fits + [fit for fit in fits if fit.classes == own]

@@ -95,6 +95,9 @@ def _of_zip(path: Path, start: bytes) -> str | None:
     return next((said for part, said in MEMBERS if any(part in name for name in names)), UNPACK)
 
 
+ONE_FILE = "load all of them there, and save them as one file"
+
+
 def _of_text(start: bytes) -> str | None:
     try:
         text = start.decode("utf-8-sig").lstrip().lower()
@@ -104,6 +107,8 @@ def _of_text(start: bytes) -> str | None:
         text = start[: error.start].decode("utf-8-sig").lstrip().lower()
     if any(ord(letter) < 9 for letter in text):
         return None
+    if '"weight_map"' in text:
+        return f"is the list of a network's parts, not the weights: {ONE_FILE}."
     if text.startswith(("<!doctype html", "<html")):
         return f"is a web page, not the weights themselves: {AGAIN}."
     if text.startswith("outs:") and "md5:" in text:

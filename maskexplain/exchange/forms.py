@@ -228,4 +228,5 @@ def unlike(name: str, found: Stored | None, shape: tuple[int, ...]) -> str:
     if found is None:
         return f"{name} is missing"
     own, wanted = (" x ".join(map(str, sides)) for sides in (found.shape, shape))
-    return f"{name} is {own} in place of {wanted}"
+    size = ", as of another --size" if "pos_embed" in name else ""
+    return f"{name} is {own} in place of {wanted}{size}"

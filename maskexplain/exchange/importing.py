@@ -255,7 +255,12 @@ def _last_layer(file: Path, found: Found) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _numbers(file: Path, name: str, stored: Stored, real: bool = True) -> torch.Tensor:
-    tensor = stored.load() if stored.plain else None
+    try:
+        tensor = stored.load() if stored.plain else None
+    except UserError:
+        raise
+    except Exception as error:  # on damaged bytes the readers raise nearly anything
+        raise UserError(f"{file} is damaged at {name}: copy or download it again.") from error
     if tensor is None or tensor.is_complex() or tensor.is_quantized:
         raise UserError(f"{file} holds {name} as no plain numbers: save it dense and real.")
     if real and not tensor.is_floating_point():

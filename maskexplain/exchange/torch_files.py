@@ -25,6 +25,7 @@ import zipfile
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from errno import EINVAL
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -120,6 +121,8 @@ def read_tensor_file(path: Path) -> TensorFile:
     except FileError as error:
         raise FileError(f"{path} {error}") from error
     except OSError as error:
+        if error.errno == EINVAL:  # a cut zip points before its beginning
+            raise FileError(f"{path} is cut off: copy or download it again.") from error
         raise FileError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
     except Exception as error:  # on damaged bytes the readers raise nearly anything
         raise FileError(
@@ -161,7 +164,10 @@ def _read_archive(path: Path) -> TensorFile:
             raise FileError("is a packed archive: unpack it and give the file of weights in it.")
         root = index.removesuffix("data.pkl")
         if archive.getinfo(index).file_size > MAX_PICKLE:
-            raise FileError("has an index that is far too large for a network.")
+            raise FileError(
+                "holds large values that are no tensors, such as NumPy arrays: save the weights as "
+                "tensors, torch.save(model.state_dict(), FILE)."
+            )
         if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
             raise FileError("was written by a machine of the other byte order: save it elsewhere.")
         reader = _Reader(BytesIO(archive.read(index)), _Members(path, f"{root}data/"))

@@ -20,6 +20,7 @@ from ..models.by_name import SplitNetwork, traced_graph
 from ..models.network import NETWORKS, NetworkError
 from ..models.own_head import HeadUnknown, Layer, OwnHead
 from ..words import listed
+from .file_kinds import ONE_FILE
 from .forms import (
     COLOURS,
     Built,
@@ -198,16 +199,27 @@ def _misfit(file: Path, plain: Tensors, built: Built) -> str:
         for wanted in candidates(built)
         for place in _places(wanted, plain) or [""]
     ]
-    _, wanted, why = max(tried, key=lambda one: (one[0], isinstance(one[2], HeadUnknown)))
+    near, wanted, why = max(tried, key=lambda one: (one[0], isinstance(one[2], HeadUnknown)))
     said = str(why).rstrip(".")
     if isinstance(why, HeadUnknown):
         return f"{file} is a {wanted.network} {said}."
     if built.network:
-        return f"{file} does not fit {built.network}: {said}."
+        return f"{file} does not fit {built.network}: {said}{_part(file)}."
+    if not near:
+        return (
+            f"{file} holds no weights by the names of a network here or of torchvision's: give "
+            "timm's by --network timm:NAME; others cannot be imported."
+        )
+    known = f"networks: {', '.join(NETWORKS)}, torchvision:NAME"
     return (
-        f"{file} does not fit any network here; of the nearest one, {wanted.network}, {said} "
-        f"(networks: {', '.join(NETWORKS)}, torchvision:NAME)."
+        f"{file} does not fit any network here; of the nearest one, {wanted.network}, "
+        f"{said}{_part(file)} ({known})."
     )
+
+
+def _part(file: Path) -> str:
+    several = re.search(r"-\d{5}-of-\d{5}", file.name)
+    return f" in this one of several parts: {ONE_FILE}" if several else ""
 
 
 def _trouble(wanted: Wanted, place: str, plain: Tensors, built: Built) -> NetworkError:

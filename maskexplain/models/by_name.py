@@ -459,7 +459,7 @@ def bare_network(name: str, classes: int, size: int) -> nn.Module:
     """A library's network as it is, for pictures of a size. Raises NetworkError."""
     library, short = _parted(name)
     if library == "timm":
-        return _timm().create_model(short, num_classes=classes, exportable=True)
+        return _of_timm(name, short, classes, size)
     options: dict[str, Any] = {}
     if short in SCALED_BY_HALVES:
         options = {"aux_logits": False, "init_weights": False}
@@ -471,6 +471,28 @@ def bare_network(name: str, classes: int, size: int) -> nn.Module:
         return torchvision.models.get_model(short, weights=None, num_classes=classes, **options)
     except (ValueError, AssertionError) as error:
         raise _too_odd(name, size, error) from error
+
+
+def _of_timm(name: str, short: str, classes: int, size: int) -> nn.Module:
+    """A network of timm's; a transformer's is made for a size. Raises NetworkError."""
+    config = _config(name, short)
+    fixed = config.get("fixed_input_size") and size != config["input_size"][-1]
+    options = {"img_size": size} if fixed else {}
+    try:
+        return _timm().create_model(short, num_classes=classes, exportable=True, **options)
+    except (ValueError, AssertionError, RuntimeError) as error:
+        raise _too_odd(name, size, error) from error
+
+
+@cache
+def _config(name: str, short: str) -> dict[str, Any]:
+    """How timm publishes a network, behind whose name a tag may stand. Raises NetworkError."""
+    try:
+        return _timm().create_model(short).pretrained_cfg
+    except RuntimeError as error:  # the tag is none
+        raise NetworkError(
+            f"There is no network {name}: leave out what is behind the dot."
+        ) from error
 
 
 def _too_odd(name: str, size: int, error: Exception) -> NetworkError:
@@ -488,7 +510,7 @@ def usual_transform(name: str) -> EvaluationTransform:
     """How a picture goes into a library's network with its published weights."""
     library, short = _parted(name)
     if library == "timm":
-        usual = _timm().create_model(short).pretrained_cfg
+        usual = _config(name, short)
         return EvaluationTransform(usual["input_size"][-1], usual["mean"], usual["std"])
     weights = torchvision.models.get_model_weights(short).DEFAULT
     mean, std = HALVES if short in SCALED_BY_HALVES else IMAGENET
@@ -501,7 +523,7 @@ def _parted(name: str) -> tuple[str, str]:
     if library not in ("torchvision", "timm"):
         raise NetworkError(f"There is no library {library}: use torchvision:NAME or timm:NAME.")
     known = torchvision_names() if library == "torchvision" else _timm().list_models()
-    if short.partition(".")[0] not in known:
+    if short not in known and (library, short.partition(".")[0] in known) != ("timm", True):
         near = ", ".join(get_close_matches(short, known, 3)) or ", ".join(known[:80])
         raise NetworkError(f"There is no network {name}: use one such as {near}.")
     return library, short

@@ -108,10 +108,11 @@ def build_network(
 
         return build_by_name(name, classes, transform, layer, own_head)
     if name not in NETWORKS:
-        known = ", ".join(NETWORKS)
-        raise NetworkError(
-            f"There is no network {name}: use {known}, torchvision:NAME or timm:NAME."
-        )
+        from .by_name import torchvision_names
+
+        own = [f"torchvision:{name}"] if name in torchvision_names() else NETWORKS
+        known = ", ".join([*own, "torchvision:NAME"])
+        raise NetworkError(f"There is no network {name}: use {known} or timm:NAME.")
     if layer is not None:
         raise NetworkError(f"The network {name} is explained at its last map: leave out the layer.")
     built = NETWORKS[name](classes)
