@@ -14,12 +14,14 @@ from conftest import CLASSES, noise
 from PIL import Image
 
 from maskexplain import cli, crop_face, find_faces, open_model, read_image
+from maskexplain.api.work import predict_image
 from maskexplain.cli import train
 from maskexplain.data.samples import write_examples
 from maskexplain.explain.question import all_ways
 from maskexplain.images.edit import turned
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS_PHOTOS = ("nose_out", "worn_right")
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +180,23 @@ def test_the_docs_python_example_runs(portrait, tmp_path, monkeypatch):
     names: dict = {}
     exec(code, names)
     assert names["heat"].target == "with_mask" and names["heat"].completeness_gap < 0.01
+
+
+def test_the_docs_show_what_the_shipped_version_answers(portrait, tmp_path, monkeypatch, capsys):
+    files = {Path(portrait).with_name(f"{name}_portrait.png"): name for name in DOCS_PHOTOS}
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for file, name in files.items():
+        Path("photos", f"{name}.png").write_bytes(file.read_bytes())
+    Path("photos", "note.jpg").write_text("a note")
+    assert cli.main(["predict", "photos/"]) == 1
+    told, trouble = capsys.readouterr()
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    lines = [*told.splitlines(), trouble.splitlines()[-1]]
+    assert [line for line in lines if f"    {line}\n" not in text] == []
+    reply = predict_image(open_model("v3"), read_image(f"photos/{DOCS_PHOTOS[-1]}.png"))
+    shown = f'{{"prediction":"{reply.prediction}","confidence":{reply.confidence:.1f}'
+    assert shown in (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 
 
 def test_results_prints_the_docs_table_and_the_readmes_rows(capsys):
