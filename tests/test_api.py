@@ -1,5 +1,6 @@
 """The HTTP API over real connections: the page's own server, and uvicorn alone."""
 
+import asyncio
 import base64
 import errno
 import json
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from io import BytesIO
 
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, TinyCNN, noise
+from fastapi import HTTPException
 from measured import measured, scores
 from PIL import Image
 from servers import CROP, encoded, page_server, plain_server, send, version
@@ -350,6 +352,40 @@ def test_a_large_body_is_refused_before_it_is_sent(client):
     with connection(client) as link:
         link.sendall(head(client, f"Content-Length: {10**11}"))
         assert link.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_addresses_that_wait_take_turns():
+    told: list[str] = []
+
+    async def ask(workers: guard.Workers, who: str) -> None:
+        async with workers.place(who):
+            told.append(who)
+            await asyncio.sleep(0)
+
+    async def all_of_them() -> None:
+        workers = guard.Workers(1)
+        asked = [asyncio.create_task(ask(workers, who)) for who in "aaaaabc"]
+        await asyncio.sleep(0)
+        asked[2].cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        async with asyncio.timeout(1), workers.place("d"):
+            told.append("d")
+
+    with ThreadPoolExecutor(1) as apart:  # a browser's loop may be running in this thread
+        apart.submit(asyncio.run, all_of_them()).result()
+    assert told == [*"aabcaa", "d"]
+
+
+def test_one_address_does_not_fill_the_house():
+    one, other = ({"client": (host, 1)} for host in ("9.9.9.9", "9.9.9.8"))
+    door = guard.Guard(None, guard.LIMIT)
+    with ExitStack() as inside:
+        for _ in range(guard.LIMIT_EACH):
+            inside.enter_context(door._place(guard.address(one)))
+        with pytest.raises(HTTPException, match="429"):
+            inside.enter_context(door._place(guard.address(one)))
+        inside.enter_context(door._place(guard.address(other)))
+    assert not door._inside, "nobody is remembered"
 
 
 def test_a_form_of_another_kind_is_refused_before_it_is_sent(client):

@@ -6,11 +6,12 @@ Of those let in, requests that wait for the same version are answered together.
 import asyncio
 import base64
 import errno
+import ipaddress
 import secrets
 import threading
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as ParsingError
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from ..explain.question import ExplainError
 from ..images.crops import NoFaceError
@@ -35,6 +36,7 @@ FIRST_SECONDS = 10.0  # what comes slower than SLOWEST may do so for this long
 SLOWEST = 64 * 2**10  # bytes a second: a slow telephone line
 WORKERS = 2  # requests worked on at once, as in the page's queue
 LIMIT = 64  # requests in the house: the last one waits a second or two
+LIMIT_EACH = 16  # of one address: four of them do not fill the house
 RETRY_SECONDS = 2
 LOOK_SECONDS = 0.2  # how often to see whether the client of some longer work is still there
 
@@ -44,6 +46,7 @@ CREDENTIALS = "This server asks for a user and a password: send them as HTTP bas
 TOO_SLOW = "The upload comes too slowly: send a smaller picture."
 DISK_FULL = "The server's disk is full: tell who runs it, or send a smaller picture."
 FULL = "The server is busy: try again in a few seconds."
+TOO_MANY = "Too many requests come from one address: wait for the answers."
 IN_ADDRESS = "Options stand in the address: send them as fields of the form, such as -F model=v2."
 GONE = "The client is gone."
 NO_FILE = "The field file is missing: send the picture as a file in multipart/form-data."
@@ -59,8 +62,8 @@ class Guard:
     def __init__(self, auth: tuple[str, str] | None, limit: int) -> None:
         self._expected = ":".join(auth).encode() if auth else None
         self._limit = limit
-        self._inside = 0
-        self.workers = asyncio.Semaphore(WORKERS)
+        self._inside: Counter[str] = Counter()
+        self.workers = Workers(WORKERS)
 
     def route_class(self) -> type[APIRoute]:
         """A route whose requests pass this guard before FastAPI reads their body."""
@@ -87,7 +90,7 @@ class Guard:
         _check_length(request.headers.get("content-length", ""))
         with ExitStack() as place:
             # One that only arrives takes no place: slow senders must not fill the house.
-            arrived = partial(place.enter_context, self._place())
+            arrived = partial(place.enter_context, self._place(address(request.scope)))
             body = BoundedBody(request.receive, arrived=arrived)
             try:
                 return await handler(Request(request.scope, body))
@@ -104,7 +107,7 @@ class Guard:
 
         One that leaves meanwhile ends the work at its next `wanted.check`.
         """
-        async with self.workers:
+        async with self.workers.place(address(request.scope)):
             if await request.is_disconnected():
                 raise HTTPException(400, GONE)
             left = threading.Event()
@@ -123,14 +126,76 @@ class Guard:
         return await run_in_threadpool(function, *args)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._inside >= self._limit:
-            raise HTTPException(503, FULL, {"Retry-After": str(RETRY_SECONDS)})
-        self._inside += 1
+    def _place(self, who: str) -> Iterator[None]:
+        retry = {"Retry-After": str(RETRY_SECONDS)}
+        if self._inside.total() >= self._limit:
+            raise HTTPException(503, FULL, retry)
+        if who and self._inside[who] >= LIMIT_EACH:
+            raise HTTPException(429, TOO_MANY, retry)
+        self._inside[who] += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._inside[who] -= 1
+            self._inside += Counter()  # forgets whoever has none
+
+
+class Workers:
+    """So many places to work at. The addresses that wait take turns, each with its oldest request.
+
+    Else one client with slow questions would go before everybody who comes later.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: dict[str, deque[asyncio.Future]] = {}  # whose turn it is stands first
+
+    @asynccontextmanager
+    async def place(self, who: str) -> AsyncIterator[None]:
+        """A place for somebody of an address, as soon as it is their turn."""
+        if self._free:
+            self._free -= 1
+        else:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(who, deque()).append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():  # it had been given already
+                    self._leave()
+                raise
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        while self._waiting:
+            who = next(iter(self._waiting))
+            turns = self._waiting.pop(who)
+            turn = turns.popleft()
+            if turns:
+                self._waiting[who] = turns
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+def address(scope: Scope) -> str:
+    """Who asks, as far as it is known: an IPv4 address, an IPv6 network, or nothing.
+
+    A proxy or a container's gateway, which have private addresses, may stand for everybody.
+    """
+    host = (scope.get("client") or ("",))[0]
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return ""
+    if ip.is_private:  # loopback is, too
+        return ""
+    # One household has 2**64 addresses of IPv6.
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
 
 
 class BoundedBody:
@@ -250,7 +315,8 @@ class Batches:
             task.add_done_callback(self._running.discard)
 
     async def _run(self) -> None:
-        async with self._guard.workers:
+        # By turns with the addresses: what waits here is of several.
+        async with self._guard.workers.place(f"batches of {self._model.name}"):
             self._asked_for_worker = False
             batch = [one for one in self._take() if not await _gone(one)]
             self._begin()  # what did not fit

@@ -5,7 +5,6 @@ the body is bounded in size and time; JSON is looked through before Gradio reads
 """
 
 import asyncio
-import ipaddress
 import os
 import sys
 from collections import Counter
@@ -25,7 +24,16 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..api.guard import FULL, GONE, MAX_BODY, RETRY_SECONDS, BoundedBody, too_large
+from ..api.guard import (
+    FULL,
+    GONE,
+    MAX_BODY,
+    RETRY_SECONDS,
+    TOO_MANY,
+    BoundedBody,
+    address,
+    too_large,
+)
 from .scratch import Scratch
 
 KB, MB = 2**10, 2**20
@@ -43,7 +51,6 @@ TOO_DEEP = "The JSON holds too much: send less."
 LONG_NAME = "A name in the JSON is too long: send a session's or an event's own."
 LONG_ADDRESS = "The address is too long: send what is long as the body."
 ADDRESS = "Addresses and files of the server are not opened: upload the picture's file."
-TOO_MANY = "Too many requests come from one address: wait for the answers."
 GUESSES = "Too many wrong passwords come from one address: wait some seconds."
 NO_ROOM = "The room for uploads is full: try again in a minute."
 RETRY = {"Retry-After": str(RETRY_SECONDS)}
@@ -295,22 +302,6 @@ class Door:
             if route.keeps and self._house.scratch:
                 await _take(self._house.scratch, size, arriving)
             await app(scope, body, send)
-
-
-def address(scope: Scope) -> str:
-    """Who asks, as far as it is known: an IPv4 address, an IPv6 network, or nothing.
-
-    A proxy or a container's gateway, which have private addresses, may stand for everybody.
-    """
-    host = (scope.get("client") or ("",))[0]
-    try:
-        ip = ipaddress.ip_address(host)
-    except ValueError:
-        return ""
-    if ip.is_private:  # loopback is, too
-        return ""
-    # One household has 2**64 addresses of IPv6.
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
 
 
 def check_json(content: bytes, uploads: Path) -> None:

@@ -27,13 +27,13 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..api import MAX_BODY, make_router
-from ..api.guard import DISK_FULL, is_disk_full
+from ..api.guard import DISK_FULL, address, is_disk_full
 from ..errors import UserError
 from ..images.pool import POOL
 from ..memory import release_memory
 from ..models.version import Model
 from .assets import STYLES, head
-from .door import MCP, PAGE, Door, House, address, openings
+from .door import MCP, PAGE, Door, House, openings
 from .gradio_inside import (
     attach_server,
     bound_queue,
