@@ -32,6 +32,14 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         raise unwritable(path, error) from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise UserError, before long work, where a file cannot be written to `path` at its end."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a file in it.")
+    write_file(path.with_name(f"{path.name}.try"), lambda beside: beside.touch())
+    path.with_name(f"{path.name}.try").unlink(missing_ok=True)
+
+
 def unwritable(path: Path, error: OSError) -> UserError:
     """The sentence of a file or folder that could not be written."""
     reason = error.strerror or "unknown reason"

@@ -309,6 +309,15 @@ def test_programs_end_with_one_sentence(arguments, message):
         (["serve", "--port", "99999"], "--port must lie between"),
         (["serve", "--threads", "0"], "--threads must be 1 or more"),
         (["train", "v1", "--data", ".", "--epochs", "0"], "--epochs must be 1 or more"),
+        (["train", "v1", "--data", ".", "--epochs", "nan"], "invalid int value"),
+        (["predct", "x.png"], "invalid choice: 'predct'"),
+        (["data", f"/{'x' * 300}"], "cannot be used (File name too long)"),
+        (["export", "v2", "--format", "onnx", "--out", "."], ". is a folder: name a file in it"),
+        (
+            ["evaluate", "--model", "v2", "--data", ".", "--json", "/dev/null/x"],
+            "cannot be written",
+        ),
+        (["report", "v2", "--data", ".", "--out", "."], ". is a folder"),
     ],
 )
 def test_options_that_cannot_be_get_one_sentence(arguments, message, capsys):
@@ -317,7 +326,8 @@ def test_options_that_cannot_be_get_one_sentence(arguments, message, capsys):
     except SystemExit as end:  # by argparse
         code = end.code
     assert code == 2
-    assert message in capsys.readouterr().err.splitlines()[-1]
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
 @pytest.fixture

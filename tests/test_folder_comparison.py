@@ -44,6 +44,13 @@ def test_who_is_right_and_who_agrees(toy_folder):
     assert all(-1 <= pair.heat_alike <= 1 for pair in found.pairs)
 
 
+def test_a_folder_of_classes_that_nobody_knows_is_refused(toy_folder, tmp_path, capsys):
+    file = tmp_path / "other.safetensors"
+    write_weights(file, TinyCNN(2), "tiny", task_of_names(["cup", "book"]), False)
+    assert cli.main(["compare", "--data", str(toy_folder), "--models", str(file), "v2"]) == 2
+    assert "other cannot answer any class of" in capsys.readouterr().err
+
+
 def test_a_folder_by_other_names_fits_both_questions(toy_folder, tmp_path, capsys):
     """Two classes of a public set, beside a version of three."""
     (toy_folder.parent / "toy.csv").unlink()

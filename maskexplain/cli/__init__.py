@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from .. import __version__
 from ..errors import UserError
@@ -32,6 +33,14 @@ COMMANDS = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with the line on stderr and exit code 2."""
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Without a command the help is printed."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -40,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, program: str) -> int:
     """Run one command as a program of its own; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=program, description=f"{COMMANDS[name][1]}.")
+    parser = Parser(prog=program, description=f"{COMMANDS[name][1]}.")
     return run(program, lambda: _with_options(parser, name).parse_args())
 
 
@@ -91,7 +100,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _parser(chosen: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of all commands, with the options of the chosen one."""
-    parser = argparse.ArgumentParser(prog="maskexplain")
+    parser = Parser(prog="maskexplain")
     parser.set_defaults(run=lambda args: parser.print_help())
     parser.add_argument("--version", action="version", version=f"maskexplain {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

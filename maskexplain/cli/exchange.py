@@ -22,7 +22,8 @@ from ..exchange.class_order import OrderFit, are_numbers
 from ..exchange.exporting import FORMATS, export_version
 from ..exchange.forms import Built
 from ..exchange.importing import Imported, import_version
-from ..models.checkpoints import FOLDER, read_checkpoint
+from ..files import check_writable
+from ..models.checkpoints import FOLDER, find_version, read_checkpoint
 from ..models.network import EvaluationTransform
 from ..models.own_head import words_of
 from ..models.results import Results, Unsure
@@ -205,6 +206,8 @@ def _three(option: str, given: Sequence[float] | None) -> tuple[float, float, fl
 
 def export_command(args: argparse.Namespace) -> None:
     """Write a version as TorchScript or ONNX, compared with the version on 200 faces."""
+    find_version(args.name)  # before faces are painted
+    check_writable(args.out)
     if args.data:
         task = read_checkpoint(args.name).task
         class_map, csv_file = dict(args.class_map), csv_beside(args.data)

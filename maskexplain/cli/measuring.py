@@ -20,7 +20,7 @@ from ..data.folder import (
 from ..data.samples import evenly
 from ..data.survey import readable, tell_of_two_splits
 from ..errors import UserError
-from ..files import write_json, write_text
+from ..files import check_writable, write_json, write_text
 from ..models import checkpoints
 from ..models.checkpoints import find_version, list_versions
 from ..models.results import Results
@@ -96,8 +96,15 @@ def compare_command(args: argparse.Namespace) -> None:
     """Answer the test pictures of a folder by several versions, and print who is right."""
     if len(args.models) < 2:
         raise UserError("--models needs two or more versions.")
+    _check_out(args.json)
     models, class_map = open_models(args.models, args.device), dict(args.class_map)
     task = task_of_classes(own_classes(args.data, class_map))
+    strangers = [model.name for model in models if not {*model.task.names} & {*task.names}]
+    if strangers:
+        raise UserError(
+            f"{listed(strangers)} cannot answer any class of {args.data}, {', '.join(task.names)}: "
+            "compare versions of these classes, or give --class-map OLD=NEW."
+        )
     remarks = Remarks()
     pictures = list_pictures(args.data, csv_beside(args.data), task, class_map, remarks)
     split = _split(models, args.data, pictures, remarks)
@@ -137,6 +144,12 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=results_command)
 
 
+def _check_out(file: Path | None) -> None:
+    """Raise UserError, before the work, where its results could not be written."""
+    if file:
+        check_writable(file)
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is no number of pictures: give 1 or more")
@@ -152,6 +165,7 @@ def evaluate_command(args: argparse.Namespace) -> int:
         raise UserError(
             "--store keeps what a CPU gives, times too: leave out --device, or --store."
         )
+    _check_out(args.json)
     if args.scenes:
         return _answer_scenes(args) if args.model else _evaluate_scenes(args)
     model = open_model(args.model, args.device)
@@ -208,6 +222,8 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 def report_command(args: argparse.Namespace) -> None:
     """Measure a version on face crops, and write all of it as one HTML page."""
     model = open_model(args.name, args.device)
+    out = args.out or Path(f"{model.name}_report.html")
+    _check_out(out)
     remarks, check, show = Remarks(), bar("check"), bar("pictures")
     folders = listed_pictures(args, model.task, remarks)
     split = _split([model], args.data[0], folders[0], remarks, args.split)
@@ -222,7 +238,6 @@ def report_command(args: argparse.Namespace) -> None:
     model.results = model.results.including(gone).including(scored)
     tested = [picture for part in (first, *others) for picture in part]
     report = measure_report(model, listed(_names(args)), split, tested, labelled, show)
-    out = args.out or Path(f"{model.name}_report.html")
     write_text(out, report_html(report))
     wrong = counted(report.errors, "wrong answer", "wrong answers")
     print(f"{out}: {len(tested)} pictures, {wrong}")

@@ -164,8 +164,8 @@ def _check_clip(args: argparse.Namespace, files: PictureFiles, models: Sequence[
     first = next(iter(files)).path
     if len(files) > 1 or len(models) > 1 or not _is_clip(first):
         raise UserError(
-            "--out and --csv are for one clip and one version, but for --out answers.parquet: "
-            "name just these."
+            "--out writes a table of pictures where it ends with .parquet. Else it is for one clip "
+            "and one version, as --csv is: name just these."
         )
     if first.resolve() in {path.resolve() for path in (args.out, args.csv) if path}:
         raise UserError("The clip itself would be overwritten: name another file.")

@@ -31,7 +31,7 @@ from ..data.folder import (
 )
 from ..data.survey import counts_table, ready_to_train
 from ..errors import UserError
-from ..files import alone_in, clear_half_written, write_text
+from ..files import alone_in, check_writable, clear_half_written, write_text
 from ..memory import keep_memory, release_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
@@ -122,6 +122,7 @@ def _main(args: argparse.Namespace) -> None:
     folder = root / name
     with _alone(folder):
         if processes.is_first():
+            check_writable(place)
             clear_half_written(args.out, f"{name}.*")
             if args.fresh:
                 _forget(recipe, root, folder)
