@@ -46,9 +46,8 @@ def face_regions(landmarks: Landmarks, size: tuple[int, int]) -> dict[str, np.nd
     `landmarks`: the five of `faces.Face`, in the crop's pixels; `size`: its width and height.
     None where the landmarks form no face.
     """
-    try:
-        head = fit_head(np.array(landmarks, dtype=float), size)
-    except ValueError:
+    head = _head(landmarks, size)
+    if head is None:
         return None
     x, y = _head_coordinates(head, size)
     tip_x, tip_y = _to_head(head, np.array(landmarks[2], dtype=float))
@@ -65,9 +64,8 @@ def face_regions(landmarks: Landmarks, size: tuple[int, int]) -> dict[str, np.nd
 
 def face_middle(landmarks: Landmarks, size: tuple[int, int]) -> np.ndarray | None:
     """Nose, mouth and what lies around them: bool H x W; None where there is no face."""
-    try:
-        head = fit_head(np.array(landmarks, dtype=float), size)
-    except ValueError:
+    head = _head(landmarks, size)
+    if head is None:
         return None
     x, y = _head_coordinates(head, size)
     left, top, right, bottom = MIDDLE
@@ -79,6 +77,13 @@ def upper_edge(mask: np.ndarray) -> np.ndarray:
     half = max(1, round(len(mask) * EDGE / 2))
     rows = np.arange(len(mask))[:, None]
     return mask.any(0) & (np.abs(rows - mask.argmax(0)) <= half)
+
+
+def _head(landmarks: Landmarks, size: tuple[int, int]) -> Head | None:
+    try:
+        return fit_head(np.array(landmarks, dtype=float), size)
+    except ValueError:
+        return None
 
 
 def _head_coordinates(head: Head, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 from PIL import Image
 
@@ -19,6 +21,8 @@ from .verdicts import (
     measure_trust,
     second_opinions,
 )
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -172,20 +176,24 @@ def _explained(
 ) -> Report:
     """The same with the maps' verdicts."""
     report = _mapped(report, question, known, count)
-    keys = [(report.model.name, way.key) for way in report.ways]
-    pairs = zip(keys, report.answer.explanations, strict=True)
-    fresh = {key: explanation for key, explanation in pairs if key not in known.verdicts}
-    if fresh:
-        found = blur_verdicts(report.forward, list(fresh.values()))
-        known.verdicts.update(zip(fresh, found, strict=True))
-    return replace(report, verdicts=tuple(known.verdicts[key] for key in keys))
+    found = _of_each(report, known.verdicts, partial(blur_verdicts, report.forward))
+    return replace(report, verdicts=found)
 
 
 def _tested(report: Report, subject: Subject, known: Known) -> Report:
+    test = partial(measure_trust, report.forward, landmarks=subject.landmarks)
+    return replace(report, trust=_of_each(report, known.trust, test))
+
+
+def _of_each(
+    report: Report,
+    known: dict[tuple[str, str], Found],
+    find: Callable[[list[Explanation]], list[Found]],
+) -> tuple[Found, ...]:
+    """What is known of each of the report's explanations; `find` finds what is not."""
     keys = [(report.model.name, way.key) for way in report.ways]
     pairs = zip(keys, report.answer.explanations, strict=True)
-    fresh = {key: explanation for key, explanation in pairs if key not in known.trust}
+    fresh = {key: explanation for key, explanation in pairs if key not in known}
     if fresh:
-        measured = measure_trust(report.forward, list(fresh.values()), subject.landmarks)
-        known.trust.update(zip(fresh, measured, strict=True))
-    return replace(report, trust=tuple(known.trust[key] for key in keys))
+        known.update(zip(fresh, find(list(fresh.values())), strict=True))
+    return tuple(known[key] for key in keys)

@@ -226,11 +226,6 @@ class Newest:
 _MACROS = macros("answers")
 
 
-def pill(task: Task, label: str) -> Markup:
-    """A class by its title, in its colour."""
-    return _MACROS.pill(task, label)
-
-
 def bars(task: Task, prediction: Prediction) -> Markup:
     """The probabilities as bars, in class order and in the classes' colours."""
     return _MACROS.bars(task, prediction)
