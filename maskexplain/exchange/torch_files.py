@@ -35,7 +35,7 @@ import torch
 from safetensors import safe_open
 
 from ..errors import UserError
-from .file_kinds import foreign_kind
+from .file_kinds import UNPACK, foreign_kind
 
 MAX_BYTES = 4 * 2**30  # of a file, and of what is packed in it
 MAX_PICKLE = 32 * 2**20
@@ -161,7 +161,7 @@ def _read_archive(path: Path) -> TensorFile:
             raise FileError(f"unpacks to over {MAX_BYTES // 2**30} GB: save the weights alone.")
         index = next((name for name in names if f"/{name}".endswith("/data.pkl")), None)
         if index is None:
-            raise FileError("is a packed archive: unpack it and give the file of weights in it.")
+            raise FileError(UNPACK)
         root = index.removesuffix("data.pkl")
         if archive.getinfo(index).file_size > MAX_PICKLE:
             raise FileError(

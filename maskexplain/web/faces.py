@@ -18,7 +18,7 @@ from ..models.version import Model, Prediction, any_faces
 from ..task import Task
 from .assets import render
 from .gradio_inside import event_number
-from .parts import Newest, changes_of, newest_first, status, while_newest, zip_link
+from .parts import TIGHT, Newest, changes_of, newest_first, status, while_newest, zip_link
 
 MIN_FACE = 32  # pixels; face finding is measured from here on
 STAGE_SIDE = 1280  # pixels of the photo that is shown
@@ -160,7 +160,7 @@ def _notice(models: Sequence[Model], image: Image.Image, subjects: Subjects) -> 
 def _found(subjects: Subjects) -> str:
     count = len(subjects.faces)
     if subjects.tight:
-        return "The picture looks like a face crop already: it is taken whole."
+        return TIGHT
     if not count:
         return "The whole picture is taken as the face."
     if count == 1:

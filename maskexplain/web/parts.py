@@ -140,6 +140,7 @@ def photo_input(elem_id: str, examples: Examples) -> PhotoInput:
 
 
 FORGET_AFTER = 1800  # seconds after a face was given, its traces leave the memory
+TIGHT = "The picture looks like a face crop already: it is taken whole."
 
 
 def status(text: str, spoken: str = "") -> str:

@@ -268,10 +268,8 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         both = host == "::" and socket.has_dualstack_ipv6()
         return socket.create_server(place[:2], family=family, backlog=256, dualstack_ipv6=both)
-    except socket.gaierror as error:
-        raise UserError(f"{host} is no address of this machine: give --host another.") from error
     except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise UserError(
                 f"{host} is no address of this machine: give --host another."
             ) from error

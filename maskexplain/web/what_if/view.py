@@ -18,7 +18,7 @@ from ...models.checkpoints import by_number
 from ...models.threads import at_once
 from ...models.version import Model, Prediction, any_faces
 from ..assets import macros
-from ..parts import status
+from ..parts import TIGHT, status
 from .changes import SLIDERS, ChangeError, Changes, Sitter, apply, seat
 from .curves import POINTS, FlipSearch, Sweep, present_style, sweep_svg, sweeps
 
@@ -225,7 +225,7 @@ def _masked(models: Sequence[Model], crop: Image.Image) -> bool:
 
 def _found(subjects: Subjects, chosen: int) -> str:
     if subjects.tight:
-        return "The picture looks like a face crop already: it is taken whole."
+        return TIGHT
     if len(subjects.faces) == 1:
         return MOVE
     size = "the largest" if chosen == 0 else f"number {chosen + 1}"
