@@ -43,9 +43,9 @@ from maskexplain.results.explanations import (
     sample_faces,
 )
 from maskexplain.results.scenes import answer_scenes
+from maskexplain.train.augment import AUGMENTS, vary
 from maskexplain.train.mix import load_mixed, whole_pool
-from maskexplain.train.recipe import AUGMENTS, TRAIN_SIZE, Recipe
-from maskexplain.train.recipes import V3, vary
+from maskexplain.train.recipe import TRAIN_SIZE, V3, Recipe
 from maskexplain.words import markdown_table
 
 Change = Callable[[Recipe], Recipe]

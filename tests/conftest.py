@@ -108,10 +108,10 @@ def toy_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def recipe(monkeypatch):
     """v3's recipe for a tiny network on `toys.toy`."""
-    from maskexplain.train import recipe as recipes
-    from maskexplain.train.recipes import V3
+    from maskexplain.train.augment import AUGMENTS
+    from maskexplain.train.recipe import V3
 
-    monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
+    monkeypatch.setitem(AUGMENTS, "none", lambda pixels, labels: pixels)
     mixed = {"real/with_mask": 12, "real/without_mask": 12, "painted/nose_out": 12}
     changes = {"network": "tiny", "augment": "none", "start": None, "mix": mixed, "epochs": 4}
     more = {

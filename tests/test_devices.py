@@ -66,8 +66,7 @@ def test_another_device_gives_what_the_cpu_gives(
 
 VARIED = """
 import elsewhere, torch
-from maskexplain.train import recipes
-from maskexplain.train.recipe import AUGMENTS
+from maskexplain.train.augment import AUGMENTS
 pixels = torch.randint(0, 256, (24, 3, 128, 128), dtype=torch.uint8)
 labels, place = torch.arange(24) % 3, torch.device("elsewhere")
 for name, augment in AUGMENTS.items():

@@ -8,7 +8,7 @@ from conftest import noise
 from toys import Mean, toy
 
 from maskexplain.models.network import NETWORKS, to_pixels
-from maskexplain.train import mix, recipes
+from maskexplain.train import augment, mix
 from maskexplain.train.loop import (
     fit,
     start,
@@ -81,11 +81,11 @@ def test_hidden_middles_leave_no_sure_answer():
 def test_the_middle_moves_with_the_picture_and_is_not_dimmed():
     pictures = torch.stack([to_pixels(noise(s, (64, 64)), 64) for s in range(8)])
     torch.manual_seed(0)
-    out = recipes.vary(torch.cat([pictures, pictures], 1), torch.full((8,), WITHOUT), STEPS)
+    out = augment.vary(torch.cat([pictures, pictures], 1), torch.full((8,), WITHOUT), STEPS)
     assert torch.equal(out[:, :3], out[:, 3:]), "flipped alike"
     middles = torch.zeros(8, 1, 64, 64, dtype=torch.uint8)
     middles[..., 24:40, 24:40] = 255
-    varied = recipes.vary(torch.cat([pictures, middles], 1), torch.full((8,), WITHOUT))
+    varied = augment.vary(torch.cat([pictures, middles], 1), torch.full((8,), WITHOUT))
     assert varied.shape == (8, 4, 161, 161) and varied.dtype == torch.uint8
     inside = (varied[:, 3] > 127).float().mean((1, 2)) * 16  # of an area of 1/16
     assert (varied[:, 3].amax((1, 2)) == 255).all() and 0.4 < inside.mean() < 1.3

@@ -11,7 +11,7 @@ from maskexplain.train import pretrained
 from maskexplain.train.loop import (
     start,
 )
-from maskexplain.train.recipes import V3
+from maskexplain.train.recipe import V3
 
 
 @pytest.fixture(scope="module")

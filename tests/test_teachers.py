@@ -15,6 +15,7 @@ from maskexplain.models.checkpoints import write_weights
 from maskexplain.models.network import NETWORKS
 from maskexplain.models.results import Epoch
 from maskexplain.models.version import open_model
+from maskexplain.train.augment import AUGMENTS
 from maskexplain.train.loop import (
     Training,
     TrainingError,
@@ -25,7 +26,7 @@ from maskexplain.train.loop import (
     set_rate,
     start,
 )
-from maskexplain.train.recipe import AUGMENTS, RECIPES, Recipe
+from maskexplain.train.recipe import RECIPES, Recipe
 
 
 def test_one_cycle_rises_and_falls():
@@ -125,8 +126,8 @@ torch.set_num_threads(int(sys.argv[2]))  # sums are rounded by how they are shar
 sys.path[:0] = sys.argv[3:]
 import conftest, toys
 from maskexplain.train.loop import fit, start
-from maskexplain.train.recipe import AUGMENTS
-from maskexplain.train.recipes import V3
+from maskexplain.train.augment import AUGMENTS
+from maskexplain.train.recipe import V3
 AUGMENTS["none"] = lambda pixels, labels: pixels
 recipe = replace(V3, **eval(Path(sys.argv[1], "recipe").read_text()))
 fit(start(recipe), toys.toy(), toys.toy(), Path(sys.argv[1]), every=0)

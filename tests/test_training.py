@@ -39,15 +39,14 @@ from maskexplain.results.evaluate import logits_of
 from maskexplain.task import task_of_names
 from maskexplain.train.finish import finish
 from maskexplain.train.loop import TrainingError, fit, resume, start
-from maskexplain.train.recipe import RECIPES
-from maskexplain.train.recipes import own_recipe
+from maskexplain.train.recipe import RECIPES, own_recipe
 
 
 @pytest.fixture
 def recipe(monkeypatch):
-    from maskexplain.train import recipe as recipes
+    from maskexplain.train.augment import AUGMENTS
 
-    monkeypatch.setitem(recipes.AUGMENTS, "none", lambda pixels, labels: pixels)
+    monkeypatch.setitem(AUGMENTS, "none", lambda pixels, labels: pixels)
     return replace(
         RECIPES["v2"],
         name="toy",

@@ -8,8 +8,8 @@ from torchvision.transforms.v2 import functional as F
 
 from maskexplain.models.network import EvaluationTransform, build_network, to_pixels
 from maskexplain.train import augment
-from maskexplain.train.recipe import AUGMENTS, RECIPES
-from maskexplain.train.recipes import plain, seed_augment
+from maskexplain.train.augment import AUGMENTS, plain, seed_augment
+from maskexplain.train.recipe import RECIPES
 
 
 def test_evaluation_transform_equals_the_seeds_torchvision_pipeline(crop):

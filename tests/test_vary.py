@@ -8,7 +8,7 @@ from conftest import CLASSES, noise
 from torchvision.transforms.v2 import functional as F
 
 from maskexplain.models.network import to_pixels
-from maskexplain.train import augment, recipes
+from maskexplain.train import augment
 from maskexplain.train.recipe import RECIPES
 
 INCORRECT, WITH, WITHOUT = range(3)
@@ -21,12 +21,12 @@ def batch() -> torch.Tensor:
 
 
 def test_classes_are_varied_alike(monkeypatch):
-    monkeypatch.setattr(recipes, "_cover", lambda pixels, labels: pixels)  # tested below
+    monkeypatch.setattr(augment, "_cover", lambda pixels, labels: pixels)  # tested below
     pictures = torch.stack([to_pixels(noise(s, (64, 64)), 64) for s in range(8)])
     outs = []
     for label in range(len(CLASSES)):
         torch.manual_seed(0)
-        outs.append(recipes.vary(pictures, torch.full((8,), label)))
+        outs.append(augment.vary(pictures, torch.full((8,), label)))
     assert torch.equal(outs[0], outs[1]) and torch.equal(outs[0], outs[2])
 
 
@@ -34,7 +34,7 @@ def test_classes_are_varied_alike(monkeypatch):
 def test_nose_and_mouth_of_a_masked_face_stay_uncovered(batch, label):
     torch.manual_seed(0)
     many = batch.repeat(20, 1, 1, 1)
-    out = recipes._cover(many, torch.full((len(many),), label))
+    out = augment._cover(many, torch.full((len(many),), label))
     assert torch.equal(out[..., 30:58, 28:36], many[..., 30:58, 28:36])
     assert not torch.equal(out, many)
 

@@ -16,13 +16,12 @@ from toys import Mean, toy
 from maskexplain import cli
 from maskexplain.data.folder import Pixels
 from maskexplain.models.network import EvaluationTransform, network
-from maskexplain.train import recipe as recipes
+from maskexplain.train.augment import AUGMENTS
 from maskexplain.train.loop import CPU, Training, fit, resume, start
 from maskexplain.train.processes import agree, is_first, number, together, wait
-from maskexplain.train.recipe import Recipe
-from maskexplain.train.recipes import V2, V3
+from maskexplain.train.recipe import V2, V3, Recipe
 
-recipes.AUGMENTS["none"] = lambda pixels, labels: pixels
+AUGMENTS["none"] = lambda pixels, labels: pixels
 
 
 class WithRelu(torch.nn.BatchNorm2d):

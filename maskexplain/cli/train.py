@@ -42,8 +42,7 @@ from ..train import processes
 from ..train.finish import check_tensorboard, finish, written_to
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
-from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe
-from ..train.recipes import own_recipe
+from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe, own_recipe
 from ..web.report import report_html
 from ..words import listed, printable
 from . import add_device

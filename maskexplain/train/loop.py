@@ -24,9 +24,10 @@ from ..models.results import Epoch
 from ..results.evaluate import logits_of
 from ..results.statistics import score
 from . import processes
+from .augment import AUGMENTS
 from .mix import class_maps, draw_epoch, hide_some, share_outside
 from .pretrained import STARTS
-from .recipe import AUGMENTS, Recipe
+from .recipe import Recipe
 
 # Called after every step with the epoch (from 0), the step's loss and the learning rate.
 OnStep = Callable[[int, float, float], object]
