@@ -589,6 +589,20 @@ def test_unusual_packing_is_named() -> None:
         read_image(saved(street(), "TIFF", compression="lzma"))
 
 
+def test_tiff_of_four_bytes_a_pixel_may_be_of_the_largest_size() -> None:
+    picture = saved(Image.new("CMYK", (100, 100)), "TIFF")
+    assert read_image(picture, max_pixels=100 * 100).size == (100, 100)
+
+
+@pytest.mark.parametrize("kind", [5, 9, 11])
+def test_tiff_whose_size_is_no_count_is_refused(kind: int) -> None:
+    data = bytearray(saved(Image.new("L", (64, 64)), "TIFF"))
+    at = data.index(struct.pack("<HHL", 256, 4, 1))
+    struct.pack_into("<HHLl", data, at, 256, kind, 1, -64)
+    with pytest.raises(ImageError, match="more in it than a picture needs"):
+        read_image(bytes(data))
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "L", "CMYK", "P"])
 def test_large_picture_of_any_mode_is_shrunk_alike(mode: str) -> None:
     """Band by band gives what the whole picture at once would."""

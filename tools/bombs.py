@@ -12,7 +12,7 @@ from PIL import Image
 SMALL = Image.new("RGB", (96, 64), (200, 120, 90))
 LARGE = (7700, 5190)  # 39.96 megapixels
 MEGABYTE = 2**20
-BYTE, SHORT, LONG, RATIONAL, OPAQUE = 1, 3, 4, 5, 7  # kinds of a TIFF's values
+BYTE, SHORT, LONG, RATIONAL, OPAQUE, SIGNED = 1, 3, 4, 5, 7, 9  # kinds of a TIFF's values
 
 Entry = tuple[int, int, int, int]  # tag, kind, number, value or its place
 
@@ -109,12 +109,12 @@ def empty_scans(count: int, size: tuple[int, int] = (1800, 1200)) -> bytes:
     return whole[:-2] + (scan + whole[at + 2 + length : -2]) * count + whole[-2:]
 
 
-def huge_tile() -> bytes:
-    """A TIFF of 64 x 64 pixels in one tile of a gigabyte."""
+def huge_tile(kind: int = LONG) -> bytes:
+    """A TIFF of 64 x 64 pixels in one tile of a gigabyte; its size in numbers of some kind."""
     side = 32_768
     tile = zipped(side * side)
     sizes = [(256, LONG, 1, 64), (257, LONG, 1, 64), (258, SHORT, 1, 8), (259, SHORT, 1, 8)]
-    tiles = [(322, LONG, 1, side), (323, LONG, 1, side), (324, LONG, 1, behind(9))]
+    tiles = [(322, kind, 1, side), (323, kind, 1, side), (324, LONG, 1, behind(9))]
     rest = [(262, SHORT, 1, 1), (325, LONG, 1, len(tile))]
     return tiff(sorted([*sizes, *tiles, *rest]), tile)
 
@@ -258,6 +258,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "JPEG: 5,000 empty scans": lambda: empty_scans(5000),
     "JPEG: 60 empty scans of 40 megapixels": lambda: empty_scans(60, LARGE),
     "TIFF: a tile of a gigabyte": huge_tile,
+    "TIFF: a tile of a gigabyte, its size signed": lambda: huge_tile(SIGNED),
     "TIFF: 2 million strips": many_strips,
     "AVIF: says 64 x 64, is 108 megapixels": lying_avif,
     "GIF: 19 MB of comment": comments,

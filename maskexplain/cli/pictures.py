@@ -27,7 +27,8 @@ from ..explain.report import (
 from ..files import on_one_line, write_file
 from ..images.crops import NoFaceError, Subjects, remarks
 from ..images.folder import PictureFile, PictureFiles
-from ..images.read import ImageError, read_image
+from ..images.pool import read_apart
+from ..images.read import ImageError
 from ..models.checkpoints import find_version, list_versions
 from ..models.version import Model, open_models
 from ..video.answers import ClipAnswers, answer_clip
@@ -277,7 +278,7 @@ def _subjects(
 ) -> tuple[Image.Image, Subjects]:
     """A picture and what is answered of it. Raises ImageError and NoFaceError."""
     try:
-        image = read_image(path)
+        image = read_apart(path)
         return image, subjects_for(models, image, whole, landmarks)
     except NoFaceError as error:
         raise NoFaceError(f"{error} (--whole)") from error

@@ -359,8 +359,11 @@ TIFF_PIXELS |= {529, 530, 531, 532}
 # None, fax, LZW, JPEG, deflate (new and old), runs.
 COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32946, 32773}
 MAX_DEPTH = 6  # bytes a pixel in a picture of the largest size; a strip may hold all of them
-NUMBERS = {3: "H", 4: "L", 16: "Q"}
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
+# What decoders make room by, in whichever kind of whole number it stands.
+SIZING = (WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, TILE_WIDTH, TILE_LENGTH)
+NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l", 13: "L", 16: "Q", 17: "q", 18: "Q"}
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+SIZES |= {13: 4, 16: 8, 17: 8, 18: 8}
 
 
 def _tiff(data: bytes, max_pixels: int) -> Sifted:
@@ -384,10 +387,22 @@ def _tiff(data: bytes, max_pixels: int) -> Sifted:
         if number > MAX_VALUES or number * SIZES.get(kind, 1) > len(data):
             raise SiftError
         known[tag] = 0
-        if kind in NUMBERS and number * SIZES[kind] <= more:
-            (known[tag],) = struct.unpack_from(order + NUMBERS[kind], data, value)
+        if tag in SIZING:
+            known[tag] = _largest(data, order, big, kind, number, value)
     _check_tiff(known, max_pixels)
     return Sifted(bytes(kept), size=(known.get(WIDTH, 0), known.get(LENGTH, 0)))
+
+
+def _largest(data: bytes, order: str, big: bool, kind: int, number: int, at: int) -> int:
+    """The largest number of an entry whose value, or its place, stands `at`."""
+    if kind not in NUMBERS:
+        raise SiftError
+    if number * SIZES[kind] > (8 if big else 4):
+        (at,) = struct.unpack_from(order + ("Q" if big else "L"), data, at)
+    numbers = struct.unpack_from(f"{order}{number}{NUMBERS[kind]}", data, at)
+    if min(numbers) < 0:
+        raise SiftError
+    return max(numbers)
 
 
 def _check_tiff(known: dict[int, int], max_pixels: int) -> None:
@@ -395,7 +410,7 @@ def _check_tiff(known: dict[int, int], max_pixels: int) -> None:
         raise SiftError("is packed in a way that is not read here")
     if known.get(TILE_WIDTH, 1) * known.get(TILE_LENGTH, 1) > MAX_TILE:
         raise SiftError
-    bits = known.get(BITS) or 16  # where each sample has its own, they stand elsewhere
+    bits = known.get(BITS) or 16
     area = known.get(WIDTH, 0) * known.get(LENGTH, 0)
     if area * bits * known.get(SAMPLES, 1) // 8 > MAX_DEPTH * max_pixels:
         raise SiftError
