@@ -36,8 +36,13 @@ def check_writable(path: Path) -> None:
     """Raise UserError, before long work, where a file cannot be written to `path` at its end."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file in it.")
-    write_file(path.with_name(f"{path.name}.try"), lambda beside: beside.touch())
-    path.with_name(f"{path.name}.try").unlink(missing_ok=True)
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.touch()
+        beside.unlink()
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> UserError:

@@ -70,8 +70,10 @@ def run(program: str, read: Callable[[], argparse.Namespace]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # such as a name that is too long, or a disk that fails
-        place, why = str(error.filename or "A file")[:200], error.strerror or error
-        print(f"{program}: {place} cannot be used ({why}): check its name.", file=sys.stderr)
+        place, why = str(error.filename or "")[:200], error.strerror or error
+        said = f"{place} cannot be used ({why}): check its name and its rights."
+        lost = f"The results cannot be written ({why}): make room or choose another place."
+        print(f"{program}: {said if place else lost}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"{program}: {str(stop) or stopped}", file=sys.stderr)

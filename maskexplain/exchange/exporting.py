@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -84,7 +85,9 @@ def _write_torchscript(network: nn.Module, example: torch.Tensor, notes: dict, p
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # deprecated, but what others' programs still read
         traced = torch.jit.trace(network, example)
-        torch.jit.save(traced, str(path), {NOTES: json.dumps(notes)})
+        content = BytesIO()  # PyTorch's own file ends the whole program on a full disk
+        torch.jit.save(traced, content, {NOTES: json.dumps(notes)})
+    path.write_bytes(content.getvalue())
 
 
 def _load_torchscript(path: Path) -> Run:
