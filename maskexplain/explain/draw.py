@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
+# A sign that the font lacks, such as an emoji in a class's name, is drawn as a box.
+warnings.filterwarnings("ignore", message="Glyph .* missing from")
 HEAT = matplotlib.colormaps["inferno"]  # perceptually uniform
 FOR_AND_AGAINST = matplotlib.colormaps["PuOr_r"]  # even on both sides, told apart by all eyes
 SIDE = 320  # of a drawn crop, in pixels

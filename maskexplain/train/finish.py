@@ -171,7 +171,7 @@ def history_figure(history: Sequence[Epoch], task: Task, path: Path) -> None:
     left.set(xlabel="epoch", ylabel="loss")
     for one in task.classes:
         recalls = [line.val_recall[one.name] for line in history]
-        right.plot(epochs, recalls, color=one.colour, label=f"recall, {one.name}")
+        right.plot(epochs, recalls, color=one.colour, label=f"recall, {one.name[:40]}")
     balanced = [line.val_balanced_accuracy for line in history]
     right.plot(epochs, balanced, color="black", linewidth=2, label="balanced accuracy")
     right.set(xlabel="epoch", ylabel="on val", ylim=(0, 1.02))
