@@ -19,6 +19,7 @@ from filelock import FileLock
 from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
+from maskexplain.cli import serve
 from maskexplain.cli.serve import (
     PROXIES,
     check_shared_memory,
@@ -200,6 +201,41 @@ def test_what_killed_runs_left_goes_and_what_runs_stays(tmp_path):
     assert left == {f"{PREFIX}{name}" for name in ("running", "not-locked-yet", "link")} | {
         "elsewhere"
     }
+
+
+def test_tidying_up_that_was_broken_off_is_gone_on_with(tmp_path):
+    names = ("long-ago", "just-now", "another-s")
+    for name in names:
+        (tmp_path / f"{PREFIX}{name}").mkdir()
+    for name in names[:2]:
+        (tmp_path / f"{PREFIX}{name}" / "uploads").mkdir()
+    for name in ("long-ago", "another-s"):
+        os.utime(tmp_path / f"{PREFIX}{name}", (0, 0))
+    remove_stale(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{PREFIX}{n}" for n in names[1:]}
+
+
+def test_the_lock_goes_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(scratches.tempfile, "gettempdir", lambda: str(tmp_path))
+    removed = []
+    monkeypatch.setattr(scratches.shutil, "rmtree", lambda path, **_: removed.append(path))
+    with scratch() as folder:
+        lock = folder.path / LOCK
+        assert lock.is_file()
+    assert {path.name for path in removed[:-1]} == {"uploads", "nameless"}
+    assert removed[-1] == folder.path
+
+
+def test_a_second_signal_does_not_break_off_the_tidying_up():
+    before = {name: signal.getsignal(getattr(signal, name)) for name in serve.ENDING}
+    try:
+        with pytest.raises(SystemExit):
+            serve._end()
+        for name in serve.ENDING:
+            os.kill(os.getpid(), getattr(signal, name))  # and nothing happens
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "::2"])

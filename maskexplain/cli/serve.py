@@ -143,7 +143,14 @@ class _Ended(SystemExit):
     """A signal has ended the program."""
 
 
+ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+
+
 def _end(*_: object) -> None:
+    for name in ENDING:
+        # A second one would break off the tidying up: timeout and some services send two.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise _Ended(0)
 
 
@@ -158,8 +165,8 @@ def main(args: argparse.Namespace) -> None:
     leave_out_variables()
     check_shared_memory()
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
+    for name in ENDING:
+        number = getattr(signal, name, None)
         if number and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _end)
     try:

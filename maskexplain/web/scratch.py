@@ -25,6 +25,7 @@ AGE = 300.0  # seconds that an upload stays: somebody looks at their photo in al
 SHORT_AGE = 60.0  # where the room is used up
 LOOK = 20.0  # seconds between two sweeps
 QUOTA = 2**30  # bytes
+LEFT_OVER = 600.0  # seconds: nobody makes a folder for so long
 NO_FOLDER = "No folder for temporary files can be written (or the disk is full): set TMPDIR to one."
 
 
@@ -146,16 +147,27 @@ def scratch() -> Iterator[Scratch]:
     finally:
         ended.set()
         folder.leave()
+        # The lock goes last: if this is broken off, the next start goes on with it.
+        for inside in path.iterdir():
+            if inside.name != LOCK:
+                shutil.rmtree(inside, ignore_errors=True)
         lock.release()
         shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_stale(root: Path) -> None:
-    """Remove the folders of runs that were killed: those whose lock nobody holds."""
+    """Remove the folders of runs that were killed: those whose lock nobody holds.
+
+    One without a lock is just being made, or was left over while it was tidied up.
+    """
     for path in root.glob(f"{PREFIX}*"):
         lock = path / LOCK
         # Whoever may write here may have put a link, or a folder of their own.
-        if path.is_symlink() or not lock.is_file() or not _is_ours(path):
+        if path.is_symlink() or not path.is_dir() or not _is_ours(path):
+            continue
+        if not lock.is_file():
+            if (path / "uploads").is_dir() and time.time() - path.lstat().st_mtime > LEFT_OVER:
+                shutil.rmtree(path, ignore_errors=True)
             continue
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
             shutil.rmtree(path, ignore_errors=True)
