@@ -252,9 +252,11 @@ def test_addresses_and_files_are_refused_wherever_they_stand(server, path):
 
 def test_an_upload_of_ones_own_may_be_named(server):
     [path] = server.post("/gradio_api/upload", files={"files": ("a.png", CROP)}).json()
-    body = {"data": [{"path": path, "meta": KIND}, "v2", False]}
-    event = server.post("/gradio_api/call/predict", json=body).json()["event_id"]
-    assert "prediction" in server.get(f"/gradio_api/call/predict/{event}").text
+    for model in ("v2", None):  # None: the newest
+        body = {"data": [{"path": path, "meta": KIND}, model, False]}
+        event = server.post("/gradio_api/call/predict", json=body).json()["event_id"]
+        told = server.get(f"/gradio_api/call/predict/{event}").text
+        assert "prediction" in told and '"model": "v2"' in told
     assert server.get(f"/gradio_api/file={path}").content == CROP
 
 

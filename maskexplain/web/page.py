@@ -197,12 +197,13 @@ def _wire(
     served: dict[str, Model], inputs: _Inputs, reply: gr.JSON, ask: gr.Button, why: gr.Button
 ) -> None:
     def predict(picture, model, whole):
-        return _told(predict_image, served[model], picture, whole)
+        return _told(predict_image, served[model or inputs.model.value], picture, whole)
 
     # The clients' names for the fields.
     def explain(picture, model, whole, method, target, against, baseline):
         chosen = (one or None for one in (method, target, against, baseline))
-        return _told(explain_image, served[model], picture, *chosen, whole)
+        named = served[model or inputs.model.value]  # a client may send null
+        return _told(explain_image, named, picture, *chosen, whole)
 
     shared = {"outputs": reply, "concurrency_id": "answers"}
     ask.click(predict, inputs.asked, api_name="predict", api_description=PREDICT, **shared)
