@@ -7,7 +7,7 @@ HTTP and command line share it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -70,6 +70,24 @@ def in_parts(pictures: torch.Tensor, device: torch.device) -> tuple[torch.Tensor
     return pictures.split(pictures_at_once(pictures.shape[-1], device))
 
 
+class Network(Protocol):
+    """What a network must have to be trained, asked and explained here.
+
+    `features` maps inputs N x 3 x S x S to activations N x C x h x w, `head` those to logits
+    N x classes, and calling the network does both. `head` ends in a linear layer with a bias.
+    """
+
+    transform: EvaluationTransform
+
+    @property
+    def features(self) -> nn.Module: ...
+
+    @property
+    def head(self) -> nn.Module: ...
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
 class NetworkError(UserError):
     """A network that does not keep the contract, or a name that stands for none."""
 
@@ -123,13 +141,8 @@ def build_network(
 
 @torch.no_grad()
 def check_network(built: nn.Module, name: str, classes: int) -> None:
-    """Raise NetworkError, saying what is missing, unless a network keeps the contract.
-
-    What it must have to be trained, asked and explained here: a `transform`; `features`, which maps
-    inputs N x 3 x S x S to activations N x C x h x w; `head`, which maps those to logits
-    N x classes and ends in a linear layer with a bias. Calling the network does both.
-    """
-    for part in ("transform", "features", "head"):
+    """Raise NetworkError, saying what is missing, unless a network is a `Network`."""
+    for part in ("transform", "features", "head"):  # isinstance does not see a module's parts
         if not hasattr(built, part):
             raise NetworkError(f"The network {name} has no `{part}`: see models/network.py.")
     if last_layer(built.head) is None:
