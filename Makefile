@@ -18,7 +18,7 @@ demo: $(SERVING)
 	$(BIN)/python app.py $(ARGS)
 
 test: $(ALL)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(ALL)
 	$(BIN)/python -m pip install --quiet -e ".[bench]"

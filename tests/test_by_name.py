@@ -302,7 +302,7 @@ def test_a_file_that_fits_nothing_is_said_at_any_size(tmp_path, monkeypatch):
     few = ["vit_b_32", "maxvit_t", "squeezenet1_1"]  # all of them take seconds
     monkeypatch.setattr(forms, "torchvision_names", lambda: few)
     torch.save(nn.Conv2d(3, 5, 7).state_dict(), tmp_path / "x.pth")
-    with pytest.raises(UserError, match="does not fit any network here"):
+    with pytest.raises(UserError, match="holds no weights by the names of a network"):
         import_version(tmp_path / "x.pth", "x", ["a", "b"], folder=tmp_path, built=Built(size=50))
 
 
