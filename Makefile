@@ -17,8 +17,9 @@ NEEDS = requirements.txt pyproject.toml setup.py
 demo: $(SERVING)
 	$(BIN)/python app.py $(ARGS)
 
+# Tiny networks gain nothing from a second thread, and wait for it on a busy machine.
 test: $(ALL)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(ALL)
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
