@@ -332,6 +332,26 @@ def test_a_stale_question_skips_every_output_before_it_ends(tiny, portrait, tmp_
     assert any(update != gr.skip() for update in list(newer)[-1].values()), "it goes on"
 
 
+@pytest.mark.parametrize("asked_before", [0, 1])
+def test_the_box_for_the_whole_picture_is_the_visitors_after_the_first_answer(
+    tiny, portrait, tmp_path, asked_before
+):
+    """Another photo clears it once; a click on it meanwhile is not taken back."""
+    page = build_page([tiny], write_examples(tmp_path, whole=True)[:1])
+    events = [event for event in page.fns.values() if event.name in ("first", "show")]
+    ada = SimpleNamespace(session_hash="ada")
+    for first in (event for event in events if event.name == "first"):
+        [box] = (part for part in first.outputs if str(part.elem_id).endswith("-whole"))
+        values = [control.value for control in first.inputs[2:]]
+        answer = first.fn(ada, 1.0, portrait, *values)
+        seen = [next(answer) for _ in range(asked_before)]
+        assert [update.get(box) for update in seen] == [False] * asked_before
+        click = next(e for e in events if e.name == "show" and {*e.outputs} < {*first.outputs})
+        next(click.fn(ada, 2.0, portrait, True, *(i.value for i in click.inputs[3:])))
+        rest = list(answer)
+        assert rest and all(update.get(box, gr.skip()) == gr.skip() for update in rest)
+
+
 def test_the_zip_holds_what_is_shown(tiny, portrait):
     content = photo_zip([tiny], portrait, question=Question("with_mask", ways=("grad_cam",)))
     with ZipFile(BytesIO(content)) as archive:

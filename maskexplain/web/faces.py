@@ -349,16 +349,28 @@ class PhotoQuestions:
         self, request: gr.Request, moment: float | None, image: Photo, whole, chosen, kept, *asked
     ) -> Iterator[dict]:
         """The answer to what is asked now, whenever there is more of it."""
-        is_newest = self.newest.begin(request.session_hash, moment)
-        updates = changes_of(self.answer(image, whole, chosen or 0, kept, *asked))
-        yield from while_newest(updates, is_newest, self.parts.outputs)
+        answers = self.answer(image, whole, chosen or 0, kept, *asked)
+        yield from self._shown(request, moment, answers, self.parts.outputs)
 
     def first(self, request: gr.Request, moment, image: Photo, kept, *asked) -> Iterator[dict]:
         """Another photo."""
         whole, photo = self.whole(image, *asked), self.parts.photo.elem_id
         known = {self.answered: render("answered", photo=photo, moment=moment or 0)}
-        for updates in self.show(request, moment, image, whole, 0, kept, *asked):
-            yield {self.parts.faces.whole: whole, **known, **updates}
+        # The box goes with the first answer alone: from then on it is the visitor's.
+        box = self.parts.faces.whole
+        answers = ({box: whole, **more} for more in self.answer(image, whole, 0, kept, *asked))
+        for updates in self._shown(request, moment, answers, [box, *self.parts.outputs]):
+            yield {**known, **updates}
+
+    def _shown(
+        self,
+        request: gr.Request,
+        moment: float | None,
+        answers: Iterator[dict],
+        outputs: Sequence[gr.components.Component],
+    ) -> Iterator[dict]:
+        is_newest = self.newest.begin(request.session_hash, moment)
+        yield from while_newest(changes_of(answers), is_newest, outputs)
 
     def click(
         self, request: gr.Request, event: gr.EventData, moment, image: Photo, whole, chosen, *more
