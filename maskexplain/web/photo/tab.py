@@ -362,7 +362,9 @@ def wire_many(models: Sequence[Model], many: ManyPhotos, photo: gr.Image) -> Non
         return image, gr.skip()
 
     quiet = {"concurrency_id": "answers", "show_progress": "minimal", "trigger_mode": "multiple"}
-    many.files.change(answer, many.files, many.table, **quiet)
+    asking = many.files.change(answer, many.files, many.table, **quiet)
+    # Nobody waits for the other rows: they must not be answered until there is room for the change.
+    many.files.clear(None, cancels=asking)
     many.table.click(open_one, many.files, [photo, many.table], **quiet)
 
 
