@@ -19,28 +19,30 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises UserError where that is not possible.
     """
-    # The suffix stays last: some writers choose the format by it.
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(beside)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with _beside(path) as beside:
+        write(beside)
+        beside.replace(path)
 
 
 def check_writable(path: Path) -> None:
     """Raise UserError, before long work, where a file cannot be written to `path` at its end."""
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file in it.")
+    with _beside(path) as beside:
+        beside.touch()
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name beside `path`, in whose folder, made if need be, nothing stays under it."""
+    # The suffix stays last: some writers choose the format by it.
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.touch()
-        beside.unlink()
+        try:
+            yield beside
+        finally:
+            beside.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
 

@@ -227,15 +227,15 @@ def test_the_lock_goes_last(tmp_path, monkeypatch):
 
 
 def test_a_second_signal_does_not_break_off_the_tidying_up():
-    before = {name: signal.getsignal(getattr(signal, name)) for name in serve.ENDING}
+    before = {number: signal.getsignal(number) for number in serve.ENDING}
     try:
         with pytest.raises(SystemExit):
             serve._end()
-        for name in serve.ENDING:
-            os.kill(os.getpid(), getattr(signal, name))  # and nothing happens
+        for number in serve.ENDING:
+            os.kill(os.getpid(), number)  # and nothing happens
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "::2"])

@@ -223,7 +223,7 @@ def report_command(args: argparse.Namespace) -> None:
     """Measure a version on face crops, and write all of it as one HTML page."""
     model = open_model(args.name, args.device)
     out = args.out or Path(f"{model.name}_report.html")
-    _check_out(out)
+    check_writable(out)
     remarks, check, show = Remarks(), bar("check"), bar("pictures")
     folders = listed_pictures(args, model.task, remarks)
     split = _split([model], args.data[0], folders[0], remarks, args.split)

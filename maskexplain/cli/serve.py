@@ -143,14 +143,14 @@ class _Ended(SystemExit):
     """A signal has ended the program."""
 
 
-ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+# Windows has no SIGHUP.
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def _end(*_: object) -> None:
-    for name in ENDING:
+    for number in ENDING:
         # A second one would break off the tidying up: timeout and some services send two.
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
     raise _Ended(0)
 
 
@@ -165,9 +165,8 @@ def main(args: argparse.Namespace) -> None:
     leave_out_variables()
     check_shared_memory()
     # Whoever ends the program ends it cleanly: the folder with the uploads goes with it.
-    for name in ENDING:
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _end)
     try:
         with scratch() as folder:
