@@ -216,6 +216,7 @@ def test_what_systems_leave_is_skipped_and_nested_pictures_are_taken(toy_folder)
         (folder / name).write_bytes(b"x")
     for name in ("__MACOSX", ".ipynb_checkpoints", "@eaDir", "sub.png"):
         (folder / name).mkdir()
+    (toy_folder / "lost+found").mkdir()  # beside the classes, as on a disk of its own
     for name in ("__MACOSX", "@eaDir"):
         (folder / name / "x.png").write_bytes(b"x")
     found = {file.path.name for file in find_pictures([folder])}

@@ -9,8 +9,19 @@ from ..errors import UserError
 
 JPEG, HEIF = (".jpg", ".jpeg", ".jfif"), (".heic", ".heif", ".avif")
 SUFFIXES = {*JPEG, *HEIF, ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-# What macOS, Windows, and the network drives of Synology and QNAP put beside people's files.
-SYSTEM = {"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "@__thumb"}
+# What macOS, Windows, Linux, and the network drives of Synology and QNAP put beside people's files.
+SYSTEM = {
+    "__macosx",
+    "thumbs.db",
+    "desktop.ini",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "@eadir",
+    "#recycle",
+    "@__thumb",
+    "@recycle",
+}
 
 
 def of_system(name: str) -> bool:
