@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import servers
 import uvicorn
-from conftest import TinyCNN
+from conftest import TinyCNN, noise
 from filelock import FileLock
 from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
+from maskexplain.api.guard import DISK_FULL
 from maskexplain.cli import serve
 from maskexplain.cli.serve import (
     PROXIES,
@@ -68,8 +71,53 @@ def leave_files(url: str) -> None:
         time.sleep(0.5)
 
 
-def encoded() -> str:
-    return base64.b64encode(CROP).decode()
+def encoded(content: bytes = CROP) -> str:
+    return base64.b64encode(content).decode()
+
+
+def freeze(client: httpx.Client, picture: bytes) -> dict:
+    """What Live's button that gives a frame to the Photo tab is told in the end."""
+    config = client.get("/config").json()
+    names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
+    [number] = [
+        event["id"]
+        for event in config["dependencies"]
+        if [names[part] for part in event["inputs"]] == ["camera"]
+    ]
+    frame = {"url": f"data:image/bmp;base64,{encoded(picture)}", "path": None}
+    asked = {"data": [frame], "fn_index": number, "session_hash": "s"}
+    client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+    with client.stream("GET", "/gradio_api/queue/data?session_hash=s") as stream:
+        told = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
+    [end] = [message for message in told if message["msg"] == "process_completed"]
+    return end
+
+
+def fill_the_disk(url: str, process: subprocess.Popen, folder: Path) -> None:
+    """A limit on the size of files stands for the disk's end while the program runs."""
+    size = 100_000
+    picture, large = (servers.encoded(noise(7, (side, side)), "BMP") for side in (200, 700))
+    assert size < len(picture) and len(large) > 2**20, "those of a megabyte are spooled to disk"
+    upload = {"files": ("a.png", picture)}
+    before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    with httpx.Client(base_url=url, timeout=60) as client:
+        for path, form in (
+            ("/gradio_api/upload", upload),
+            ("/predict", {"file": ("a.png", large)}),
+            ("/explain", {"file": ("a.png", large)}),
+        ):
+            reply = client.post(path, files=form)
+            assert (reply.status_code, reply.json()) == (507, {"detail": DISK_FULL}), path
+        assert freeze(client, picture)["output"]["error"] == DISK_FULL
+        sent = f"data:image/bmp;base64,{encoded(picture)}"
+        told = [call(client, "predict", picture=sent, whole=True)]
+        assert [one for one in files_in(folder) if one.stat().st_size == size] == []
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+        told.append(call(client, "predict", picture=sent, whole=True))
+        assert not told[0].isError and told[0].content == told[1].content
+        assert freeze(client, picture)["success"]
+        [path] = client.post("/gradio_api/upload", files=upload).json()
+        assert Path(path).read_bytes() == picture
 
 
 def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
@@ -82,6 +130,7 @@ def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
             leave_files(url)
             first = httpx.post(f"{url}/predict", files=picture, timeout=60).json()
             [folder] = temporary.iterdir()
+            fill_the_disk(url, process, folder)
             # Torchvision brings torch._dynamo: a fifth of the start and 130 MB, for nothing here.
             assert "torchvision" not in Path(f"/proc/{process.pid}/maps").read_text()
             left = files_in(temporary)
@@ -91,6 +140,7 @@ def test_nothing_stays_and_nothing_is_told(tmp_path, weights):
             process.wait()
     told = (tmp_path / "stderr").read_text()
     assert "ValueError" in told, "what went wrong is told, and where"
+    assert told.count("no room for temporary files") == 1 and "OSError" not in told
     assert MARK not in told and encoded()[:40] not in told and "me.png" not in told
     # A container's environment: no locale, IPv6, a prefix; and a home that cannot be written to.
     # What else Gradio would read is not heeded: one stops its import, one opens all files.

@@ -38,6 +38,7 @@ WORKERS = 2  # requests worked on at once, as in the page's queue
 LIMIT = 64  # requests in the house: the last one waits a second or two
 LIMIT_EACH = 16  # of one address: four of them do not fill the house
 RETRY_SECONDS = 2
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # on the disk, for this user, by a limit
 LOOK_SECONDS = 0.2  # how often to see whether the client of some longer work is still there
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -98,7 +99,7 @@ class Guard:
                 raise http_error(error) from error
             except ParsingError as error:
                 # FastAPI calls whatever stops its reading of a form a parsing error.
-                if is_disk_full(error.__cause__):
+                if is_disk_full(error):
                     raise HTTPException(507, DISK_FULL) from error
                 raise
 
@@ -234,8 +235,12 @@ class BoundedBody:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error says that there is no room for a file."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    """Whether an error, or one that it came from, says that there is no room for a file."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 def too_large(limit: int) -> str:

@@ -139,8 +139,9 @@ PAGE = (
     Opening(ENDLESS, f"{API}/call/explain/*"),
 )
 # --mcp: its streamable HTTP. The older transport and the schema for other servers stay shut.
+MESSAGE = 4 * MB  # what MCP's own package takes
 MCP = tuple(
-    Opening(("GET", "POST", "DELETE"), path, DATA_URL, json=True)
+    Opening(("GET", "POST", "DELETE"), path, MESSAGE, json=True)
     for path in (f"{API}/mcp", f"{API}/mcp/")
 )
 

@@ -6,7 +6,8 @@ one of these touches no longer fits. Nothing else in the project reaches inside.
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +17,18 @@ from fastapi import FastAPI
 from gradio import queueing, route_utils, routes
 from gradio.data_classes import FileData
 from gradio.networking import setup_tunnel
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import hash_bytes
+from gradio.route_utils import GradioMultiPartParser
 from gradio.state_holder import SessionState
-from gradio.utils import LRUCache
+from gradio.utils import LRUCache, error_payload
+from gradio_client.exceptions import AppError
 from gradio_client.utils import is_http_url_like
+from PIL import Image
 from starlette.routing import Mount
 from starlette.types import Scope
+
+from ..explain.draw import file_bytes
+from ..files import write_file
 
 UNFETCHED = 10_000  # names of sessions and uploads that are remembered although nobody asks
 MADE_FOR = "6.31"  # the minor version whose insides these are
@@ -41,11 +48,17 @@ class _FetchesNothing:
 
 
 class NoAddresses(_FetchesNothing, gr.Image):
-    """gr.Image that fetches no address."""
+    """gr.Image that fetches no address, and leaves no half of a picture on a full disk."""
 
     def get_block_name(self) -> str:
         """The browser side is gr.Image's own, however many classes lie between."""
         return gr.Image.__name__.lower()
+
+    def postprocess(self, value):
+        """A picture is written as an upload would be."""
+        if isinstance(value, Image.Image):
+            value = as_upload(file_bytes(value, self.format), f"image.{self.format}", self)
+        return super().postprocess(value)
 
 
 class PlainVideo(_FetchesNothing, gr.Video):
@@ -77,8 +90,13 @@ def event_number(event: gr.EventData, name: str) -> int | None:
 
 
 def as_upload(content: bytes, name: str, component: gr.components.Component) -> str:
-    """The path of a file as an upload to the component would be; Gradio deletes both alike."""
-    return save_bytes_to_cache(content, name, cache_dir=component.GRADIO_CACHE)
+    """The path of a file as an upload to the component would be; Gradio deletes both alike.
+
+    Raises UserError where it cannot be written; no half of it stays.
+    """
+    path = upload_folder(component) / hash_bytes(content) / name
+    write_file(path, lambda beside: beside.write_bytes(content))
+    return str(path)
 
 
 def forget_visitor(page: gr.Blocks, request: gr.Request) -> None:
@@ -113,10 +131,52 @@ def bound_queue(page: gr.Blocks, visitors: int) -> None:
     page._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
 
 
-def print_errors_by(printing: Callable[[], None]) -> None:
-    """Let Gradio print the error that it handles by `printing`, and not with all that it quotes."""
+def tell_errors_by(
+    printing: Callable[[], None], sentence: Callable[[BaseException | None], str]
+) -> None:
+    """Let Gradio print the error that it handles by `printing`, and not with all that it quotes.
+
+    The visitor reads the `sentence` of an error that has none for people; Gradio tells nothing.
+    """
+
+    def told(error: BaseException | None, show_error: bool) -> dict[str, Any]:
+        known = isinstance(error, AppError)
+        return error_payload(error if known else gr.Error(sentence(error)), show_error)
+
     for module in (queueing, route_utils, routes):
         module.traceback = SimpleNamespace(print_exc=printing)
+    queueing.error_payload = gr.utils.error_payload = told
+
+
+class _TidyParser(GradioMultiPartParser):
+    """Reads an upload; of one that is broken off, or that the disk has no room for, nothing stays.
+
+    Gradio leaves what has come in the folder of uploads.
+    """
+
+    async def parse(self):
+        try:
+            return await super().parse()
+        except BaseException:
+            for file in self._files_to_close_on_error:
+                with suppress(OSError):  # what a full disk did not take cannot be flushed
+                    file.close()
+                Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _as_sent(arguments: dict[str, Any], places: Sequence[Sequence[str | int]]) -> dict[str, Any]:
+    """A tool's arguments with its pictures as they came: Gradio saves them, and uploads them anew.
+
+    `places` are the names of the pictures. Raises ValueError for what is no `data:` URL.
+    """
+    sent = dict(arguments)
+    for [name] in places:
+        if isinstance(url := sent.get(name), str):
+            if not url.startswith("data:"):
+                raise ValueError(NO_ADDRESS)
+            sent[name] = {"path": None, "url": url, "meta": {"_type": "gradio.FileData"}}
+    return sent
 
 
 def mount_page(app: FastAPI, page: gr.Blocks, visitors: int, **look: Any) -> None:
@@ -128,6 +188,7 @@ def mount_page(app: FastAPI, page: gr.Blocks, visitors: int, **look: Any) -> Non
     page.has_launched = True  # else Gradio opens any file that an event names
     # It would keep what each visitor sent last, photos too, for links that are not offered here.
     SessionState._update_value_in_config = lambda *_: None
+    route_utils.GradioMultiPartParser = _TidyParser
     gr.mount_gradio_app(
         app,
         page,
@@ -140,6 +201,8 @@ def mount_page(app: FastAPI, page: gr.Blocks, visitors: int, **look: Any) -> Non
         **look,
     )
     [page.app] = [route.app for route in app.routes if isinstance(route, Mount)]
+    if page.mcp_server_obj:
+        page.mcp_server_obj.convert_strings_to_filedata = _as_sent
 
 
 def attach_server(page: gr.Blocks, server: Any, address: str, port: int) -> None:

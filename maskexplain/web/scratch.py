@@ -76,13 +76,17 @@ class Scratch:
         self._kept = {path for path, _ in self._entries()}
 
     def take(self, size: int) -> bool:
-        """Whether there is room for a file of so many bytes; `give` it back once it has come."""
+        """Whether there is room for a file of so many bytes; `give` it back once it has come.
+
+        A disk that other things fill is told where the file is written.
+        """
         with self._lock:
             for age in (AGE, SHORT_AGE):
-                if self._swept(age) + self._taken + size <= self._quota:
-                    self._taken += size
-                    return True
-        return False
+                fits = self._swept(age) + self._taken + size <= self._quota
+                if fits and shutil.disk_usage(self.path).free >= size:
+                    break
+            self._taken += size if fits else 0
+        return fits
 
     def give(self, size: int) -> None:
         """Give back what was taken."""

@@ -41,7 +41,7 @@ from .gradio_inside import (
     has_logged_in,
     mount_page,
     open_tunnel,
-    print_errors_by,
+    tell_errors_by,
     upload_folder,
     waiting_events,
 )
@@ -55,6 +55,7 @@ CONNECTIONS_EACH, CONNECTIONS = 128, 900  # of one address; of all (1024 files m
 PROXIES = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
 NOT_UNDERSTOOD = "The request is not one that this address takes: load the page again."
 FAILED = "Something went wrong in the server: load the page again, or tell who runs it."
+NO_SPACE = "error: there is no room for temporary files"
 GOODBYE_SECONDS = 5  # for answers under way when the server is ended
 
 
@@ -86,7 +87,7 @@ def launch(
     host = host.removeprefix("[").removesuffix("]")
     listener = _listen(host, port)
     log_discreetly()
-    print_errors_by(print_where)
+    tell_errors_by(print_where, sentence_of)
     if scratch:
         scratch.keep()
     server = Server(_door(page, models, auth, root_path, mcp, origins, scratch), page)
@@ -260,6 +261,11 @@ async def _disk_full(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": DISK_FULL}, 507)
 
 
+def sentence_of(error: BaseException | None) -> str:
+    """What a visitor reads of an error of the page's that nobody has thought of."""
+    return DISK_FULL if is_disk_full(error) else FAILED
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket; "::" takes IPv4, too. Raises UserError."""
     try:
@@ -334,4 +340,5 @@ def print_where(error: BaseException | None = None) -> None:
     """Print where an error, or the one being handled, came from, without its text."""
     error = error or sys.exception()
     if error is not None:
-        print(f"error:\n{where(error)}", file=sys.stderr, flush=True)
+        told = NO_SPACE if is_disk_full(error) else f"error:\n{where(error)}"
+        print(told, file=sys.stderr, flush=True)
