@@ -1,5 +1,6 @@
 """Files are written beside and renamed: a reader never meets a half-written one. Names as lines."""
 
+import errno
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from filelock import FileLock, Timeout
 from .errors import UserError
 
 LOCK = ".lock"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # on the disk, for this user, by a limit
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -51,6 +53,15 @@ def unwritable(path: Path, error: OSError) -> UserError:
     """The sentence of a file or folder that could not be written."""
     reason = error.strerror or "unknown reason"
     return UserError(f"{path} cannot be written ({reason}): make room or choose another place.")
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that there is no room for a file."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
 
 
 @contextmanager

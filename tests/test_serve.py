@@ -30,6 +30,7 @@ from maskexplain.cli.serve import (
     leave_out_variables,
     use_proxies,
 )
+from maskexplain.data.samples import write_examples
 from maskexplain.errors import UserError
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import write_weights
@@ -381,6 +382,18 @@ def test_no_folder_to_write_to_is_one_sentence(monkeypatch):
     monkeypatch.setattr(scratches.tempfile, "gettempdir", nowhere)
     with pytest.raises(UserError, match="set TMPDIR"), scratch():
         pass
+
+
+def test_a_disk_that_is_full_at_the_start_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(scratches.tempfile, "gettempdir", lambda: str(tmp_path))
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, usual[1]))
+    try:
+        with pytest.raises(UserError, match="set TMPDIR"), scratch() as folder:
+            write_examples(folder.path / "examples", whole=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_shared_memory_is_one_sentence(monkeypatch):

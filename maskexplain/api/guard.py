@@ -5,7 +5,6 @@ Of those let in, requests that wait for the same version are answered together.
 
 import asyncio
 import base64
-import errno
 import ipaddress
 import secrets
 import threading
@@ -25,6 +24,7 @@ from starlette.exceptions import HTTPException as ParsingError
 from starlette.types import Message, Receive, Scope
 
 from ..explain.question import ExplainError
+from ..files import is_disk_full
 from ..images.crops import NoFaceError
 from ..images.read import ImageError
 from ..models.threads import Abandoned, unless
@@ -38,7 +38,6 @@ WORKERS = 2  # requests worked on at once, as in the page's queue
 LIMIT = 64  # requests in the house: the last one waits a second or two
 LIMIT_EACH = 16  # of one address: four of them do not fill the house
 RETRY_SECONDS = 2
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # on the disk, for this user, by a limit
 LOOK_SECONDS = 0.2  # how often to see whether the client of some longer work is still there
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -232,15 +231,6 @@ class BoundedBody:
             if self._arrived:
                 self._arrived()
         return message
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that there is no room for a file."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            return True
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return False
 
 
 def too_large(limit: int) -> str:

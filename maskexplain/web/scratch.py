@@ -17,6 +17,7 @@ from stat import S_ISDIR
 from filelock import FileLock, Timeout
 
 from ..errors import UserError
+from ..files import is_disk_full
 from ..memory import release_memory
 
 PREFIX, LOCK = "maskexplain-", ".lock"
@@ -133,7 +134,7 @@ def _removed(path: Path) -> bool:
 def scratch() -> Iterator[Scratch]:
     """The folder of this run, while it runs; what killed runs have left is removed first.
 
-    Raises UserError where no folder can be written.
+    Raises UserError where no folder can be written, or where an error of a full disk ends the run.
     """
     try:
         root = Path(tempfile.gettempdir())
@@ -148,6 +149,10 @@ def scratch() -> Iterator[Scratch]:
     threading.Thread(target=_sweep_until, args=(folder, ended), daemon=True).start()
     try:
         yield folder
+    except OSError as error:
+        if is_disk_full(error):  # it did not even take the page's own pictures
+            raise UserError(NO_FOLDER) from error
+        raise
     finally:
         ended.set()
         folder.leave()

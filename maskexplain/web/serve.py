@@ -27,8 +27,9 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..api import MAX_BODY, make_router
-from ..api.guard import DISK_FULL, address, is_disk_full
+from ..api.guard import DISK_FULL, address
 from ..errors import UserError
+from ..files import is_disk_full
 from ..images.pool import POOL
 from ..memory import release_memory
 from ..models.version import Model
