@@ -15,7 +15,7 @@ from maskexplain.data.copies import SIDE, group_copies
 from maskexplain.data.folder import COLUMNS, csv_beside, list_pictures, load_pixels
 from maskexplain.data.names import DataError, read_rows
 from maskexplain.masks.task import MASK
-from maskexplain.train.pretrained import imagenet_features
+from maskexplain.train.recipe import imagenet_features
 
 
 def main() -> None:

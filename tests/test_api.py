@@ -33,9 +33,9 @@ from maskexplain.api import (
     list_models,
     make_router,
     predict_image,
+    replies,
     routes,
 )
-from maskexplain.api import schemas as replies
 from maskexplain.api.guard import WORKERS
 from maskexplain.data.samples import example_pictures
 from maskexplain.explain.blur_test import blur_test

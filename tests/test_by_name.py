@@ -17,8 +17,8 @@ from maskexplain.exchange import forms
 from maskexplain.exchange.forms import Built
 from maskexplain.exchange.importing import Imported, import_version
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
+from maskexplain.explain.faithfulness import similarity
 from maskexplain.explain.question import ExplainError, Way, fast_way, find_ways
-from maskexplain.explain.randomise import similarity
 from maskexplain.models.by_name import SplitNetwork, build_by_name
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.models.network import (

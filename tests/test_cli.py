@@ -14,7 +14,7 @@ from conftest import CLASSES, noise
 from PIL import Image
 
 from maskexplain import cli, crop_face, find_faces, open_model, read_image
-from maskexplain.api.work import predict_image
+from maskexplain.api.replies import predict_image
 from maskexplain.cli import train
 from maskexplain.data.samples import write_examples
 from maskexplain.explain.question import all_ways

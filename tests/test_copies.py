@@ -14,7 +14,7 @@ from maskexplain.data.copies import make_copies
 from maskexplain.data.folder import csv_beside, list_pictures, look_at
 from maskexplain.data.names import KnownFace
 from maskexplain.models.network import to_pixels
-from maskexplain.train.pretrained import imagenet_features
+from maskexplain.train.recipe import imagenet_features
 
 
 @pytest.fixture(scope="module")

@@ -24,11 +24,11 @@ from maskexplain.data.folder import (
     read_crop,
     select,
 )
-from maskexplain.data.labels import mend_labels
 from maskexplain.data.names import SPLITS, ClassNames
 from maskexplain.data.survey import readable, ready_to_train, some, tell_of_two_splits
 from maskexplain.images.folder import find_pictures
 from maskexplain.masks.task import MASK
+from maskexplain.results.labels import mend_labels
 from maskexplain.task import TaskError, task_of_names
 
 

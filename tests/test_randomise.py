@@ -7,9 +7,7 @@ import torch
 
 from maskexplain.data.samples import example_pictures
 from maskexplain.explain.explain import explain_pass, forward_pass
-from maskexplain.explain.methods import METHODS
-from maskexplain.explain.question import Way
-from maskexplain.explain.randomise import (
+from maskexplain.explain.faithfulness import (
     cascade,
     mean_ranks,
     randomised,
@@ -17,6 +15,8 @@ from maskexplain.explain.randomise import (
     spearman,
     weighted,
 )
+from maskexplain.explain.methods import METHODS
+from maskexplain.explain.question import Way
 from maskexplain.images.crops import find_subjects
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.version import Model, open_model

@@ -10,8 +10,8 @@ and a client that leaves ends its explanation. Pictures are neither logged nor k
 """
 
 from .guard import MAX_BODY
+from .replies import explain_image, explain_picture, list_models, predict_image
 from .routes import make_router
-from .work import explain_image, explain_picture, list_models, predict_image
 
 __all__ = [
     "MAX_BODY",

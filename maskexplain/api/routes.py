@@ -18,8 +18,17 @@ from pydantic.json_schema import SkipJsonSchema
 from ..explain.methods import BASELINES, METHODS
 from ..models.version import Model
 from .guard import LIMIT, MAX_BODY, Batches, Guard
-from .schemas import ExplainReply, Health, ModelsReply, PredictReply, Problem
-from .work import explain_picture, list_models, prepare_picture, to_reply
+from .replies import (
+    ExplainReply,
+    Health,
+    ModelsReply,
+    PredictReply,
+    Problem,
+    explain_picture,
+    list_models,
+    prepare_picture,
+    to_reply,
+)
 
 SEVERAL_FILES = "The form holds several files: send one picture a request."
 OTHER_FIELDS = "The form has a field that is not known here: known are {}."

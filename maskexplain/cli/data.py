@@ -11,16 +11,15 @@ import torch
 
 from ..data.copies import csv_text, features_of, join_copies, sheet
 from ..data.folder import decoded_once, list_pictures
-from ..data.labels import names_in
 from ..data.names import ClassNames
 from ..data.survey import counts_table, readable, tell_of_two_classes
 from ..errors import UserError
 from ..files import write_file, write_text
 from ..masks.task import MASK
 from ..models.version import Model, open_model
-from ..results.suspects import Features, find_suspects, penultimate, suspects_csv
+from ..results.labels import Features, find_suspects, names_in, penultimate, suspects_csv
 from ..task import Task, task_of_classes
-from ..train.pretrained import imagenet_features
+from ..train.recipe import imagenet_features
 from ..web.report import sheet_html
 from ..words import counted, listed, printable
 from .folders import Remarks, add_folder_options, bar, classes_in, listed_pictures, own_classes

@@ -19,12 +19,12 @@ from ..data.folder import (
     csv_classes,
     list_all_pictures,
 )
-from ..data.labels import mend_labels
 from ..data.names import ClassNames, DataError, known_names, split_of, twins
 from ..data.survey import some
 from ..errors import UserError
 from ..files import on_one_line
 from ..masks.task import MASK
+from ..results.labels import mend_labels
 from ..task import MAX_CLASSES, MIN_CLASSES, Task
 from ..words import counted, listed
 from . import add_class_map

@@ -10,10 +10,9 @@ from ..models.results import CONFIRMED, WayScores
 from ..models.version import Model
 from .blur_test import Anew, BlurTest, blur_test, explained_anew
 from .explain import Explanation, ForwardPass
-from .faithfulness import Curves, curves
+from .faithfulness import Curves, Similarity, curves, similarity, weighted
 from .places import impute_places
 from .question import Way
-from .randomise import Similarity, similarity, weighted
 from .regions import OUTSIDE, RegionHeat, face_regions, heat_by_region
 
 LIGHTS = ("as_taken", "dark_35")  # in which explanations are measured

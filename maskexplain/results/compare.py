@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..data.folder import Picture, Progress, quietly, read_crop
 from ..explain.explain import answer_and_explain
+from ..explain.faithfulness import spearman
 from ..explain.places import heat_at
 from ..explain.question import default_way
-from ..explain.randomise import spearman
 from ..files import write_json
 from ..models.checkpoints import FOLDER, CheckpointError, digest, find_version
 from ..models.version import Model

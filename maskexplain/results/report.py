@@ -12,7 +12,7 @@ from ..explain.question import default_way
 from ..explain.verdicts import Verdict, blur_verdicts
 from ..models.version import Model, Prediction
 from .evaluate import logits_of
-from .suspects import Suspect, find_suspects, penultimate
+from .labels import Suspect, find_suspects, penultimate
 
 ERRORS = 12  # that are shown
 

@@ -26,8 +26,7 @@ from ..results.statistics import score
 from . import processes
 from .augment import AUGMENTS
 from .mix import class_maps, draw_epoch, hide_some, share_outside
-from .pretrained import STARTS
-from .recipe import Recipe
+from .recipe import STARTS, Recipe
 
 # Called after every step with the epoch (from 0), the step's loss and the learning rate.
 OnStep = Callable[[int, float, float], object]

@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from ..api import explain_image, predict_image
-from ..api.schemas import PredictReply
+from ..api.replies import PredictReply
 from ..explain.methods import BASELINES, METHODS
 from ..explain.question import ExplainError
 from ..images.crops import NoFaceError

@@ -11,9 +11,9 @@ from ..data.folder import Picture, read_crop
 from ..explain.draw import data_url, enlarge, overlay
 from ..explain.question import default_way
 from ..models.results import Epoch, FolderScores, PhotoRecall, Recall, Results, Scores
+from ..results.labels import Suspect
 from ..results.report import VersionReport, WrongAnswer
 from ..results.sentences import POSITION_WORDS, good_and_bad, known_failures
-from ..results.suspects import Suspect
 from ..results.tables import SHIFT_TITLES
 from ..task import DASHES, Task
 from ..words import printable
