@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from maskexplain.data.copies import SIDE, group_copies
 from maskexplain.data.folder import COLUMNS, csv_beside, list_pictures, load_pixels
 from maskexplain.data.names import DataError, read_rows
+from maskexplain.data.survey import SIDE, group_copies
 from maskexplain.masks.task import MASK
 from maskexplain.train.recipe import imagenet_features
 

@@ -29,7 +29,7 @@ import aiohttp
 
 from maskexplain.data.samples import example_pictures, painted_faces
 from maskexplain.errors import UserError
-from maskexplain.exchange.exporting import export_version
+from maskexplain.exchange.versions import export_version
 from tools.served import children_of, free_port, started
 
 VERSION = "v2"

@@ -15,7 +15,7 @@ from maskexplain import cli
 from maskexplain.errors import UserError
 from maskexplain.exchange import forms
 from maskexplain.exchange.forms import Built
-from maskexplain.exchange.importing import Imported, import_version
+from maskexplain.exchange.versions import Imported, import_version
 from maskexplain.explain.explain import explain, explain_pass, forward_pass
 from maskexplain.explain.faithfulness import similarity
 from maskexplain.explain.question import ExplainError, Way, fast_way, find_ways

@@ -9,10 +9,10 @@ from PIL import Image, ImageEnhance
 from torch import nn
 
 from maskexplain import cli
-from maskexplain.data import copies
-from maskexplain.data.copies import make_copies
+from maskexplain.data import survey
 from maskexplain.data.folder import csv_beside, list_pictures, look_at
 from maskexplain.data.names import KnownFace
+from maskexplain.data.survey import make_copies
 from maskexplain.models.network import to_pixels
 from maskexplain.train.recipe import imagenet_features
 
@@ -25,7 +25,7 @@ def features() -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def few_learned(monkeypatch):
-    monkeypatch.setattr(copies, "LEARNED", 8)
+    monkeypatch.setattr(survey, "LEARNED", 8)
 
 
 def test_made_copies_keep_the_picture_recognisable():
@@ -67,7 +67,7 @@ def test_data_writes_the_csv_that_training_reads_and_a_sheet(album, capsys):
     group = {p.group for p in pictures if p.file.stem.startswith("copy")}
     assert len(group) < 3, "copies are one group, and so in one split"
     assert len({p.group for p in pictures} - group) > 20, "the others are not"
-    assert Image.open(album.with_suffix(".jpg")).size[0] >= 8 * copies.THUMB
+    assert Image.open(album.with_suffix(".jpg")).size[0] >= 8 * survey.THUMB
     assert cli.main(["data", str(album), "--skip"]) == 2
     assert "is there already" in capsys.readouterr().err
 
@@ -75,7 +75,7 @@ def test_data_writes_the_csv_that_training_reads_and_a_sheet(album, capsys):
 def test_known_pictures_keep_their_groups(album, monkeypatch):
     files = sorted((album / CLASSES[0]).glob("copy*.jpg"))
     known = {look_at(files[0])[0]: KnownFace("g7", "val", "street", False)}
-    for module in ("copies", "folder"):
+    for module in ("survey", "folder"):
         monkeypatch.setattr(f"maskexplain.data.{module}.known_face", known.get)
     assert cli.main(["data", str(album)]) == 0
     pictures = {p.file.name: p for p in list_pictures(album, csv_beside(album))}

@@ -29,10 +29,9 @@ from maskexplain.data.folder import Picture, list_pictures, read_crop
 from maskexplain.data.samples import painted_faces
 from maskexplain.errors import UserError
 from maskexplain.exchange.class_order import check_order, find_order
-from maskexplain.exchange.exporting import FORMATS, export_version, notes_of
 from maskexplain.exchange.forms import Built
-from maskexplain.exchange.importing import import_version
 from maskexplain.exchange.torch_files import FileError, read_tensor_file
+from maskexplain.exchange.versions import FORMATS, export_version, import_version, notes_of
 from maskexplain.images.faces import open_session
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
@@ -783,7 +782,7 @@ def test_an_exported_file_answers_as_the_version(kind, cold, tmp_path):
 
 
 def test_a_file_that_answers_otherwise_does_not_stay(cold, tmp_path, monkeypatch):
-    monkeypatch.setattr("maskexplain.exchange.exporting.TOLERANCE", -1.0)
+    monkeypatch.setattr("maskexplain.exchange.versions.TOLERANCE", -1.0)
     with pytest.raises(UserError, match="nothing was written"):
         export_version("cold", "torchscript", tmp_path / "x.pt", CROPS, cold)
     assert list(tmp_path.iterdir()) == []

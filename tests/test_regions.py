@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskexplain.data.samples import example_pictures
-from maskexplain.explain.regions import (
+from maskexplain.explain.places import (
     BOXES,
     OUTSIDE,
     REST,

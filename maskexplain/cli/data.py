@@ -9,10 +9,17 @@ from pathlib import Path
 
 import torch
 
-from ..data.copies import csv_text, features_of, join_copies, sheet
 from ..data.folder import decoded_once, list_pictures
 from ..data.names import ClassNames
-from ..data.survey import counts_table, readable, tell_of_two_classes
+from ..data.survey import (
+    counts_table,
+    csv_text,
+    features_of,
+    join_copies,
+    readable,
+    sheet,
+    tell_of_two_classes,
+)
 from ..errors import UserError
 from ..files import write_file, write_text
 from ..masks.task import MASK

@@ -19,9 +19,8 @@ from ..data.folder import (
 from ..data.samples import evenly, painted_faces
 from ..errors import UserError
 from ..exchange.class_order import OrderFit, are_numbers
-from ..exchange.exporting import FORMATS, export_version
 from ..exchange.forms import Built
-from ..exchange.importing import Imported, import_version
+from ..exchange.versions import FORMATS, Imported, export_version, import_version
 from ..files import check_writable
 from ..models.checkpoints import FOLDER, find_version, read_checkpoint
 from ..models.network import EvaluationTransform

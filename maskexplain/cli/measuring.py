@@ -28,7 +28,6 @@ from ..models.version import Model, open_model, open_models
 from ..results.compare import compare_on, comparison_markdown, store_comparison
 from ..results.evaluate import COST_FACES, evaluate, evaluate_folders, measure_cost
 from ..results.explanations import score_explanations
-from ..results.report import measure_report
 from ..results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
 from ..results.tables import (
     REFERENCE,
@@ -40,7 +39,7 @@ from ..results.tables import (
     scenes_text,
 )
 from ..task import task_of_classes
-from ..web.report import report_html
+from ..web.report import measure_report, report_html
 from ..words import counted, listed, printable
 from . import add_class_map, add_device
 from .folders import Remarks, add_folder_options, bar, listed_pictures, own_classes

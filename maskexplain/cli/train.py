@@ -36,14 +36,13 @@ from ..memory import keep_memory, release_memory
 from ..models.checkpoints import FOLDER, CheckpointError, free_place, training_of
 from ..models.results import Epoch
 from ..models.version import Model, open_model
-from ..results.report import measure_report
 from ..task import Task, task_of_classes, task_of_names
 from ..train import processes
 from ..train.finish import check_tensorboard, finish, written_to
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe, own_recipe
-from ..web.report import report_html
+from ..web.report import measure_report, report_html
 from ..words import listed, printable
 from . import add_device
 from .folders import Remarks, add_folder_options, bar, listed_pictures, own_classes

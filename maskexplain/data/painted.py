@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..explain.regions import face_middle
+from ..explain.places import face_middle
 from ..images.faces import Face, find_faces
 from ..masks import (
     KINDS,

@@ -15,9 +15,8 @@ from ..data.folder import DataError, Picture, Progress, quietly, read_crop
 from ..explain.blur_test import Anew, carried, explained_anew
 from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
 from ..explain.faithfulness import Curves, Similarity, cascade, curves, similarity, spearman
-from ..explain.places import heat_at
+from ..explain.places import face_regions, heat_at, heat_in, upper_edge
 from ..explain.question import UNMEASURED_DEFAULT, Way, all_ways
-from ..explain.regions import face_regions, heat_in, upper_edge
 from ..explain.verdicts import Verdict, blur_verdicts
 from ..images.edit import dark_35
 from ..images.faces import Landmarks, find_faces

@@ -21,8 +21,7 @@ from torch.nn import functional as nnf
 
 from ..data.folder import Picture, Pixels, Progress, fingerprint, load_pixels, quietly
 from ..data.painted import SIDE, PaintedFaces, find_middles, paint_faces
-from ..explain.places import blur_inputs
-from ..explain.regions import MIDDLE
+from ..explain.places import MIDDLE, blur_inputs
 from ..files import write_file
 from ..masks.task import BARE, MASK
 

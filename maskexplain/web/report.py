@@ -1,4 +1,7 @@
-"""A version's report and a sheet of suspects: each an HTML page that is one file."""
+"""A version's report and a sheet of suspects: each an HTML page that is one file.
+
+Beyond its scores a report holds a version's worst errors, and doubts about the data's labels.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -7,18 +10,116 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup, escape
 from PIL import Image
 
-from ..data.folder import Picture, read_crop
+from ..data.folder import Picture, Progress, load_pixels, quietly, read_crop
+from ..data.names import DataError
 from ..explain.draw import data_url, enlarge, overlay
+from ..explain.explain import Explanation, explain_pass, forward_pass
 from ..explain.question import default_way
+from ..explain.verdicts import Verdict, blur_verdicts
 from ..models.results import Epoch, FolderScores, PhotoRecall, Recall, Results, Scores
-from ..results.labels import Suspect
-from ..results.report import VersionReport, WrongAnswer
+from ..models.version import Model, Prediction
+from ..results.evaluate import logits_of
+from ..results.labels import Suspect, find_suspects, penultimate
 from ..results.sentences import POSITION_WORDS, good_and_bad, known_failures
 from ..results.tables import SHIFT_TITLES
 from ..task import DASHES, Task
 from ..words import printable
 from .assets import render
 from .charts import Frame, reliability_svg
+
+ERRORS = 12  # that are shown
+
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """A wrong answer to a picture, with the version's usual heatmap and the test of that."""
+
+    picture: Picture
+    crop: Image.Image
+    prediction: Prediction
+    explanation: Explanation
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """The suspects among the labels of `checked` pictures; `hindrance`: why there is no check."""
+
+    checked: int
+    suspects: tuple[Suspect, ...] = ()
+    hindrance: str = ""
+
+
+@dataclass(frozen=True)
+class VersionReport:
+    """What a version's page holds: the `model`'s results, on the `split` of what is called `data`.
+
+    `wrong`: the surest of `errors` wrong answers to `asked` pictures.
+    """
+
+    model: Model
+    data: str
+    split: str
+    asked: int
+    errors: int
+    wrong: tuple[WrongAnswer, ...]
+    suspicion: Suspicion
+
+
+def measure_report(
+    model: Model,
+    data: str,
+    split: str,
+    tested: Sequence[Picture],
+    labelled: Sequence[Picture],
+    progress: Progress = quietly,
+) -> VersionReport:
+    """Find the worst errors on `tested`, and suspects among the labels of `labelled`.
+
+    The model's results are those on these data. Raises DataError.
+    """
+    wrong = _wrong(model, tested, progress)
+    worst = _one_a_group([picture for _, picture in wrong])[:ERRORS]
+    shown = tuple(_explained(model, picture) for picture in progress(worst))
+    doubts = _suspicion(model, labelled, progress)
+    return VersionReport(model, data, split, len(tested), len(wrong), shown, doubts)
+
+
+def _wrong(
+    model: Model, pictures: Sequence[Picture], progress: Progress
+) -> list[tuple[float, Picture]]:
+    """Each wrong answer's confidence and picture, the surest first."""
+    pixels = load_pixels(pictures, model.network.transform.size, progress)
+    confidence, answers = logits_of(model.network, pixels.pixels).softmax(1).max(1)
+    rows = (answers != pixels.labels).nonzero()[:, 0].tolist()
+    found = [(float(confidence[row]), pictures[row]) for row in rows]
+    return sorted(found, key=lambda pair: -pair[0])
+
+
+def _one_a_group(pictures: Sequence[Picture]) -> list[Picture]:
+    """The first picture of each group: forty copies of one face are one error to look at."""
+    return list({picture.group: picture for picture in reversed(pictures)}.values())[::-1]
+
+
+def _explained(model: Model, picture: Picture) -> WrongAnswer:
+    crop = read_crop(picture.file)
+    forward = forward_pass(model, [crop])
+    [explanation] = explain_pass(forward, [default_way(model)])[0]
+    [verdict] = blur_verdicts(forward, [explanation])
+    return WrongAnswer(picture, crop, forward.predictions()[0], explanation, verdict)
+
+
+def _suspicion(model: Model, pictures: Sequence[Picture], progress: Progress) -> Suspicion:
+    checked = sum(not picture.augmented for picture in pictures)
+    features, size = penultimate(model.network), model.network.transform.size
+    try:
+        found = find_suspects(pictures, features, size, model.task, progress)
+    except DataError as error:
+        return Suspicion(checked, hindrance=str(error))
+    return Suspicion(checked, tuple(found))
+
+
+# --- as HTML
 
 IN_REPORT, ON_SHEET = 24, 200  # suspects that are shown
 THUMB, PICTURE = 128, 200  # pixels a side
