@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from maskexplain.models.shipped import Lite0
+from maskexplain.models.network import Lite0
 from maskexplain.models.version import fold_batch_norms
 
 

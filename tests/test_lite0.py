@@ -5,8 +5,7 @@ import torch
 from torchvision.ops import Conv2dNormActivation
 
 from maskexplain.errors import UserError
-from maskexplain.models.network import build_network
-from maskexplain.models.shipped import Lite0, Lite0Stride16, Lite0Stride32
+from maskexplain.models.network import Lite0, Lite0Stride16, Lite0Stride32, build_network
 from maskexplain.train import recipe
 from maskexplain.train.loop import (
     start,

@@ -4,8 +4,7 @@ import pytest
 import torch
 from conftest import CLASSES
 
-from maskexplain.models.network import NETWORKS, build_network, pictures_at_once
-from maskexplain.models.shipped import Dropout
+from maskexplain.models.network import NETWORKS, Dropout, build_network, pictures_at_once
 
 SEED_SHAPES = {
     "network.0": (32, 3, 3, 3),

@@ -26,7 +26,7 @@ COMMANDS = {
     "compare": ("measuring", "versions held against each other over a folder"),
     "report": ("measuring", "a version's figures, errors and doubtful labels on one page"),
     "results": ("measuring", "stored results as a Markdown table"),
-    "data": ("data", "what is in an image folder: groups, copies, a CSV"),
+    "data": ("folders", "what is in an image folder: groups, copies, a CSV"),
     "train": ("train", "train one version from its recipe"),
     "import": ("exchange", "somebody else's weights as a version"),
     "export": ("exchange", "a version as TorchScript or ONNX"),
