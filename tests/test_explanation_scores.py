@@ -40,9 +40,13 @@ from maskexplain.models.results import (
 )
 from maskexplain.models.version import Model, open_model
 from maskexplain.results import explanations as explanation_scores
-from maskexplain.results import meaningless
-from maskexplain.results.explanations import sample_faces, score_explanations
-from maskexplain.results.meaningless import CHANGES, KINDS, firmness
+from maskexplain.results.explanations import (
+    CHANGES,
+    KINDS,
+    firmness,
+    sample_faces,
+    score_explanations,
+)
 from maskexplain.results.sentences import heatmap_honesty
 from maskexplain.results.statistics import wilson
 from maskexplain.results.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
@@ -164,8 +168,7 @@ def test_a_way_that_finds_the_reason_is_confirmed(tiny, faces, monkeypatch):
         tiny.network.network[2].weight[0, 0, 1, 1] = 1.0
         tiny.network.network[6].weight[1, [1, 2]] = 500.0
     only = {"occlusion": all_ways()["occlusion"]}
-    for room in (explanation_scores, meaningless):
-        monkeypatch.setattr(room, "all_ways", lambda: only)
+    monkeypatch.setattr(explanation_scores, "all_ways", lambda: only)
     bright = []
     for picture in faces[:2]:
         pixels = np.zeros((64, 64, 3), dtype=np.uint8)

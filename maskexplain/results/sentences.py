@@ -9,7 +9,7 @@ from ..models.results import ExplanationScores, Recall, Results, Scores, WayScor
 from ..models.version import Model, any_faces
 from ..task import Task
 from ..words import listed
-from .meaningless import kind_title
+from .explanations import kind_title
 from .tables import SHIFT_TITLES
 
 POSITION_WORDS = {name: place.words for name, place in PLACES.items()}

@@ -16,7 +16,7 @@ from ..models.results import (
 from ..models.version import Model
 from ..task import Task
 from ..words import markdown_table
-from .meaningless import CHANGES, KINDS, kind_title
+from .explanations import CHANGES, KINDS, kind_title
 from .scenes import GOAL, GOAL_IOU, ScenesResult
 from .statistics import wilson
 
