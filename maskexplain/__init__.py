@@ -9,53 +9,37 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .explain.explain import Explanation, explain
-    from .images.crops import Subjects, crop_face, find_subjects
-    from .images.faces import Face, find_faces
-    from .images.read import ImageError, read_image, remark_of
-    from .models.version import Model, Prediction, open_model
-    from .video.answers import ClipAnswers, answer_clip
-    from .video.frames import ClipError
+    from .explain.explain import Explanation as Explanation
+    from .explain.explain import explain as explain
+    from .images.crops import Subjects as Subjects
+    from .images.crops import crop_face as crop_face
+    from .images.crops import find_subjects as find_subjects
+    from .images.faces import Face as Face
+    from .images.faces import find_faces as find_faces
+    from .images.read import ImageError as ImageError
+    from .images.read import read_image as read_image
+    from .images.read import remark_of as remark_of
+    from .models.version import Model as Model
+    from .models.version import Prediction as Prediction
+    from .models.version import open_model as open_model
+    from .video.answers import ClipAnswers as ClipAnswers
+    from .video.answers import answer_clip as answer_clip
+    from .video.frames import ClipError as ClipError
 
 __version__ = "0.4.0"
 
-_HOMES = {
-    "ClipAnswers": ".video.answers",
-    "ClipError": ".video.frames",
-    "Explanation": ".explain.explain",
-    "Face": ".images.faces",
-    "ImageError": ".images.read",
-    "Model": ".models.version",
-    "Prediction": ".models.version",
-    "Subjects": ".images.crops",
-    "answer_clip": ".video.answers",
-    "crop_face": ".images.crops",
-    "explain": ".explain.explain",
-    "find_faces": ".images.faces",
-    "find_subjects": ".images.crops",
-    "open_model": ".models.version",
-    "read_image": ".images.read",
-    "remark_of": ".images.read",
+_MODULES = {
+    ".explain.explain": ("Explanation", "explain"),
+    ".images.crops": ("Subjects", "crop_face", "find_subjects"),
+    ".images.faces": ("Face", "find_faces"),
+    ".images.read": ("ImageError", "read_image", "remark_of"),
+    ".models.version": ("Model", "Prediction", "open_model"),
+    ".video.answers": ("ClipAnswers", "answer_clip"),
+    ".video.frames": ("ClipError",),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "ClipAnswers",
-    "ClipError",
-    "Explanation",
-    "Face",
-    "ImageError",
-    "Model",
-    "Prediction",
-    "Subjects",
-    "answer_clip",
-    "crop_face",
-    "explain",
-    "find_faces",
-    "find_subjects",
-    "open_model",
-    "read_image",
-    "remark_of",
-]
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> object:

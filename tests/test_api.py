@@ -28,7 +28,7 @@ from servers import CROP, encoded, page_server, plain_server, send, version
 
 from maskexplain.api import (
     MAX_BODY,
-    explain_picture,
+    explain_image,
     guard,
     list_models,
     make_router,
@@ -202,7 +202,7 @@ def test_explain_says_how_far_to_believe_it(client, models):
 def test_an_empty_heat_is_black(tiny):
     with torch.no_grad():
         tiny.network.head[-1].weight.zero_()
-    reply = explain_picture(tiny, BytesIO(CROP))
+    reply = explain_image(tiny, BytesIO(CROP))
     gray = Image.open(BytesIO(base64.b64decode(reply.explanation.heatmap_png)))
     assert gray.size == (90, 100) and gray.getextrema() == (0, 0)
 
@@ -226,7 +226,7 @@ def test_file_that_is_cut_off_is_answered_with_a_remark(client, pair):
 
 def test_unknown_names_are_errors_without_http_too(tiny):
     with pytest.raises(ExplainError, match="There is no method"):
-        explain_picture(tiny, BytesIO(CROP), method="tea_leaves")
+        explain_image(tiny, BytesIO(CROP), method="tea_leaves")
 
 
 def test_models_and_health(client):

@@ -10,13 +10,12 @@ and a client that leaves ends its explanation. Pictures are neither logged nor k
 """
 
 from .guard import MAX_BODY
-from .replies import explain_image, explain_picture, list_models, predict_image
+from .replies import explain_image, list_models, predict_image
 from .routes import make_router
 
 __all__ = [
     "MAX_BODY",
     "explain_image",
-    "explain_picture",
     "list_models",
     "make_router",
     "predict_image",

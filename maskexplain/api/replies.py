@@ -16,7 +16,6 @@ from ..explain.blur_test import blur_test
 from ..explain.draw import base64_of, overlay, relative_heat
 from ..explain.explain import (
     Explanation,
-    ForwardPass,
     check_ways,
     explain_pass,
     forward_pass,
@@ -283,9 +282,9 @@ def to_reply(model: Model, prepared: Prepared, logits: torch.Tensor) -> PredictR
     return PredictReply(**_answers(model, prepared.image, prepared.subjects, predictions))
 
 
-def explain_picture(
+def explain_image(
     model: Model,
-    file: BinaryIO,
+    image: Image.Image | BinaryIO,
     method: str | None = None,
     target: str | None = None,
     against: str | None = None,
@@ -295,24 +294,12 @@ def explain_picture(
 ) -> ExplainReply:
     """Answer as `predict_image` does and explain the largest face's `target`.
 
-    None is the predicted class, and as method the version's best; `second`: with a second opinion.
-    Raises ImageError, NoFaceError and ExplainError.
+    `image`: an RGB picture, or a picture file. `target` None is the predicted class, and `method`
+    None the version's best; `second`: with a second opinion. Raises ImageError, NoFaceError and
+    ExplainError.
     """
-    asked = (method, target, against, baseline, whole, second)
-    return explain_image(model, read_apart(file), *asked)
-
-
-def explain_image(
-    model: Model,
-    image: Image.Image,
-    method: str | None = None,
-    target: str | None = None,
-    against: str | None = None,
-    baseline: str | None = None,
-    whole: bool = False,
-    second: bool = False,
-) -> ExplainReply:
-    """The same for an RGB picture. Raises NoFaceError and ExplainError."""
+    if not isinstance(image, Image.Image):
+        image = read_apart(image)
     subjects = subjects_for([model], image, whole)
     # Only some methods have a baseline: who names one asks for integrated gradients.
     method = method or ("integrated_gradients" if baseline else None)
@@ -334,13 +321,9 @@ def explain_image(
             blur_test=asdict(test),
             verdict=verdict_of(explanation, test).to_dict(),
             record=f"{record_sentence(model, way)} {random_sentence(model, way)}".strip(),
-            second_opinion=_second(main, explanation) if second else None,
+            second_opinion=second_opinions(main, [explanation])[0].to_dict() if second else None,
         ),
     )
-
-
-def _second(main: ForwardPass, explanation: Explanation) -> dict:
-    return second_opinions(main, [explanation])[0].to_dict()
 
 
 def gray_heat(explanation: Explanation) -> Image.Image:

@@ -24,7 +24,7 @@ from .replies import (
     ModelsReply,
     PredictReply,
     Problem,
-    explain_picture,
+    explain_image,
     list_models,
     prepare_picture,
     to_reply,
@@ -135,7 +135,7 @@ def _add_work(router: APIRouter, guard: Guard, served: dict[str, Model], shown: 
         curl -F file=@photo.jpg -F method=grad_cam http://127.0.0.1:7860/explain
         """
         asked = (method, target, against, baseline, whole, second_opinion)
-        return await guard.work(request, explain_picture, served[model], file.file, *asked)
+        return await guard.work(request, explain_image, served[model], file.file, *asked)
 
 
 async def _check_form(request: Request) -> None:

@@ -78,8 +78,38 @@ FONT = ["system-ui", "sans-serif"]
 MONO = ["ui-monospace", "monospace"]
 
 
+# Teal for what can be used, since no class has it; contrast AA in light (the first) and in dark.
+COLOURS = {
+    "body_background_fill": ("#f6f8fa", "#0d141d"),
+    "body_text_color": ("#17212e", "#e6ecf3"),
+    "body_text_color_subdued": ("#4b5a6b", "#a5b3c4"),
+    "block_background_fill": ("#ffffff", "#151f2b"),
+    "block_border_color": ("#d8e0e8", "#2b3948"),
+    "block_label_text_color": ("#3b4a5b", "#c3cfdc"),
+    "block_title_text_color": ("#17212e", "#e6ecf3"),
+    "block_info_text_color": ("#4b5a6b", "#a5b3c4"),
+    "border_color_primary": ("#d8e0e8", "#2b3948"),
+    # 3:1 and more against what is behind: the edge of a control must be seen.
+    "input_border_color": ("#7c8b9b", "#6f8093"),
+    "checkbox_border_color": ("#7c8b9b", "#8294a8"),
+    "checkbox_label_background_fill": ("#ffffff", "#1b2735"),
+    "checkbox_label_background_fill_selected": ("#dff3ef", "#123c39"),
+    "checkbox_label_text_color_selected": ("#0b4d46", "#c9f2ea"),
+    "checkbox_label_border_color": ("#c3ced9", "#3a4a5c"),
+    "checkbox_background_color_selected": ("#0f766e", "#2dd4bf"),
+    "button_primary_background_fill": ("#0f766e", "#2dd4bf"),
+    "button_primary_background_fill_hover": ("#115e59", "#5eead4"),
+    "button_primary_text_color": ("#ffffff", "#062b28"),
+    "button_secondary_background_fill": ("#e9eff4", "#243243"),
+    "button_secondary_background_fill_hover": ("#dbe4ec", "#2f4055"),
+    "button_secondary_text_color": ("#17212e", "#e6ecf3"),
+    "link_text_color": ("#0f766e", "#5eead4"),
+    "slider_color": ("#0f766e", "#2dd4bf"),
+}
+
+
 def page_theme() -> gr.themes.Base:
-    """Teal for what can be used, since no class has it; contrast AA in light and in dark."""
+    """Gradio's plain theme, denser, in `COLOURS`."""
     theme = gr.themes.Base(
         primary_hue="teal",
         neutral_hue="slate",
@@ -89,59 +119,14 @@ def page_theme() -> gr.themes.Base:
         font=FONT,
         font_mono=MONO,
     )
+    dark = {f"{name}_dark": colour for name, (_, colour) in COLOURS.items()}
+    light = {name: colour for name, (colour, _) in COLOURS.items()}
     return theme.set(
-        body_background_fill="#f6f8fa",
-        body_background_fill_dark="#0d141d",
-        body_text_color="#17212e",
-        body_text_color_dark="#e6ecf3",
-        body_text_color_subdued="#4b5a6b",
-        body_text_color_subdued_dark="#a5b3c4",
-        block_background_fill="#ffffff",
-        block_background_fill_dark="#151f2b",
-        block_border_color="#d8e0e8",
-        block_border_color_dark="#2b3948",
-        block_label_text_color="#3b4a5b",
-        block_label_text_color_dark="#c3cfdc",
-        block_title_text_color="#17212e",
-        block_title_text_color_dark="#e6ecf3",
+        **light,
+        **dark,
         block_title_text_weight="600",
-        block_info_text_color="#4b5a6b",
-        block_info_text_color_dark="#a5b3c4",
-        border_color_primary="#d8e0e8",
-        border_color_primary_dark="#2b3948",
-        # 3:1 and more against what is behind: the edge of a control must be seen.
-        input_border_color="#7c8b9b",
-        input_border_color_dark="#6f8093",
-        checkbox_border_color="#7c8b9b",
-        checkbox_border_color_dark="#8294a8",
-        checkbox_label_background_fill="#ffffff",
-        checkbox_label_background_fill_dark="#1b2735",
-        checkbox_label_background_fill_selected="#dff3ef",
-        checkbox_label_background_fill_selected_dark="#123c39",
-        checkbox_label_text_color_selected="#0b4d46",
-        checkbox_label_text_color_selected_dark="#c9f2ea",
         checkbox_label_border_width="1px",
-        checkbox_label_border_color="#c3ced9",
-        checkbox_label_border_color_dark="#3a4a5c",
-        checkbox_background_color_selected="#0f766e",
-        checkbox_background_color_selected_dark="#2dd4bf",
-        button_primary_background_fill="#0f766e",
-        button_primary_background_fill_hover="#115e59",
-        button_primary_text_color="#ffffff",
-        button_primary_background_fill_dark="#2dd4bf",
-        button_primary_background_fill_hover_dark="#5eead4",
-        button_primary_text_color_dark="#062b28",
-        button_secondary_background_fill="#e9eff4",
-        button_secondary_background_fill_hover="#dbe4ec",
-        button_secondary_text_color="#17212e",
-        button_secondary_background_fill_dark="#243243",
-        button_secondary_background_fill_hover_dark="#2f4055",
-        button_secondary_text_color_dark="#e6ecf3",
         color_accent="#0f766e",
-        link_text_color="#0f766e",
-        link_text_color_dark="#5eead4",
-        slider_color="#0f766e",
-        slider_color_dark="#2dd4bf",
     )
 
 
