@@ -28,7 +28,7 @@ from maskexplain.data.samples import painted_faces
 from maskexplain.explain.explain import explain
 from maskexplain.models.by_name import SplitNetwork, build_by_name, usual_transform
 from maskexplain.models.network import last_layer
-from maskexplain.models.version import Model, fold_batch_norms
+from maskexplain.models.version import Model, fold
 from maskexplain.task import task_of_names
 
 FAMILIES = (  # the smallest of each
@@ -167,7 +167,7 @@ def row(name: str, size: int | None, repetitions: int, crop: Image.Image) -> tup
     """A line of the table, and whether all differences are under the limit."""
     plain = network_of(name, size)
     folded = deepcopy(plain)
-    fold_batch_norms(folded)
+    fold(folded)
     model = Model(name, folded, TASK)
     with torch.no_grad():
         shape = tuple(plain.features(plain.transform(crop)[None]).shape[1:])

@@ -28,7 +28,7 @@ from maskexplain.models.network import (
     check_network,
 )
 from maskexplain.models.own_head import words_of
-from maskexplain.models.version import Model, fold_batch_norms, open_model
+from maskexplain.models.version import Model, fold, open_model
 from maskexplain.task import task_of_names
 
 TWO = task_of_names(["mask_off", "mask_on"])
@@ -78,7 +78,7 @@ def test_the_parts_answer_as_the_whole_does_folded_too(name):
         whole = network(x)
         assert torch.allclose(network.head(network.features(x)), whole, atol=1e-6)
         assert torch.allclose(network(x[:1]), whole[:1], atol=1e-5), "batch 1"
-        fold_batch_norms(network)
+        fold(network)
         assert torch.allclose(network.head(network.features(x)), whole, atol=1e-4)
         assert torch.allclose(network(x), whole, atol=1e-4)
     assert not any(getattr(module, "inplace", False) for module in network.modules())
@@ -564,7 +564,7 @@ def test_a_norm_that_does_more_is_not_folded(name):
     x = torch.randn(2, 3, SMALL.size, SMALL.size)
     with torch.inference_mode():
         before = network(x)
-        fold_batch_norms(network)
+        fold(network)
         network.to(memory_format=torch.channels_last)
         assert torch.allclose(network(x), before, atol=1e-4)
         assert torch.allclose(network.head(network.features(x)), before, atol=1e-4)

@@ -1,10 +1,11 @@
-"""Batch norms folded into convs: the same answers in fewer steps."""
+"""Batch norms and clamps folded into convs: the same answers in fewer steps."""
 
 import torch
 from torch import nn
 
+from maskexplain.models import fused_conv
 from maskexplain.models.network import Lite0
-from maskexplain.models.version import fold_batch_norms
+from maskexplain.models.version import fold
 
 
 def test_a_folded_network_answers_the_same_without_a_batch_norm():
@@ -16,12 +17,47 @@ def test_a_folded_network_answers_the_same_without_a_batch_norm():
     faces = torch.randn(2, 3, 129, 129)
     with torch.no_grad():
         before = network(faces)
-        fold_batch_norms(network)
+        fold(network)
         assert torch.allclose(network(faces), before, atol=1e-5)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
 def test_a_batch_norm_without_a_conv_before_it_stays():
     network = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)).eval()
-    fold_batch_norms(network)
+    fold(network)
     assert isinstance(network[1], nn.BatchNorm2d)
+
+
+def lite0_folded() -> Lite0:
+    torch.manual_seed(0)
+    network = Lite0(3).eval().requires_grad_(False)
+    fold(network)
+    return network
+
+
+def test_one_step_gives_what_the_layers_give_one_by_one(monkeypatch):
+    network, faces = lite0_folded(), torch.randn(2, 3, 65, 65)
+    calls = []
+    operator = fused_conv.ONE_STEP
+    monkeypatch.setattr(fused_conv, "ONE_STEP", lambda *a: calls.append(a) or operator(*a))
+    together = network(faces)
+    convs = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    assert len(calls) == len(convs) > 30  # else PyTorch calls its operator by another name now
+    monkeypatch.setattr(fused_conv, "ONE_STEP", None)
+    assert torch.allclose(network(faces), together, atol=1e-5)
+
+
+def test_a_gradient_and_a_tracer_see_every_layer():
+    network, faces = lite0_folded(), torch.randn(1, 3, 65, 65, requires_grad=True)
+    network(faces).sum().backward()
+    assert faces.grad is not None and faces.grad.abs().sum() > 0
+    traced = torch.jit.trace(network, faces.detach())
+    assert "_convolution_pointwise" not in str(traced.inlined_graph)
+    assert torch.allclose(traced(faces), network(faces), atol=1e-5)
+
+
+def test_a_conv_with_another_border_stays():
+    conv = nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")
+    network = nn.Sequential(conv, nn.ReLU()).eval()
+    fold(network)
+    assert network[0] is conv and isinstance(network[1], nn.ReLU)

@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..errors import UserError
 from ..task import Task
 from .checkpoints import FOLDER, read_checkpoint
+from .fused_conv import fuse
 from .network import in_parts
 from .results import Results
 from .threads import check
@@ -134,7 +135,7 @@ def open_model(
     UserError for a device that this machine lacks.
     """
     checkpoint = read_checkpoint(name_or_path, folder)
-    fold_batch_norms(checkpoint.network)
+    fold(checkpoint.network)
     return Model(
         checkpoint.name,
         checkpoint.network,
@@ -155,18 +156,17 @@ def open_models(
     return models
 
 
-def fold_batch_norms(network: nn.Module) -> None:
-    """Put every batch norm that follows a conv into that conv, in place; exact up to rounding.
+def fold(network: nn.Module) -> None:
+    """Put every batch norm that follows a conv into that conv, and the ReLU or ReLU6 behind, too.
 
-    For networks in evaluation mode that are not trained on: a batch norm is then one scale and one
-    shift a channel, which the conv's weights and bias can hold.
+    In place, and exact up to rounding. For networks in evaluation mode that are not trained on:
+    there a batch norm is one scale and one shift a channel, which the conv's weights and bias hold.
     """
     if hasattr(network, "fold"):
         return network.fold()
-    for stage in network.modules():
-        if not isinstance(stage, nn.Sequential):
-            continue
+    for stage in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
         for (at, conv), (behind, norm) in pairwise(list(stage.named_children())):
             if isinstance(conv, nn.Conv2d) and type(norm) is nn.BatchNorm2d:  # others may do more
                 setattr(stage, at, fuse_conv_bn_eval(conv, norm))
                 setattr(stage, behind, nn.Identity())
+        fuse(stage)
