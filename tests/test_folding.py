@@ -1,10 +1,12 @@
-"""Batch norms and clamps folded into convs: the same answers in fewer steps."""
+"""Batch norms and activations folded into convs: the same answers in fewer steps."""
 
+import pytest
 import torch
 from torch import nn
 
 from maskexplain.models import fused_conv
-from maskexplain.models.network import Lite0
+from maskexplain.models.by_name import build_by_name
+from maskexplain.models.network import EvaluationTransform, Lite0
 from maskexplain.models.version import fold
 
 
@@ -61,3 +63,27 @@ def test_a_conv_with_another_border_stays():
     network = nn.Sequential(conv, nn.ReLU()).eval()
     fold(network)
     assert network[0] is conv and isinstance(network[1], nn.ReLU)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_small", "densenet121"])
+@pytest.mark.parametrize("layer", [None, "first conv"])
+def test_other_libraries_networks_keep_their_answers_and_their_map(name, layer):
+    torch.manual_seed(0)
+    small = EvaluationTransform(64)
+    if layer:
+        bare = build_by_name(f"torchvision:{name}", 3, small).network
+        layer = next(key for key, part in bare.named_modules() if isinstance(part, nn.Conv2d))
+    network = build_by_name(f"torchvision:{name}", 3, small, layer).eval().requires_grad_(False)
+    x = torch.randn(2, 3, 64, 64)
+    answers, maps = network(x), network.features(x)
+    fold(network)
+    steps = [part for part in network.modules() if isinstance(part, fused_conv.FusedConv)]
+    assert len(steps) == sum(isinstance(part, nn.Conv2d) for part in network.network.modules())
+    if name.startswith("mobilenet") and not layer:
+        assert sum(type(step.activation) is not nn.Identity for step in steps) > len(steps) / 2
+    assert torch.allclose(network(x), answers, atol=1e-5)
+    assert torch.allclose(network.head(network.features(x)), answers, atol=1e-5)
+    if layer:  # its batch norm is in it now, and its activation is not
+        assert network.features(x).min() < 0
+    else:
+        assert torch.allclose(network.features(x), maps, rtol=1e-3, atol=1e-4)

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import UserError
+from ..memory import bound_memory
 
 MAP_HELP = "a folder's or CSV's name for a class: no_mask=without_mask; may be repeated"
 # Each command with its module, where `add_COMMAND` gives a parser its options, and its help.
@@ -61,6 +62,7 @@ def run(program: str, read: Callable[[], argparse.Namespace]) -> int:
     stopped = "interrupted."
     try:
         args = read()
+        bound_memory()  # a fifth of a long run's time; training keeps more
         stopped = getattr(args, "stopped", stopped)
         return args.run(args) or 0
     except UserError as error:

@@ -184,12 +184,10 @@ def _serve(args: argparse.Namespace, auth: tuple[str, str] | None, folder: Scrat
     import torch
 
     from ..data.samples import write_examples
-    from ..memory import bound_memory
     from ..models.checkpoints import by_number, list_versions
     from ..models.version import open_models
 
     torch.set_num_threads(args.threads)
-    bound_memory()
     models = open_models(args.models or list_versions() or ["v1"], args.device)
     with ThreadPoolExecutor(1) as beside:  # Gradio's import takes two seconds, of one core
         examples = beside.submit(write_examples, folder.path / "examples", whole=True)

@@ -7,6 +7,7 @@ a choice it is the last one whose map is still a map.
 """
 
 import operator
+from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
@@ -19,6 +20,7 @@ from torch import fx, nn
 from torch.nn import functional as nnf
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .fused_conv import fused
 from .network import EvaluationTransform, NetworkError, last_layer
 from .own_head import OwnHead
 
@@ -101,11 +103,18 @@ class SplitNetwork(nn.Module):
         return attends or any("Attention" in type(m).__name__ for m in self.head.modules())
 
     def fold(self) -> None:
-        """Put each batch norm behind a conv into that conv, in place."""
+        """Put each batch norm behind a conv into that conv, and the activation, too, in place."""
         modules = dict(self.network.named_modules())
         for conv, norm in _conv_norms(self._graph, modules):
             self.network.set_submodule(conv, fuse_conv_bn_eval(modules[conv], modules[norm]))
             self.network.set_submodule(norm, nn.Identity())
+        modules = dict(self.network.named_modules())
+        for conv, behind in _conv_readers(self._graph, modules, self._at):
+            activation = modules[behind] if behind else None
+            if layer := fused(modules[conv], activation):
+                self.network.set_submodule(conv, layer)
+                if layer.activation is activation:
+                    self.network.set_submodule(behind, nn.Identity())
         self._parts = self._cut()
 
     def _cut(self) -> tuple[nn.Module, nn.Module]:
@@ -375,6 +384,32 @@ def _conv_norms(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tupl
         alone = len(conv.users) == 1 and all(called.count(name) == 1 for name in names)
         if kinds == (nn.Conv2d, nn.BatchNorm2d) and alone:
             yield names
+
+
+def _conv_readers(
+    graph: fx.Graph, modules: dict[str, nn.Module], at: int
+) -> Iterator[tuple[str, str]]:
+    """The names of each conv and of the layer that alone reads it, "" where that is none.
+
+    What the explained node, the `at`th, gives must stay as it is: behind it nothing is named.
+    """
+    nodes = list(graph.nodes)
+    called = Counter(str(node.target) for node in nodes if node.op == "call_module")
+    for node in nodes:
+        if called[str(node.target)] == 1 and isinstance(modules[str(node.target)], nn.Conv2d):
+            behind = _reader(node, nodes[at], modules)
+            yield str(node.target), behind if called[behind] == 1 else ""
+
+
+def _reader(node: fx.Node, last: fx.Node, modules: dict[str, nn.Module]) -> str:
+    """The name of the layer that alone reads a node, past empty ones; "" for none."""
+    while node is not last and len(node.users) == 1:
+        node = next(iter(node.users))
+        if node.op != "call_module":
+            break
+        if type(modules[str(node.target)]) is not nn.Identity:
+            return str(node.target)
+    return ""
 
 
 # --- the libraries
