@@ -25,7 +25,8 @@ ONE_STEP = torch.backends.mkldnn.is_available() and getattr(
 class FusedConv(nn.Conv2d):
     """A conv with its activation, one of `ACTIVATIONS`; shares the conv's weights.
 
-    The values are those of the two layers, up to rounding in 32 bits.
+    The values are those of the two layers, up to rounding in 32 bits. But where a sum is no number
+    the step may give 0: whether a network answers in numbers is seen before (`check_answers`).
 
     >>> with torch.no_grad():
     ...     FusedConv(nn.Conv2d(3, 8, 3), nn.ReLU6())(torch.ones(1, 3, 9, 9)).shape
