@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from maskexplain.data.samples import example_pictures, write_examples
@@ -42,6 +43,18 @@ def portraits(tmp_path_factory) -> dict[str, Path]:
     names = [example.name for example in example_pictures()]
     files = [path for path, _ in write_examples(folder, whole=True)]
     return dict(zip(names, files, strict=True))
+
+
+@pytest.fixture(scope="session")
+def two_faces(portraits) -> Path:
+    """A photo of two faces: the larger one bare, the smaller one masked."""
+    bare, masked = (Image.open(portraits[name]) for name in ("bare", "worn_right"))
+    both = Image.new("RGB", (900, 600))
+    both.paste(bare, (0, 0))
+    both.paste(masked.resize((340, 400)), (540, 100))
+    path = portraits["bare"].with_name("both.png")
+    both.save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

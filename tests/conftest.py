@@ -75,6 +75,14 @@ def seed_model() -> Model:
     return Model("random", build_network("seed_cnn", 3), MASK)
 
 
+@pytest.fixture(scope="session")
+def portrait() -> Image.Image:
+    """A bare face with what is around it, RGB 512 x 600."""
+    from maskexplain.data.samples import example_pictures
+
+    return example_pictures(whole=True)[0].image
+
+
 @pytest.fixture
 def crop() -> Image.Image:
     """A made picture with structure, 48 x 56."""

@@ -446,14 +446,9 @@ def _clip(picture: Locator) -> str:
     return picture.evaluate("img => getComputedStyle(img).clipPath")
 
 
-def test_a_second_face_is_picked_by_number_and_by_click(browser, url, portraits, tmp_path):
-    bare, masked = (Image.open(portraits[name]) for name in ("bare", "worn_right"))
-    both = Image.new("RGB", (900, 600))
-    both.paste(bare, (0, 0))
-    both.paste(masked.resize((340, 400)), (540, 100))
-    both.save(tmp_path / "both.png")
+def test_a_second_face_is_picked_by_number_and_by_click(browser, url, two_faces):
     page = open_page(browser, url)
-    upload(page, tmp_path / "both.png")
+    upload(page, two_faces)
     expect_answers(page)
     expect(page.locator("#notice")).to_contain_text("2 faces found")
     expect(page.locator(".count")).to_contain_text("2 faces: ")

@@ -15,7 +15,6 @@ from browser import (
     screenshot,
     upload,
 )
-from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from maskexplain.data.samples import example_pictures
@@ -116,16 +115,11 @@ def test_another_way_and_another_class(browser, url):
     close(page)
 
 
-def test_faces_are_picked_and_the_whole_picture_is_used(browser, url, portraits, tmp_path):
-    bare, masked = (Image.open(portraits[name]) for name in ("bare", "worn_right"))
-    both = Image.new("RGB", (900, 600))
-    both.paste(bare, (0, 0))
-    both.paste(masked.resize((340, 400)), (540, 100))
-    both.save(tmp_path / "both.png")
+def test_faces_are_picked_and_the_whole_picture_is_used(browser, url, two_faces):
     page = open_page(browser, url)
     open_compare(page)
     expect_compared(page)
-    upload_over(page, tmp_path / "both.png")
+    upload_over(page, two_faces)
     expect(page.locator("#compare-notice")).to_contain_text("2 faces found")
     answer = row(page, "Answer").locator(".answer").last
     expect(answer).to_have_text("No mask")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from maskexplain.data.samples import example_pictures
 from maskexplain.images.crops import find_subjects, whole_crop
 from maskexplain.images.edit import blurred, dark_35, gray
 from maskexplain.web.what_if.changes import (
@@ -18,11 +17,6 @@ from maskexplain.web.what_if.changes import (
     apply,
     seat,
 )
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Image.Image:
-    return example_pictures(whole=True)[0].image
 
 
 @pytest.fixture(scope="module")

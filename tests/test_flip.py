@@ -7,7 +7,6 @@ from conftest import CLASSES, TinyCNN, noise
 from measured import scores
 from PIL import Image
 
-from maskexplain.data.samples import example_pictures
 from maskexplain.images.crops import whole_crop
 from maskexplain.images.read import ImageError
 from maskexplain.masks.task import MASK
@@ -36,11 +35,6 @@ from maskexplain.web.what_if.view import (
     show,
     take,
 )
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Image.Image:
-    return example_pictures(whole=True)[0].image
 
 
 @pytest.fixture

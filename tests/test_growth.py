@@ -20,7 +20,7 @@ from maskexplain import cli, open_model
 from maskexplain.api import make_router, predict_image
 from maskexplain.cli.pictures import add_explain
 from maskexplain.data.folder import csv_beside, list_pictures
-from maskexplain.data.samples import example_pictures, write_examples
+from maskexplain.data.samples import write_examples
 from maskexplain.explain.methods import METHODS, Attribution, Case, method
 from maskexplain.explain.question import Question, Way, all_ways, default_way
 from maskexplain.explain.report import Subject, reports
@@ -80,11 +80,6 @@ def model_of(task: Task, name: str) -> Model:
 def models(grown) -> list[Model]:
     """A shipped version, one of two classes, and one of five classes without faces."""
     return [open_model(list_versions()[-1]), model_of(TWO, "two"), model_of(FIVE, "five")]
-
-
-@pytest.fixture(scope="module")
-def portrait() -> Image.Image:
-    return example_pictures(whole=True)[0].image
 
 
 def test_the_page_offers_them(models, tmp_path):

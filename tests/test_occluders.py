@@ -5,14 +5,9 @@ import pytest
 
 from maskexplain.data.folder import Picture
 from maskexplain.data.painted import OCCLUDED, PLACES, paint_faces
-from maskexplain.data.samples import FACE, LANDMARKS, example_pictures
+from maskexplain.data.samples import FACE, LANDMARKS
 from maskexplain.masks import OCCLUDERS, POSITIONS, paint_mask, paint_occluder
 from maskexplain.masks.task import BARE, INCORRECT, MASK
-
-
-@pytest.fixture(scope="module")
-def portrait():
-    return example_pictures(whole=True)[0].image
 
 
 def changed(before, after) -> np.ndarray:

@@ -53,11 +53,6 @@ def answer_photo(*args, **kwargs) -> PhotoView:
 
 
 @pytest.fixture(scope="module")
-def portrait() -> Image.Image:
-    return example_pictures(whole=True)[0].image
-
-
-@pytest.fixture(scope="module")
 def pair(portrait) -> Image.Image:
     """The portrait beside a smaller copy of itself: two faces."""
     both = Image.new("RGB", (900, 600))

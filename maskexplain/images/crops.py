@@ -18,16 +18,14 @@ from PIL import Image
 from ..errors import UserError
 from .edit import between_centres, cut_patch, mapped, placement, turned
 from .faces import (
-    CLOSER_MARGIN,
     MIN_TILT,
     SCORE,
     Face,
     Landmarks,
     Point,
     area,
-    central,
-    detect,
     find_faces,
+    look_closer,
 )
 from .read import remark_of
 
@@ -291,8 +289,6 @@ def _turn_of(image: Image.Image, faces: Sequence[Face]) -> int:
 def _score(pixels: np.ndarray, face: Face, side: int, tilt: int) -> float:
     """What YuNet gives the face, seen at a size and turned level by a tilt; 0 for no face."""
     x0, y0, x1, y1 = face.box
-    size = (round(side * CLOSER_MARGIN),) * 2
-    scale = sqrt(area(face.box)) / side
-    matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, tilt, scale)
-    row = central(detect(cut_patch(pixels, matrix, size)), size)
+    centre = (x0 + x1) / 2, (y0 + y1) / 2
+    row, _ = look_closer(pixels, centre, sqrt(area(face.box)), side, tilt)
     return 0.0 if row is None else float(row[SCORE])

@@ -10,6 +10,7 @@ three times the time.
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import atan2, degrees, hypot, sqrt
@@ -122,10 +123,8 @@ def follow_face(image: Image.Image, face: Face) -> Face | None:
     pixels = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2BGR)
     x0, y0, x1, y1 = face.box
     turn = face.tilt if abs(face.tilt) > MIN_TILT else 0.0
-    size = (round(FOLLOWED_SIDE * CLOSER_MARGIN),) * 2
-    scale = sqrt(area(face.box)) / FOLLOWED_SIDE
-    matrix = placement(((x0 + x1) / 2, (y0 + y1) / 2), size, turn, scale)
-    near = central(detect(cut_patch(pixels, matrix, size)), size)
+    centre, side = ((x0 + x1) / 2, (y0 + y1) / 2), sqrt(area(face.box))
+    near, matrix = look_closer(pixels, centre, side, FOLLOWED_SIDE, turn)
     if near is None:
         return None
     landmarks = tuple((x, y) for x, y in mapped(matrix, _points(near)).tolist())
@@ -179,11 +178,9 @@ class _Turned:
 def _turn_level(row: np.ndarray, pixels: np.ndarray) -> _Turned | None:
     """Look at a found face closer, turned by its tilt, until its eyes lie level."""
     centre, side = row[:2] + row[2:4] / 2, _side(row)
-    size = (round(CLOSER_SIDE * CLOSER_MARGIN),) * 2
     tilt, turned = 0.0, None
     for _ in range(MAX_TURNS):
-        matrix = placement(centre, size, tilt, side / CLOSER_SIDE)
-        near = central(detect(cut_patch(pixels, matrix, size)), size)
+        near, matrix = look_closer(pixels, centre, side, CLOSER_SIDE, tilt)
         if near is None:
             break
         rest = _eye_tilt(near)
@@ -195,12 +192,20 @@ def _turn_level(row: np.ndarray, pixels: np.ndarray) -> _Turned | None:
     return turned
 
 
-def central(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """The face in the middle of a closer look, if there is one."""
+def look_closer(
+    pixels: np.ndarray, centre: Sequence[float] | np.ndarray, side: float, at: int, tilt: float
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """YuNet's row of a face `side` pixels large, seen at the size `at` and turned level by `tilt`.
+
+    None where there is no face in the middle; and the matrix from there onto the picture.
+    """
+    size = (round(at * CLOSER_MARGIN),) * 2
+    matrix = placement(centre, size, tilt, side / at)
+    rows = detect(cut_patch(pixels, matrix, size))
     away = np.hypot(*(rows[:, :2] + rows[:, 2:4] / 2 - np.array(size) / 2).T)
     if not len(rows) or away.min() > size[0] / CLOSER_MARGIN / 2:
-        return None
-    return rows[away.argmin()]
+        return None, matrix
+    return rows[away.argmin()], matrix
 
 
 def _box_on_picture(near: np.ndarray, matrix: np.ndarray) -> Box:
