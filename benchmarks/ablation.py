@@ -34,7 +34,6 @@ from maskexplain.masks.task import MASK
 from maskexplain.memory import keep_memory
 from maskexplain.models.results import Results
 from maskexplain.models.version import Model
-from maskexplain.results.evaluate import evaluate
 from maskexplain.results.explanations import (
     find_landmarks,
     heat_ratio,
@@ -43,6 +42,7 @@ from maskexplain.results.explanations import (
     sample_faces,
 )
 from maskexplain.results.scenes import answer_scenes
+from maskexplain.results.scores import evaluate
 from maskexplain.train.augment import AUGMENTS, vary
 from maskexplain.train.mix import load_mixed, whole_pool
 from maskexplain.train.recipe import TRAIN_SIZE, V3, Recipe

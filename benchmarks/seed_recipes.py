@@ -31,7 +31,7 @@ from maskexplain.masks.task import MASK
 from maskexplain.memory import keep_memory
 from maskexplain.models.checkpoints import SHIPPED, read_checkpoint
 from maskexplain.models.results import Results, Scores
-from maskexplain.results.evaluate import evaluate
+from maskexplain.results.scores import evaluate
 from maskexplain.train.loop import has_bf16
 from maskexplain.train.recipe import RECIPES, TRAIN_SIZE, Recipe
 from maskexplain.words import markdown_table

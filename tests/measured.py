@@ -5,8 +5,7 @@ from typing import Any
 
 from maskexplain.masks.task import MASK
 from maskexplain.models.results import ExplanationScores, Results, Scores, Spread, WayScores
-from maskexplain.results.evaluate import fields_of
-from maskexplain.results.statistics import recall, wilson
+from maskexplain.results.scores import fields_of, recall, wilson
 
 Matrix = Sequence[Sequence[int]]
 EVEN = ((9, 1, 0), (0, 9, 1), (1, 0, 9))

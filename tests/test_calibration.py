@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskexplain.models.network import divide_by_temperature
-from maskexplain.results.statistics import (
+from maskexplain.results.scores import (
     BINS,
     at_threshold,
     calibration,

@@ -32,7 +32,7 @@ from maskexplain.models.results import (
     pack_map,
 )
 from maskexplain.models.version import Model, Prediction
-from maskexplain.results.evaluate import fields_of
+from maskexplain.results.scores import fields_of
 from maskexplain.task import task_of_names
 from maskexplain.web.compare.disagree import Comparison, compare, drawn_to, headline, why_it_matters
 from maskexplain.web.compare.split import (

@@ -17,8 +17,7 @@ from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import FOLDER, list_versions, write_weights
 from maskexplain.models.results import Cost, DataUsed, Results, Scores
 from maskexplain.models.version import Model, open_model
-from maskexplain.results.evaluate import evaluate, logits_of, measure_cost
-from maskexplain.results.statistics import score, wilson
+from maskexplain.results.scores import evaluate, logits_of, measure_cost, score, wilson
 from maskexplain.results.tables import cost_text, evaluation_text, results_markdown
 
 

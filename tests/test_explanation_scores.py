@@ -47,8 +47,8 @@ from maskexplain.results.explanations import (
     sample_faces,
     score_explanations,
 )
+from maskexplain.results.scores import wilson
 from maskexplain.results.sentences import heatmap_honesty
-from maskexplain.results.statistics import wilson
 from maskexplain.results.tables import EXPLANATION_COLUMNS, explanation_rows, explanations_markdown
 from maskexplain.web.about import explanations_table
 

@@ -29,7 +29,7 @@ from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
 from maskexplain.models.network import NETWORKS, NetworkError, build_network, check_network, network
 from maskexplain.models.version import Model
-from maskexplain.results.evaluate import evaluate
+from maskexplain.results.scores import evaluate
 from maskexplain.task import Task, TaskError, task_of_names
 from maskexplain.web.compare.view import compare_views
 from maskexplain.web.page import build_page

@@ -37,7 +37,7 @@ from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions, write_weights
 from maskexplain.models.network import EvaluationTransform
 from maskexplain.models.version import Model, open_model
-from maskexplain.results.statistics import choose_threshold, fit_temperature
+from maskexplain.results.scores import choose_threshold, fit_temperature
 from maskexplain.task import task_of_names
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -35,7 +35,7 @@ from maskexplain.models.checkpoints import (
     training_of,
 )
 from maskexplain.models.version import open_model
-from maskexplain.results.evaluate import logits_of
+from maskexplain.results.scores import logits_of
 from maskexplain.task import task_of_names
 from maskexplain.train.finish import finish
 from maskexplain.train.loop import TrainingError, fit, resume, start

@@ -26,9 +26,9 @@ from ..models.checkpoints import find_version, list_versions
 from ..models.results import Results
 from ..models.version import Model, open_model, open_models
 from ..results.compare import compare_on, comparison_markdown, store_comparison
-from ..results.evaluate import COST_FACES, evaluate, evaluate_folders, measure_cost
 from ..results.explanations import score_explanations
 from ..results.scenes import HELD_OUT, answer_scenes, evaluate_scenes
+from ..results.scores import COST_FACES, evaluate, evaluate_folders, measure_cost
 from ..results.tables import (
     REFERENCE,
     cost_text,

@@ -51,7 +51,7 @@ from ..models.results import (
 )
 from ..models.version import Model
 from ..task import Task
-from .statistics import wilson
+from .scores import wilson
 
 # --- mean maps, and maps that know nothing
 

@@ -25,7 +25,7 @@ from ..data.names import DIGITS, ClassNames, DataError, Row, read_rows
 from ..models.network import last_layer
 from ..task import Task
 from ..words import counted, listed, printable
-from .evaluate import logits_of
+from .scores import logits_of
 
 FOLDS = 5
 # Of the weights in the loss, features having variance 1. From .1 to 1 flipped labels were found

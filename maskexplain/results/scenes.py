@@ -17,7 +17,7 @@ from ..images.read import ImageError, read_image
 from ..masks.task import MASK, is_mask
 from ..models.results import FoundAnswers, Recall
 from ..models.version import Model
-from .statistics import recall, score, wilson
+from .scores import recall, score, wilson
 
 COLUMNS = ("file", "class", "xmin", "ymin", "xmax", "ymax", "split")
 MINIMUM_SIDE = 32

@@ -18,7 +18,7 @@ from ..task import Task
 from ..words import markdown_table
 from .explanations import CHANGES, KINDS, kind_title
 from .scenes import GOAL, GOAL_IOU, ScenesResult
-from .statistics import wilson
+from .scores import wilson
 
 SHIFT_TITLES = {
     "unaugmented": "As taken",

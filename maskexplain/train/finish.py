@@ -24,11 +24,13 @@ from ..files import unwritable, write_file
 from ..models.checkpoints import read_checkpoint, write_results, write_weights
 from ..models.network import divide_by_temperature
 from ..models.results import DataUsed, Epoch, HalfPrecision, Results, Threshold, Unsure
-from ..results.evaluate import evaluate, evaluate_folders, logits_of
-from ..results.statistics import (
+from ..results.scores import (
     at_threshold,
     choose_threshold,
+    evaluate,
+    evaluate_folders,
     fit_temperature,
+    logits_of,
 )
 from ..task import Task
 from .loop import OnEpoch, Training, TrainingError, weights_digest

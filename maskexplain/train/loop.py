@@ -21,8 +21,7 @@ from ..models.by_name import usual_transform
 from ..models.checkpoints import write_weights
 from ..models.network import build_network, check_network
 from ..models.results import Epoch
-from ..results.evaluate import logits_of
-from ..results.statistics import score
+from ..results.scores import logits_of, score
 from . import processes
 from .augment import AUGMENTS
 from .mix import class_maps, draw_epoch, hide_some, share_outside

@@ -11,7 +11,7 @@ from ..explain.faithfulness import Curves
 from ..explain.question import default_way
 from ..models.results import Bin, Calibration, MeanMap
 from ..models.version import Model
-from ..results.statistics import wilson
+from ..results.scores import wilson
 from ..task import Task
 
 

@@ -18,8 +18,8 @@ from ..explain.question import default_way
 from ..explain.verdicts import Verdict, blur_verdicts
 from ..models.results import Epoch, FolderScores, PhotoRecall, Recall, Results, Scores
 from ..models.version import Model, Prediction
-from ..results.evaluate import logits_of
 from ..results.labels import Suspect, find_suspects, penultimate
+from ..results.scores import logits_of
 from ..results.sentences import POSITION_WORDS, good_and_bad, known_failures
 from ..results.tables import SHIFT_TITLES
 from ..task import DASHES, Task
