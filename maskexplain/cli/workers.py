@@ -20,6 +20,7 @@ from ..explain.report import pictures_for, subjects_for
 from ..images.crops import NoFaceError, Subjects, remarks
 from ..images.pool import Bounds, NoProcessError, Pool
 from ..images.read import MAX_SIDE, ImageError, bytes_of
+from ..memory import bound_memory
 from ..models.threads import at_once
 from ..models.version import Model, Prediction, open_models
 from ..words import printable
@@ -255,6 +256,7 @@ class _Worker:
 
     def _ready(self) -> Answerer:
         if self._answerer is None:
+            bound_memory()
             # One of many on its machine: it has one core, and one process to decode in.
             models, order = self._brief.open(), self._brief.order
             self._answerer = Answerer(models, order, map, processes=1)
