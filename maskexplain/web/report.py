@@ -4,7 +4,7 @@ Beyond its scores a report holds a version's worst errors, and doubts about the 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
@@ -16,7 +16,7 @@ from ..explain.draw import data_url, enlarge, overlay
 from ..explain.explain import Explanation, explain_pass, forward_pass
 from ..explain.question import default_way
 from ..explain.verdicts import Verdict, blur_verdicts
-from ..models.results import Epoch, FolderScores, PhotoRecall, Recall, Results, Scores
+from ..models.results import Epoch, Results
 from ..models.version import Model, Prediction
 from ..results.labels import Suspect, find_suspects, penultimate
 from ..results.scores import logits_of
@@ -138,7 +138,9 @@ def report_html(report: VersionReport) -> str:
         errors=report.errors,
         asked=report.asked,
         way=default_way(model).title,
-        wrong=[_error(one, task) for one in report.wrong],
+        wrong=report.wrong,
+        task=task,
+        **_PICTURES,
         **_training(model.results, task),
         **_scores(model.results, task),
         **_confidence(report),
@@ -152,7 +154,9 @@ def sheet_html(suspects: Sequence[Suspect], task: Task, **words: object) -> str:
         "sheet",
         count=len(suspects),
         counted=_counted(suspects, task),
-        shown=[_card(one, task) for one in suspects[:ON_SHEET]],
+        shown=suspects[:ON_SHEET],
+        task=task,
+        **_PICTURES,
         **words,
     )
 
@@ -289,75 +293,20 @@ def _chart(
 # --- scores
 
 
-@dataclass(frozen=True)
-class _RecallRow:
-    title: str
-    share: str
-    interval: str
-    counts: str
-
-
-def _recalls(rows: Iterable[tuple[str, Recall | PhotoRecall]]) -> list[_RecallRow]:
-    return [_recall(title, found) for title, found in rows]
-
-
-def _recall(title: str, found: Recall | PhotoRecall) -> _RecallRow:
-    """A row of a table; a dash where nothing was counted."""
-    photos = isinstance(found, PhotoRecall)
-    total = found.photos if photos else found.total
-    if not total:
-        return _RecallRow(title, "–", "", "none")
-    low, high = found.interval
-    counts = f"{total} photos" if photos else f"{found.right} of {total}"
-    return _RecallRow(title, f"{found.recall:.3f}", f"{low:.3f}–{high:.3f}", counts)
-
-
 def _scores(results: Results, task: Task) -> dict[str, object]:
     scores = results.scores
     assert scores is not None  # see report_html
-    painted = results.painted.by_position.items() if results.painted else ()
+    painted = results.painted.by_position if results.painted else {}
     return {
         "balanced": f"{scores.balanced_accuracy:.3f}",
         "pictures": scores.pictures,
         "titles": [one.title for one in task.classes],
-        "per_class": _recalls((task.title(n), found) for n, found in scores.per_class.items()),
-        "task": task,
+        "per_class": [(task.title(name), found) for name, found in scores.per_class.items()],
         "confusion": scores.confusion_matrix,
-        "others": [_folder(name, found) for name, found in (results.others or {}).items()],
-        "shifts": [_shift(key, found) for key, found in (results.shifts or {}).items()],
-        "painted": _recalls((POSITION_WORDS.get(key, key), found) for key, found in painted),
+        "others": results.others or {},
+        "shifts": [(SHIFT_TITLES.get(k, k), found) for k, found in (results.shifts or {}).items()],
+        "painted": [(POSITION_WORDS.get(k, k), found) for k, found in painted.items()],
     }
-
-
-@dataclass(frozen=True)
-class _Folder:
-    title: str
-    balanced: str
-    recalls: list[_RecallRow]
-
-
-def _folder(name: str, found: FolderScores) -> _Folder:
-    return _Folder(name, f"{found.balanced_accuracy:.3f}", _recalls(found.per_photo.items()))
-
-
-@dataclass(frozen=True)
-class _Shift:
-    title: str
-    balanced: str
-    width: str
-    recalls: list[str]
-
-
-def _shift(key: str, found: Scores) -> _Shift:
-    return _Shift(
-        SHIFT_TITLES.get(key, key),
-        f"{found.balanced_accuracy:.3f}",
-        f"{found.balanced_accuracy:.1%}",
-        [
-            f"{r.recall:.3f} ({r.right} of {r.total})" if r.total else "–"
-            for r in found.per_class.values()
-        ],
-    )
 
 
 def _confidence(report: VersionReport) -> dict[str, object]:
@@ -379,71 +328,11 @@ def _confidence(report: VersionReport) -> dict[str, object]:
 # --- pictures
 
 
-@dataclass(frozen=True)
-class _Error:
-    """A wrong answer as it is shown."""
-
-    name: str
-    label: str
-    answer: str
-    confidence: str
-    unsure: bool
-    verdict: str
-    figures: str
-    url: str
-    heat: str
-
-
-def _error(one: WrongAnswer, task: Task) -> _Error:
-    answer = one.prediction
-    return _Error(
-        _name(one.picture),
-        task.classes[one.picture.label].title,
-        task.title(answer.label),
-        f"{answer.confidence:.1%}",
-        answer.unsure,
-        one.verdict.title,
-        one.verdict.sentence,
-        _url(one.crop, PICTURE),
-        data_url(overlay(one.crop, one.explanation, PICTURE), "webp"),
-    )
-
-
-@dataclass(frozen=True)
-class _Suspect:
-    """A suspect as it is shown."""
-
-    name: str
-    label: str
-    answer: str
-    given: str
-    believed: str
-    url: str
-
-
-def _card(one: Suspect, task: Task) -> _Suspect:
-    return _Suspect(
-        _name(one.picture),
-        task.classes[one.picture.label].title,
-        task.classes[one.answer].title,
-        f"{one.given:.0%}",
-        f"{one.believed:.0%}",
-        _url(read_crop(one.picture.file), THUMB),
-    )
-
-
-@dataclass(frozen=True)
-class _Pair:
-    count: int
-    label: str
-    answer: str
-
-
-def _counted(suspects: Sequence[Suspect], task: Task) -> list[_Pair]:
-    """How many suspects there are of each label and answer, the commonest first."""
+def _counted(suspects: Sequence[Suspect], task: Task) -> list[tuple[int, str, str]]:
+    """How many suspects there are of each label and answer (titles), the commonest first."""
     pairs = Counter((one.picture.label, one.answer) for one in suspects)
     title = [one.title for one in task.classes]
-    return [_Pair(n, title[label], title[answer]) for (label, answer), n in pairs.most_common()]
+    return [(n, title[label], title[answer]) for (label, answer), n in pairs.most_common()]
 
 
 def _labels(report: VersionReport) -> dict[str, object]:
@@ -453,7 +342,7 @@ def _labels(report: VersionReport) -> dict[str, object]:
         "checked": suspicion.checked,
         "suspected": len(suspicion.suspects),
         "counted": _counted(suspicion.suspects, task),
-        "suspects": [_card(one, task) for one in suspicion.suspects[:IN_REPORT]],
+        "suspects": suspicion.suspects[:IN_REPORT],
     }
 
 
@@ -462,5 +351,22 @@ def _name(picture: Picture) -> str:
     return printable("/".join(picture.file.parts[-3:]))
 
 
-def _url(image: Image.Image, side: int) -> str:
-    return data_url(enlarge(image, side), "webp")
+def _error_url(one: WrongAnswer) -> str:
+    return data_url(enlarge(one.crop, PICTURE), "webp")
+
+
+def _heat_url(one: WrongAnswer) -> str:
+    return data_url(overlay(one.crop, one.explanation, PICTURE), "webp")
+
+
+def _suspect_url(one: Suspect) -> str:
+    return data_url(enlarge(read_crop(one.picture.file), THUMB), "webp")
+
+
+# What the templates draw a picture with.
+_PICTURES = {
+    "name_of": _name,
+    "error_url": _error_url,
+    "heat_url": _heat_url,
+    "suspect_url": _suspect_url,
+}
