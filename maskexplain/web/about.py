@@ -8,7 +8,6 @@ from markupsafe import Markup, escape
 
 from ..explain.question import default_way
 from ..masks.task import is_mask
-from ..models.results import Calibration, Recall, Threshold
 from ..models.version import Model
 from ..results.sentences import good_and_bad, heatmap_honesty, known_failures
 from ..results.tables import (
@@ -34,16 +33,6 @@ def measured_of(models: Sequence[Model]) -> list[Model]:
     return [model for model in models if model.results.measured]
 
 
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    overall: float | None
-    recalls: list[Recall | None]
-    shifts: list[str]
-    street: str
-    folders: list[str]
-
-
 def results_tables(models: Sequence[Model]) -> Markup:
     """What was measured of each version, as an HTML table a task."""
     measured = measured_of(models)
@@ -53,22 +42,8 @@ def results_tables(models: Sequence[Model]) -> Markup:
 
 
 def _results_table(models: Sequence[Model], task: Task) -> Markup:
-    folders = other_folders(models)
-    rows = [_row(model, folders) for model in models]
-    return _MACROS.results(task, SHIFT_TITLES.values(), folders, rows)
-
-
-def _row(model: Model, folders: Sequence[str]) -> _Row:
-    results = model.results
-    per_class = results.per_class or {}
-    return _Row(
-        model.name,
-        results.balanced_accuracy,
-        [per_class.get(name) for name in model.task.names],
-        [shifted(results, key) for key in SHIFT_TITLES],
-        found_on_street(results),
-        [on_other(results, name) for name in folders],
-    )
+    named = {"shifted": shifted, "found_on_street": found_on_street, "on_other": on_other}
+    return _MACROS.results(task, SHIFT_TITLES, other_folders(models), models, named)
 
 
 def explanations_table(models: Sequence[Model]) -> Markup:
@@ -77,37 +52,15 @@ def explanations_table(models: Sequence[Model]) -> Markup:
     return _MACROS.explanations(heatmap_honesty(models), EXPLANATION_COLUMNS, rows)
 
 
-@dataclass(frozen=True)
-class _Details:
-    name: str
-    task: Task
-    failures: list[str]
-    counts: Sequence[Sequence[int]]
-    dimmed: Sequence[Sequence[int]]
-    calibration: Calibration | None
-    chart: Markup
-    sure: Threshold | None
-
-
 def version_details(models: Sequence[Model]) -> Markup:
     """A column a measured version: known failures, confusion matrices, reliability."""
-    return _MACROS.details([_details(model) for model in measured_of(models)])
+    cards = [(model, known_failures(model), _reliability(model)) for model in measured_of(models)]
+    return _MACROS.details(cards)
 
 
-def _details(model: Model) -> _Details:
-    results, dark = model.results, model.results.shift("dark_35")
-    calibration, name = results.calibration, str(escape(model.name))
-    chart = reliability_svg(calibration, name, len(model.task)) if calibration else ""
-    return _Details(
-        model.name,
-        model.task,
-        known_failures(model),
-        results.confusion_matrix or [],
-        dark.confusion_matrix if dark else [],
-        calibration,
-        Markup(chart),
-        results.sure if results.unsure else None,
-    )
+def _reliability(model: Model) -> Markup:
+    calibration, name = model.results.calibration, str(escape(model.name))
+    return Markup(reliability_svg(calibration, name, len(model.task)) if calibration else "")
 
 
 # --- for people

@@ -142,32 +142,14 @@ def _record(report: Report) -> str:
 # --- over folders
 
 
-@dataclass(frozen=True)
-class _OverFolder:
-    folder: str
-    pictures: str
-    which: str
-    made: str
-    version_columns: Sequence[str]
-    versions: list[list[str]]
-    pairs: list[list[str]]
-    pair_columns: Sequence[str] = PAIR_COLUMNS
-
-
 def over_folders(stored: Sequence[StoredComparison]) -> str:
     """Stored comparisons as tables, HTML; empty without any."""
     parts = [
-        _OverFolder(
-            one.folder,
-            f"{one.found.pictures:,}",
-            "" if one.split == "all" else f" of {one.split}",
-            one.made,
-            *version_table(one.found),
-            [pair_cells(pair) for pair in one.found.pairs],
-        )
+        (one, *version_table(one.found), [pair_cells(pair) for pair in one.found.pairs])
         for one in stored
     ]
-    return str(_MACROS.over_folders(parts, how_to_read([one.found for one in stored]))).strip()
+    note = how_to_read([one.found for one in stored])
+    return str(_MACROS.over_folders(parts, PAIR_COLUMNS, note)).strip()
 
 
 USUAL = Question(ways=(BEST,))

@@ -287,12 +287,6 @@ EXAMPLE = "striped"  # worn correctly; in dim light v1 and v2 change their answe
 _ANSWERS = macros("answers")
 
 
-@dataclass(frozen=True)
-class _ArrivalRow:
-    name: str
-    who: str
-
-
 @cache
 def _lights() -> dict[int, Image.Image]:
     """The example's face at every place of the slider."""
@@ -314,7 +308,7 @@ def arrival_html(models: Sequence[Model]) -> str:
         "arrival",
         url=data_url(enlarge(faces[START]), "jpeg"),
         answers=json.dumps(said),
-        rows=[_ArrivalRow(model.name, standing(model, asked)) for model in asked],
+        rows=[(model.name, standing(model, asked)) for model in asked],
         low=LOW,
         high=HIGH,
         step=STEP,

@@ -16,7 +16,7 @@ from ...images.read import ImageError, digest_of
 from ...masks.task import BARE, is_mask
 from ...models.checkpoints import by_number
 from ...models.threads import at_once
-from ...models.version import Model, Prediction, any_faces
+from ...models.version import Model, any_faces
 from ..assets import macros
 from ..parts import TIGHT, status
 from .changes import SLIDERS, ChangeError, Changes, Sitter, apply, seat
@@ -70,35 +70,19 @@ def lines_html(pairs: Answered) -> str:
     return _MACROS.lines([(model, found.prediction) for model, found in pairs])
 
 
-@dataclass(frozen=True)
-class _Card:
-    model: Model
-    answer: Prediction
-    url: str
-    way: str
-    target: str
-    empty: bool
-    record: str
-
-
 def cards_html(pairs: Answered, crop: Image.Image, changes: Changes) -> str:
     """A card a version: its bars, and its heat over the changed face."""
     setting = " ".join(f"{key}={value}" for key, value in changes.values.items())
     style = Markup(present_style(changes, f"#{CHARTS}"))
-    return _MACROS.cards([_card(model, answer, crop) for model, answer in pairs], setting, style)
+    shown = [(model, answer, *_map_and_record(model, answer, crop)) for model, answer in pairs]
+    return _MACROS.cards(shown, setting, style)
 
 
-def _card(model: Model, answer: Answer, crop: Image.Image) -> _Card:
+def _map_and_record(model: Model, answer: Answer, crop: Image.Image) -> tuple[str, str]:
+    """The heat over the face as a `data:` URL, and how often such maps were right."""
     explanation = answer.explanations[0]
-    return _Card(
-        model=model,
-        answer=answer.prediction,
-        url=data_url(overlay(crop, explanation, HEAT_SIDE), "jpeg"),
-        way=explanation.way.title,
-        target=model.task.title(explanation.target),
-        empty=explanation.empty,
-        record=record_sentence(model, explanation.way),
-    )
+    url = data_url(overlay(crop, explanation, HEAT_SIDE), "jpeg")
+    return url, record_sentence(model, explanation.way)
 
 
 def charts_html(sweeps: Sequence[Sweep], key: str, versions: int) -> str:
