@@ -318,6 +318,15 @@ def test_path_bytes_file_and_data_url_agree(tmp_path: Path) -> None:
         assert np.array_equal(read_image(source), quarters())
 
 
+def test_arithmetic_jpeg_of_several_blocks_is_read() -> None:
+    """Pillow hands over 64 KiB at once, behind which that decoder cannot go on."""
+    plain = saved(Image.new("RGB", (1200, 900)), "JPEG", quality=95, subsampling=0)
+    plain = plain.replace(b"\xff\xc0", b"\xff\xc9")
+    scan = plain.index(b"\xff\xda")
+    begin = scan + 2 + int.from_bytes(plain[scan + 2 : scan + 4], "big")
+    assert read_image(plain[:begin] + b"\x3f" * 100_000 + b"\xff\xd9").size == (1200, 900)
+
+
 def test_full_range_of_16_bits_is_kept() -> None:
     ramp = np.tile(np.linspace(0, 65535, 256).round().astype(np.uint16), (32, 1))
     picture = read_image(saved(Image.fromarray(ramp), "PNG"))

@@ -115,14 +115,29 @@ def test_clock_ends_what_the_processor_does_not(monkeypatch, large: bytes) -> No
         impatient.close()
 
 
+def clear(size: tuple[int, int]) -> Image.Image:
+    """A picture with transparency."""
+    return Image.new("RGBA", size, (200, 120, 90, 128))
+
+
 @linux
 @pytest.mark.parametrize(
-    "data", [lambda large: large, lambda _: bombs.lying_avif((5000, 4000))], ids=["png", "avif"]
+    "data",
+    [
+        lambda large: large,
+        lambda _: bombs.lying_avif((5000, 4000)),
+        # The decoders of these call it damaged.
+        lambda _: saved(clear((2000, 2000)), "WEBP", lossless=True, method=0),
+        lambda _: saved(clear((2000, 2000)), "AVIF", speed=10),
+        lambda _: bombs.heic(clear((1600, 1600))),
+    ],
+    ids=["png", "lying avif", "webp", "avif", "heic"],
 )
-def test_picture_that_takes_much_memory_is_refused(data, large: bytes) -> None:
+def test_picture_that_takes_much_memory_is_refused(data, large: bytes, request) -> None:
     narrow = Pool(1, Bounds(memory=24 * 2**20))
+    lies = "lying" in request.node.name  # how much it takes cannot be known
     try:
-        with pytest.raises(ImageError):
+        with pytest.raises(ImageError, match="damaged" if lies else TOO_MUCH_MEMORY):
             read(narrow, data(large))
         assert read(narrow, PICTURE).size == (96, 64)
     finally:

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import pillow_heif
 from PIL import AvifImagePlugin, Image
 
-from .read import MAX_SIDE, ImageError, bytes_of, decode
+from .read import MAX_SIDE, TOO_MUCH_MEMORY, ImageError, bytes_of, decode, takes_over
 
 if sys.platform == "linux":
     import resource
@@ -222,17 +222,19 @@ def work(bounds: Bounds) -> None:
         max_side, length = HEAD.unpack(head)
         data = questions.read(length)
         _bound_time(bounds.seconds)
-        told, pixels = _answer(data, max_side or None)
+        told, pixels = _answer(data, max_side or None, bounds.memory)
         _bound_time(0)
         for part in (HEAD.pack(len(told), len(pixels)), told, pixels):
             answers.write(part)
         answers.flush()
 
 
-def _answer(data: bytes, max_side: int | None) -> tuple[bytes, bytes]:
+def _answer(data: bytes, max_side: int | None, memory: int) -> tuple[bytes, bytes]:
     try:
         picture = decode(data, max_side)
     except ImageError as error:
+        if not error.too_large and takes_over(data, memory):
+            error = ImageError(TOO_MUCH_MEMORY, too_large=True)
         return json.dumps({"error": str(error), "too_large": error.too_large}).encode(), b""
     return json.dumps({"size": picture.size, "info": picture.info}).encode(), picture.tobytes()
 

@@ -11,6 +11,7 @@ import io
 import os
 import re
 import stat
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ TOO_MANY_BYTES = (
 TOO_MANY_PIXELS = "The picture has more than {} megapixels: send a smaller copy of it."
 
 TOO_MUCH_MEMORY = "The picture takes too much memory to open: send a smaller copy of it."
+# Bytes a pixel. WebP: two canvases of its decoder, the copy that Pillow takes of one, the picture.
+WEBP_BYTES, SEE_THROUGH_BYTES = 16, 12
 
 REMARK = "remark"  # where a picture keeps what is to be said of its file
 # EXIF tag 0x0112 -> what makes the picture upright (CIPA DC-008-2023, 4.6.5.1.6).
@@ -118,6 +121,7 @@ def _read(sifted: Sifted, max_side: int | None, max_pixels: int, complete: bool)
     _check_share(share, damaged and complete)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _check_size(*image.size, max_pixels)
+        image.decodermaxblock = len(data)  # arithmetic JPEGs can only be decoded in one piece
         picture = _upright_rgb(image, max_side, sifted.orientation)
         if not damaged and sifted.kind == "JPEG" and may_lack_pixels(data, image):
             _, share = mend(sifted)
@@ -154,6 +158,23 @@ def _decoding(data: bytes, max_pixels: int) -> Iterator[None]:
         raise ImageError(f"The picture's file {error}: {REMEDY}.") from error
     except Exception as error:  # on damaged bytes decoders raise nearly anything
         raise ImageError(DAMAGED) from error
+
+
+def takes_over(data: bytes, memory: int) -> bool:
+    """Whether a WebP, or a HEIC or AVIF with transparency, takes more than `memory` bytes.
+
+    Their decoders say of such a one what they say of a damaged one.
+    """
+    try:
+        sifted = sift(data, MAX_PIXELS)
+    except (ValueError, IndexError, struct.error):
+        return False
+    if sifted.kind == "HEIF" and re.search(rb"auxid:1\0|auxiliary:alpha\0", data):
+        sizes = re.findall(rb"ispe.{4}(.{4})(.{4})", data, re.DOTALL)
+        areas = (int.from_bytes(w) * int.from_bytes(h) for w, h in sizes)
+        return SEE_THROUGH_BYTES * max(areas, default=0) > memory
+    width, height = sifted.size or (0, 0)
+    return sifted.kind == "WEBP" and WEBP_BYTES * width * height > memory
 
 
 # --- getting the bytes
