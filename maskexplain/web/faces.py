@@ -97,22 +97,11 @@ def subject_of(image: Image.Image, subjects: Subjects, chosen: int) -> Subject:
     return Subject(subjects.images[chosen], subjects.landmarks[chosen], image)
 
 
-@dataclass(frozen=True)
-class _Box:
-    place: str  # CSS: where the box lies, in percent of the photo
-    look: str  # CSS: its class's colours
-    said: str
-
-
 def _stage(models: Sequence[Model], image: Image.Image, scene: Scene) -> str:
     lead = next(m for m in newest_first(models) if m.task.faces)
     answers = scene.answers[lead.name]
     boxes = [
-        _Box(
-            _place(face, image.size),
-            lead.task.style(answer.label),
-            f"{lead.task.title(answer.label)}, {answer.confidence:.0%}",
-        )
+        (_place(face, image.size), lead.task.style(answer.label), _sure(lead.task, answer))
         for face, answer in zip(scene.subjects.faces, answers, strict=True)
     ]
     shown = image.copy()
@@ -122,7 +111,12 @@ def _stage(models: Sequence[Model], image: Image.Image, scene: Scene) -> str:
     return render("stage", url=url, ratio=ratio, boxes=boxes, count=count)
 
 
+def _sure(task: Task, answer: Prediction) -> str:
+    return f"{task.title(answer.label)}, {answer.confidence:.0%}"
+
+
 def _place(face: Face, size: tuple[int, int]) -> str:
+    """Where a face's box lies on a photo of this size, as CSS."""
     x0, y0, x1, y1 = (
         max(0.0, min(1.0, value / side)) for value, side in zip(face.box, size * 2, strict=True)
     )

@@ -149,16 +149,11 @@ def _panel(model: Model, tracks: Sequence[Track], now: float) -> str:
     )
 
 
-def _counts(task: Task, tracks: Sequence[Track]) -> list[dict]:
-    """How many faces got each answer, with the signs that stand at the faces of a crowd."""
+def _counts(task: Task, tracks: Sequence[Track]) -> list[tuple[str, str, int, str]]:
+    """How many faces got each answer: its look, the sign at a crowd's faces, number, title."""
     labels = [track.label for track in tracks]
     return [
-        {
-            "look": task.style(name),
-            "sign": sign(task, name),
-            "number": labels.count(name),
-            "title": task.title(name),
-        }
+        (task.style(name), sign(task, name), labels.count(name), task.title(name))
         for name in task.names
         if name in labels
     ]

@@ -36,11 +36,8 @@ NEVER = "never measured"
 _MACROS = macros("compare")
 
 
-@dataclass(frozen=True)
-class _Row:
-    title: str
-    hint: str
-    cells: list[str]  # a version each; Markup where it is HTML
+# A row's title, a hint, and a cell a version; Markup where it is HTML.
+_Row = tuple[str, str, list[str]]
 
 
 def compared(comparison: Comparison, reports: Sequence[Report]) -> str:
@@ -56,7 +53,7 @@ def compared(comparison: Comparison, reports: Sequence[Report]) -> str:
         ("In dim light", f"measured on test {what}s", _dim),
         ("This way to explain", f"on how many test {what}s it beats chance", _record),
     ]
-    filled = [_Row(title, hint, list(map(cell, reports))) for title, hint, cell in rows]
+    filled = [(title, hint, list(map(cell, reports))) for title, hint, cell in rows]
     filled.insert(6, _other_light(comparison, what))
     return _MACROS.table([report.model.name for report in reports], filled)
 
@@ -116,7 +113,7 @@ def _other_light(comparison: Comparison, what: str) -> _Row:
     answered = zip(comparison.models, comparison.in_other_light, strict=True)
     changed = comparison.changed
     cells = [_MACROS.answer(m, answer, i in changed) for i, (m, answer) in enumerate(answered)]
-    return _Row(title, hint, cells)
+    return title, hint, cells
 
 
 def _dim(report: Report) -> str:
