@@ -27,9 +27,8 @@ from maskexplain.data.folder import (
     select,
 )
 from maskexplain.errors import UserError
-from maskexplain.explain.explain import explain_pass, forward_pass
+from maskexplain.explain.explain import Way, explain_pass, forward_pass
 from maskexplain.explain.faithfulness import curves
-from maskexplain.explain.question import Way
 from maskexplain.masks.task import MASK
 from maskexplain.memory import keep_memory
 from maskexplain.models.results import Results

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from maskexplain.data.folder import csv_beside, list_pictures, read_crop, select
-from maskexplain.explain.explain import explain_pass, forward_pass
-from maskexplain.explain.question import default_way
+from maskexplain.explain.explain import default_way, explain_pass, forward_pass
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.version import Model, open_model
 from maskexplain.results.explanations import find_landmarks, sample_faces

@@ -37,8 +37,7 @@ from tqdm import tqdm
 from maskexplain.data.folder import csv_beside, list_pictures, read_crop, select
 from maskexplain.data.samples import example_pictures
 from maskexplain.errors import UserError
-from maskexplain.explain.explain import answer_and_explain, answer_and_explain_all, explain
-from maskexplain.explain.question import Way
+from maskexplain.explain.explain import Way, answer_and_explain, answer_and_explain_all, explain
 from maskexplain.memory import keep_memory
 from maskexplain.models.checkpoints import list_versions, read_checkpoint
 from maskexplain.models.version import Model, open_model

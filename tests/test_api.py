@@ -39,9 +39,8 @@ from maskexplain.api import (
 from maskexplain.api.guard import WORKERS
 from maskexplain.data.samples import example_pictures
 from maskexplain.explain.blur_test import blur_test
-from maskexplain.explain.explain import explain, forward_pass
+from maskexplain.explain.explain import ExplainError, explain, forward_pass
 from maskexplain.explain.methods import BASELINES, METHODS
-from maskexplain.explain.question import ExplainError
 from maskexplain.explain.verdicts import verdict_of
 from maskexplain.images import pool
 from maskexplain.images.crops import find_subjects

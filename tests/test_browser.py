@@ -22,7 +22,7 @@ from conftest import noise
 from PIL import Image, ImageChops
 from playwright.sync_api import Locator, Page, expect
 
-from maskexplain.explain.question import all_ways
+from maskexplain.explain.explain import all_ways
 from maskexplain.masks.task import MASK
 from maskexplain.models.version import open_model
 from maskexplain.results.tables import explanation_rows

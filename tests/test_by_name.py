@@ -16,9 +16,16 @@ from maskexplain.errors import UserError
 from maskexplain.exchange import forms
 from maskexplain.exchange.forms import Built
 from maskexplain.exchange.versions import Imported, import_version
-from maskexplain.explain.explain import explain, explain_pass, forward_pass
+from maskexplain.explain.explain import (
+    ExplainError,
+    Way,
+    explain,
+    explain_pass,
+    fast_way,
+    find_ways,
+    forward_pass,
+)
 from maskexplain.explain.faithfulness import similarity
-from maskexplain.explain.question import ExplainError, Way, fast_way, find_ways
 from maskexplain.models.by_name import SplitNetwork, build_by_name
 from maskexplain.models.checkpoints import write_weights
 from maskexplain.models.network import (

@@ -17,7 +17,7 @@ from maskexplain import cli, crop_face, find_faces, open_model, read_image
 from maskexplain.api.replies import predict_image
 from maskexplain.cli import train
 from maskexplain.data.samples import write_examples
-from maskexplain.explain.question import all_ways
+from maskexplain.explain.explain import all_ways
 from maskexplain.images.edit import turned
 
 ROOT = Path(__file__).resolve().parents[1]

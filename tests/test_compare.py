@@ -17,7 +17,7 @@ from servers import version
 from maskexplain.cli import serve
 from maskexplain.data.folder import DataError, csv_beside, list_pictures, read_crop, select
 from maskexplain.data.samples import example_pictures, write_examples
-from maskexplain.explain.question import Question
+from maskexplain.explain.explain import Question
 from maskexplain.explain.report import Subject
 from maskexplain.images.edit import brightness, in_other_light, is_dark, is_gray
 from maskexplain.images.read import ImageError

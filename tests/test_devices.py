@@ -14,7 +14,7 @@ from conftest import noise
 
 from maskexplain import cli
 from maskexplain.errors import UserError
-from maskexplain.explain.question import all_ways
+from maskexplain.explain.explain import all_ways
 from maskexplain.models import network
 from maskexplain.models.version import DEVICES, pick_device
 

@@ -22,6 +22,9 @@ from maskexplain.explain import methods
 from maskexplain.explain.explain import (
     BASELINES,
     ExplainError,
+    Question,
+    Way,
+    all_ways,
     answer_and_explain,
     answer_and_explain_all,
     explain,
@@ -30,7 +33,6 @@ from maskexplain.explain.explain import (
 )
 from maskexplain.explain.methods import METHODS
 from maskexplain.explain.places import blur_inputs
-from maskexplain.explain.question import Question, Way, all_ways
 from maskexplain.masks.task import MASK
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.network import build_network

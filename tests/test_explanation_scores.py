@@ -12,7 +12,7 @@ from PIL import Image
 
 from maskexplain.data.folder import DataError, Picture, read_crop
 from maskexplain.data.samples import write_examples
-from maskexplain.explain.question import (
+from maskexplain.explain.explain import (
     BEST,
     ExplainError,
     Way,

@@ -10,8 +10,7 @@ from PIL import Image
 
 from maskexplain.errors import UserError
 from maskexplain.explain.draw import report_files, write_report, zip_of
-from maskexplain.explain.explain import explain, explain_pass, forward_pass
-from maskexplain.explain.question import Question, all_ways
+from maskexplain.explain.explain import Question, all_ways, explain, explain_pass, forward_pass
 from maskexplain.explain.report import Subject, reports
 
 LANDMARKS = ((15.0, 20.0), (33.0, 20.0), (24.0, 30.0), (18.0, 38.0), (30.0, 38.0))

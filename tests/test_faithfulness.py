@@ -23,6 +23,8 @@ from maskexplain.explain.blur_test import (
 from maskexplain.explain.explain import (
     Explanation,
     ForwardPass,
+    Question,
+    Way,
     explain,
     explain_pass,
     forward_pass,
@@ -36,7 +38,6 @@ from maskexplain.explain.places import (
     impute_places,
     random_heat,
 )
-from maskexplain.explain.question import Question, Way
 from maskexplain.explain.verdicts import TITLES, measure_trust, second_opinions, verdict_of
 from maskexplain.masks.task import MASK
 from maskexplain.models.network import EvaluationTransform

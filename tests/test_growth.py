@@ -21,8 +21,8 @@ from maskexplain.api import make_router, predict_image
 from maskexplain.cli.pictures import add_explain
 from maskexplain.data.folder import csv_beside, list_pictures
 from maskexplain.data.samples import write_examples
+from maskexplain.explain.explain import Question, Way, all_ways, default_way
 from maskexplain.explain.methods import METHODS, Attribution, Case, method
-from maskexplain.explain.question import Question, Way, all_ways, default_way
 from maskexplain.explain.report import Subject, reports
 from maskexplain.explain.verdicts import track_record
 from maskexplain.masks.task import MASK

@@ -17,7 +17,7 @@ from measured import explained, measured, way_scores
 from PIL import Image
 
 from maskexplain.data.samples import example_pictures
-from maskexplain.explain.question import all_ways
+from maskexplain.explain.explain import all_ways
 from maskexplain.images.crops import Crop, crop_face, whole_crop
 from maskexplain.images.faces import Face, find_faces, follow_face, iou
 from maskexplain.images.read import ImageError

@@ -21,7 +21,7 @@ from servers import version
 
 from maskexplain.data.samples import example_pictures, write_examples
 from maskexplain.explain import report as report_module
-from maskexplain.explain.question import Question, Way, all_ways, default_way
+from maskexplain.explain.explain import Question, Way, all_ways, default_way
 from maskexplain.explain.report import reports
 from maskexplain.explain.verdicts import TITLES, record_sentence, second_opinions
 from maskexplain.images.crops import find_subjects

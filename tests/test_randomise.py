@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from maskexplain.data.samples import example_pictures
-from maskexplain.explain.explain import explain_pass, forward_pass
+from maskexplain.explain.explain import Way, explain_pass, forward_pass
 from maskexplain.explain.faithfulness import (
     cascade,
     mean_ranks,
@@ -16,7 +16,6 @@ from maskexplain.explain.faithfulness import (
     weighted,
 )
 from maskexplain.explain.methods import METHODS
-from maskexplain.explain.question import Way
 from maskexplain.images.crops import find_subjects
 from maskexplain.models.checkpoints import list_versions
 from maskexplain.models.version import Model, open_model

@@ -23,7 +23,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException as ParsingError
 from starlette.types import Message, Receive, Scope
 
-from ..explain.question import ExplainError
+from ..explain.explain import ExplainError
 from ..files import is_disk_full
 from ..images.crops import NoFaceError
 from ..images.read import ImageError

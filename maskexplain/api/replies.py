@@ -16,11 +16,13 @@ from ..explain.blur_test import blur_test
 from ..explain.draw import base64_of, overlay, relative_heat
 from ..explain.explain import (
     Explanation,
+    Question,
+    Way,
     check_ways,
+    default_way,
     explain_pass,
     forward_pass,
 )
-from ..explain.question import Question, Way, default_way
 from ..explain.report import subjects_for
 from ..explain.verdicts import (
     TITLES,

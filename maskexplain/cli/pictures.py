@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..explain.draw import report_files, write_report
+from ..explain.explain import BEST, FIRST_WAYS, ExplainError, Question, all_ways
 from ..explain.methods import METHODS
-from ..explain.question import BEST, FIRST_WAYS, ExplainError, Question, all_ways
 from ..explain.report import (
     Subject,
     check_classes,

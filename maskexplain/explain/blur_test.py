@@ -15,10 +15,9 @@ import torch
 
 from ..models.threads import all_at_once
 from ..models.version import Model
-from .explain import Explanation, ForwardPass, explain_pass, pass_of
+from .explain import Explanation, ForwardPass, Question, explain_pass, pass_of
 from .faithfulness import Fill, logits_without, margin, places_of_classes, shown_logits
 from .places import blur_places, copies, heat_at, hottest, strangers
-from .question import Question
 
 SHARE = 0.2  # the hottest fifth
 COPIES = 20  # of a heatmap in other places, on each picture

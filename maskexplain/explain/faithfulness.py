@@ -21,9 +21,8 @@ import torch
 from torch import nn
 
 from ..models.version import Model
-from .explain import Explanation, ForwardPass, explain_pass, forward_pass
+from .explain import Explanation, ForwardPass, Question, explain_pass, forward_pass
 from .places import blur_places, first_places, heat_at, random_heat, ranks, strangers
-from .question import Question
 
 LEVELS = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)  # of the curves, besides 0 and 1
 RANDOM_ORDERS = 6

@@ -11,8 +11,18 @@ from ..images.crops import Subjects, find_subjects
 from ..images.faces import Landmarks
 from ..models.threads import all_at_once, at_once
 from ..models.version import Model, any_faces
-from .explain import Answer, Explanation, ForwardPass, explain_pass, forward_pass
-from .question import USUAL, Question, Way, find_ways, known_to
+from .explain import (
+    USUAL,
+    Answer,
+    Explanation,
+    ForwardPass,
+    Question,
+    Way,
+    explain_pass,
+    find_ways,
+    forward_pass,
+    known_to,
+)
 from .verdicts import (
     SecondOpinion,
     Trust,

@@ -9,10 +9,9 @@ from ..images.faces import Landmarks
 from ..models.results import CONFIRMED, WayScores
 from ..models.version import Model
 from .blur_test import Anew, BlurTest, blur_test, explained_anew
-from .explain import Explanation, ForwardPass
+from .explain import Explanation, ForwardPass, Way
 from .faithfulness import Curves, Similarity, curves, similarity, weighted
 from .places import OUTSIDE, RegionHeat, face_regions, heat_by_region, impute_places
-from .question import Way
 
 LIGHTS = ("as_taken", "dark_35")  # in which explanations are measured
 # Probability of the class on the wholly blurred picture from which on no place carries it.

@@ -13,10 +13,9 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from ..data.folder import Picture, Progress, quietly, read_crop
-from ..explain.explain import answer_and_explain
+from ..explain.explain import answer_and_explain, default_way
 from ..explain.faithfulness import spearman
 from ..explain.places import heat_at
-from ..explain.question import default_way
 from ..files import write_json
 from ..models.checkpoints import FOLDER, CheckpointError, digest, find_version
 from ..models.version import Model

@@ -18,7 +18,16 @@ from PIL import Image, ImageOps
 
 from ..data.folder import DataError, Picture, Progress, quietly, read_crop
 from ..explain.blur_test import Anew, blur_test, carried, explained_anew
-from ..explain.explain import Explanation, ForwardPass, explain_pass, forward_pass
+from ..explain.explain import (
+    UNMEASURED_DEFAULT,
+    Explanation,
+    ForwardPass,
+    Question,
+    Way,
+    all_ways,
+    explain_pass,
+    forward_pass,
+)
 from ..explain.faithfulness import Curves, Similarity, cascade, curves, similarity, spearman
 from ..explain.places import (
     NOSE,
@@ -31,7 +40,6 @@ from ..explain.places import (
     random_heat,
     upper_edge,
 )
-from ..explain.question import UNMEASURED_DEFAULT, Question, Way, all_ways
 from ..explain.verdicts import Verdict, blur_verdicts, verdict_of
 from ..images.edit import dark_35
 from ..images.faces import Landmarks, find_faces

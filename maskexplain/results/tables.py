@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from ..explain.question import all_ways
+from ..explain.explain import all_ways
 from ..masks.task import INCORRECT, is_mask
 from ..models.results import (
     Cost,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import gradio as gr
 from markupsafe import Markup, escape
 
-from ..explain.question import default_way
+from ..explain.explain import default_way
 from ..masks.task import is_mask
 from ..models.version import Model
 from ..results.sentences import good_and_bad, heatmap_honesty, known_failures

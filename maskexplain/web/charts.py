@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ..explain.draw import HEAT, data_url, relative_heat
+from ..explain.explain import default_way
 from ..explain.faithfulness import Curves
-from ..explain.question import default_way
 from ..models.results import Bin, Calibration, MeanMap
 from ..models.version import Model
 from ..results.scores import wilson

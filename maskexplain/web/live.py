@@ -17,8 +17,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..explain.draw import HEAT, relative_heat
-from ..explain.explain import answer_and_explain
-from ..explain.question import Question, default_way, fast_way
+from ..explain.explain import Question, answer_and_explain, default_way, fast_way
 from ..explain.verdicts import record_sentence, track_record
 from ..images.crops import Crop, crop_face
 from ..images.edit import between_centres

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..api import explain_image, predict_image
 from ..api.replies import PredictReply
+from ..explain.explain import ExplainError
 from ..explain.methods import BASELINES, METHODS
-from ..explain.question import ExplainError
 from ..images.crops import NoFaceError
 from ..images.read import ImageError
 from ..masks.task import BARE

@@ -13,7 +13,7 @@ import gradio as gr
 from markupsafe import Markup
 from PIL import Image
 
-from ..explain.question import BEST, all_ways
+from ..explain.explain import BEST, all_ways
 from ..images.pool import read_apart
 from ..images.read import ImageError
 from ..models.checkpoints import by_number

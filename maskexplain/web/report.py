@@ -13,8 +13,7 @@ from PIL import Image
 from ..data.folder import Picture, Progress, load_pixels, quietly, read_crop
 from ..data.names import DataError
 from ..explain.draw import data_url, enlarge, overlay
-from ..explain.explain import Explanation, explain_pass, forward_pass
-from ..explain.question import default_way
+from ..explain.explain import Explanation, default_way, explain_pass, forward_pass
 from ..explain.verdicts import Verdict, blur_verdicts
 from ..models.results import Epoch, Results
 from ..models.version import Model, Prediction

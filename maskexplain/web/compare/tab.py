@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 from markupsafe import Markup
 
-from ...explain.question import BEST, Question
+from ...explain.explain import BEST, Question
 from ...models.version import Model
 from ...results.compare import stored_comparisons
 from ..faces import (

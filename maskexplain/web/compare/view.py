@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ...explain.draw import data_url, overlay, question_of
-from ...explain.question import BEST, ExplainError, Question, is_best
+from ...explain.explain import BEST, ExplainError, Question, is_best
 from ...explain.report import Report, reports
 from ...explain.verdicts import track_record
 from ...images.crops import NoFaceError

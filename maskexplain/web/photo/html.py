@@ -14,9 +14,8 @@ from PIL import Image, ImageEnhance
 from ...data.samples import example_picture
 from ...explain.blur_test import SHARE
 from ...explain.draw import data_url, enlarge, overlay, overlay_on_photo, question_of
-from ...explain.explain import Explanation
+from ...explain.explain import Explanation, Way, is_best
 from ...explain.places import OUTSIDE, face_regions, heat_at, heat_by_region, hottest
-from ...explain.question import Way, is_best
 from ...explain.report import Report, Subject
 from ...explain.verdicts import SecondOpinion, Trust, Verdict, record_sentence
 from ...images.crops import Crop

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from ...explain.question import BEST, FIRST_WAYS, Question
+from ...explain.explain import BEST, FIRST_WAYS, Question
 from ...images.crops import NoFaceError
 from ...images.pool import read_apart
 from ...images.read import ImageError

@@ -9,9 +9,17 @@ from PIL import Image
 from torch.nn import functional as nnf
 
 from ...explain.draw import report_files, zip_of
-from ...explain.explain import Explanation, ForwardPass
+from ...explain.explain import (
+    BEST,
+    USUAL,
+    ExplainError,
+    Explanation,
+    ForwardPass,
+    Question,
+    default_way,
+    find_ways,
+)
 from ...explain.places import blur_places, heat_at
-from ...explain.question import BEST, USUAL, ExplainError, Question, default_way, find_ways
 from ...explain.report import Known, Report, Subject, reports
 from ...explain.verdicts import second_opinions
 from ...images.crops import NoFaceError

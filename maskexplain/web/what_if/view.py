@@ -7,8 +7,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ...explain.draw import data_url, enlarge, overlay
-from ...explain.explain import Answer, answer_and_explain
-from ...explain.question import prompt_way
+from ...explain.explain import Answer, answer_and_explain, prompt_way
 from ...explain.report import subjects_for
 from ...explain.verdicts import record_sentence
 from ...images.crops import NoFaceError, Subjects
