@@ -65,7 +65,7 @@ def test_heat_for_area():
     assert found.area == 0.5 and found.heat == pytest.approx(150 / 199)
     assert found.ratio == pytest.approx(300 / 199)
     nowhere = heat_in(heatmap, np.zeros((10, 10), dtype=bool))
-    assert nowhere.ratio is None and nowhere.to_dict()["area"] == 0
+    assert nowhere.ratio is None and nowhere.area == 0
     assert heat_in(-np.ones((10, 10)), upper).heat == 0
     everywhere = heat_by_region(np.ones((120, 100)), face_regions(LANDMARKS, (100, 120)))
     assert all(heat.ratio == pytest.approx(1) for heat in everywhere.values())

@@ -13,7 +13,7 @@ area does not have that flaw.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -236,9 +236,6 @@ class RegionHeat:
     heat: float
     area: float
     ratio: float | None
-
-    def to_dict(self) -> dict:
-        return asdict(self)
 
 
 def face_regions(landmarks: Landmarks, size: tuple[int, int]) -> dict[str, np.ndarray] | None:

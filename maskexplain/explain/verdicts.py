@@ -1,7 +1,7 @@
 """How far to believe a heatmap, in plain words built from its measured figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -99,11 +99,8 @@ class Trust:
     learned: str = ""
 
     def to_dict(self) -> dict:
-        regions = {name: heat.to_dict() for name, heat in (self.regions or {}).items()}
-        return {
-            "curves": self.curves.to_dict(),
-            "regions": regions or None,
-        }
+        regions = {name: asdict(heat) for name, heat in (self.regions or {}).items()}
+        return {"curves": self.curves.to_dict(), "regions": regions or None}
 
     def sentences(self) -> list[str]:
         """The measurements in plain words; none where there is no heat."""
