@@ -22,7 +22,6 @@ from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
 from maskexplain.api.guard import DISK_FULL
-from maskexplain.cli import serve
 from maskexplain.cli.serve import (
     PROXIES,
     check_shared_memory,
@@ -277,16 +276,35 @@ def test_the_lock_goes_last(tmp_path, monkeypatch):
     assert removed[-1] == folder.path
 
 
-def test_a_second_signal_does_not_break_off_the_tidying_up():
-    before = {number: signal.getsignal(number) for number in serve.ENDING}
-    try:
-        with pytest.raises(SystemExit):
-            serve._end()
-        for number in serve.ENDING:
-            os.kill(os.getpid(), number)  # and nothing happens
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+TWICE = """
+import os, signal, sys
+from maskexplain.cli import serve
+from maskexplain.web.scratch import scratch
+first, second = map(int, sys.argv[1:])
+for number in serve.ENDING:
+    signal.signal(number, serve._end)
+try:
+    with scratch():
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, serve.ENDING)
+            os.kill(os.getpid(), first)
+            os.kill(os.getpid(), second)  # both have come before the first one is heeded
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, serve.ENDING)
+        finally:
+            os.kill(os.getpid(), second)
+except (KeyboardInterrupt, SystemExit) as end:
+    print(type(end).__name__)
+"""
+
+
+@pytest.mark.parametrize("signals", [("INT", "TERM"), ("TERM", "INT"), ("INT", "INT")])
+def test_a_second_signal_does_not_break_off_the_tidying_up(tmp_path, signals):
+    numbers = [str(int(signal.Signals[f"SIG{name}"])) for name in signals]
+    command = [sys.executable, "-c", TWICE, *numbers]
+    place = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=place)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout in ("KeyboardInterrupt\n", "_Ended\n") and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1", "::2"])

@@ -144,14 +144,15 @@ class _Ended(SystemExit):
 
 
 # Windows has no SIGHUP.
-ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ENDING = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 
-def _end(*_: object) -> None:
-    for number in ENDING:
-        # A second one would break off the tidying up: timeout and some services send two.
-        signal.signal(number, signal.SIG_IGN)
-    raise _Ended(0)
+def _end(number: int, _: object) -> None:
+    for one in ENDING:
+        # A second one would break off the tidying up: timeout, some services and people send two.
+        # Not SIG_IGN: Python prints a traceback where the second one has come already.
+        signal.signal(one, lambda *_: None)
+    raise KeyboardInterrupt if number == signal.SIGINT else _Ended(0)
 
 
 def main(args: argparse.Namespace) -> None:
