@@ -443,20 +443,32 @@ def test_an_address_has_so_many_bodies_on_their_way(server):
 
 
 @pytest.mark.parametrize(
-    ("host", "known"),
+    ("host", "proxies", "known"),
     [
-        ("127.0.0.1", ""),
-        ("::1", ""),
-        ("172.17.0.1", ""),
-        ("fd00::7", ""),
-        ("testclient", ""),
-        ("9.9.9.9", "9.9.9.9"),
-        ("2600:0:1:2:3:4:5:6", "2600:0:1:2::/64"),
+        *((host, None, "") for host in ("127.0.0.1", "::1", "172.17.0.1", "fd00::7", "unknown")),
+        ("fe80::1%eth0", None, ""),
+        ("9.9.9.9", None, "9.9.9.9"),
+        ("9.9.9.9", "*", "9.9.9.9"),
+        ("2600:0:1:2:3:4:5:6", None, "2600:0:1:2::/64"),
+        # Where proxies are named, other private addresses are clients.
+        ("192.168.1.9", "192.168.1.1", "192.168.1.9"),
+        ("192.168.1.1", "192.168.1.1, a-name", ""),
+        ("10.0.0.7", "10.0.0.0/30", "10.0.0.7"),
+        ("192.168.1.9", "*", ""),
+        ("127.0.0.1", "", "127.0.0.1"),
     ],
 )
-def test_who_asks(host, known):
+def test_who_asks(host, proxies, known, monkeypatch):
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+    if proxies is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
     assert door.address({"client": (host, 1)}) == known
     assert door.address({"client": None}) == ""
+
+
+def test_private_addresses_take_turns_of_their_own():
+    asking = [{"client": (f"192.168.1.{number}", 1)} for number in (7, 8)]
+    assert [guard.turn(scope) for scope in asking] == ["192.168.1.7", "192.168.1.8"]
 
 
 PUBLIC = {"Host": "faces.example", "Origin": SITE}

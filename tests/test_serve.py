@@ -21,7 +21,7 @@ from filelock import FileLock
 from servers import CROP, files_in, free_port, program
 from test_mcp import call
 
-from maskexplain.api.guard import DISK_FULL
+from maskexplain.api.guard import DISK_FULL, proxies
 from maskexplain.cli.serve import (
     PROXIES,
     check_shared_memory,
@@ -338,6 +338,32 @@ def test_an_answer_does_not_wait_for_the_clients_word_on_its_head():
         finally:
             server.should_exit = True
             thread.join()
+
+
+def test_a_socket_for_both_kinds_knows_its_clients_of_ipv4():
+    """Else a proxy's word on them would not be taken, and all of them would be one client."""
+    asked = []
+
+    async def app(scope, receive, send):
+        asked.append(scope["client"][0])
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(
+        app, http=Connection, ws="none", lifespan="off", forwarded_allow_ips=proxies()
+    )
+    server = uvicorn.Server(config)
+    with _listen("::", 0) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            for headers in ({}, {"X-Forwarded-For": "192.0.2.7"}):
+                httpx.get(url, headers=headers, timeout=10)
+        finally:
+            server.should_exit = True
+            thread.join()
+    assert asked == ["127.0.0.1", "192.0.2.7"]
 
 
 def test_proxies_are_left_to_share(monkeypatch):

@@ -6,13 +6,14 @@ Of those let in, requests that wait for the same version are answered together.
 import asyncio
 import base64
 import ipaddress
+import os
 import secrets
 import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ class Guard:
 
         One that leaves meanwhile ends the work at its next `wanted.check`.
         """
-        async with self.workers.place(address(request.scope)):
+        async with self.workers.place(turn(request.scope)):
             if await request.is_disconnected():
                 raise HTTPException(400, GONE)
             left = threading.Event()
@@ -182,20 +183,61 @@ class Workers:
         self._free += 1
 
 
-def address(scope: Scope) -> str:
-    """Who asks, as far as it is known: an IPv4 address, an IPv6 network, or nothing.
+# Whose word on whom they ask for is taken: proxies beside us, and gateways of containers.
+PROXIES = (
+    "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,fc00::/7,fe80::/10"
+)
 
-    A proxy or a container's gateway, which have private addresses, may stand for everybody.
+
+def proxies() -> str:
+    """The addresses and networks of proxies: those of FORWARDED_ALLOW_IPS, or all private ones."""
+    return os.environ.get("FORWARDED_ALLOW_IPS", PROXIES)
+
+
+def address(scope: Scope) -> str:
+    """Who asks, where limits may hold for them: an IPv4 address, an IPv6 network, or nothing.
+
+    Proxies and gateways that do not say for whom they ask may stand for everybody.
     """
-    host = (scope.get("client") or ("",))[0]
+    who = turn(scope)
+    return "" if who and _is_proxy(who, proxies()) else who
+
+
+def turn(scope: Scope) -> str:
+    """Who asks, to take turns: the same, and proxies' own addresses, too."""
+    host = (scope.get("client") or ("",))[0].partition("%")[0]  # behind it a network's card
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
         return ""
-    if ip.is_private:  # loopback is, too
-        return ""
     # One household has 2**64 addresses of IPv6.
     return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else str(ip)
+
+
+def without_mapping(host: str) -> str:
+    """An address of IPv4 as such: a socket for both kinds gives it as ::ffff:192.0.2.1.
+
+    >>> without_mapping("::ffff:192.0.2.1"), without_mapping("2001:db8::1")
+    ('192.0.2.1', '2001:db8::1')
+    """
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(getattr(ip, "ipv4_mapped", None) or host)
+
+
+@lru_cache(1024)
+def _is_proxy(who: str, known: str) -> bool:
+    network = ipaddress.ip_network(who)
+    named = _networks(PROXIES if known.strip() == "*" else known)
+    return any(one.version == network.version and network.overlaps(one) for one in named)
+
+
+def _networks(known: str) -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    for one in known.split(","):
+        with suppress(ValueError):  # a name, such as a socket's
+            yield ipaddress.ip_network(one.strip(), strict=False)
 
 
 class BoundedBody:

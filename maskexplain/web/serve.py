@@ -6,7 +6,6 @@ messages of errors quote what they were about, a photo as text, a name, an addre
 
 import errno
 import logging
-import os
 import socket
 import sys
 import threading
@@ -27,7 +26,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..api import MAX_BODY, make_router
-from ..api.guard import DISK_FULL, address
+from ..api.guard import DISK_FULL, address, proxies, without_mapping
 from ..errors import UserError
 from ..files import is_disk_full
 from ..images.pool import POOL
@@ -52,8 +51,6 @@ from .scratch import Scratch
 VISITORS = 100  # whose state, and results not fetched, are kept at once
 HEAD_SECONDS = 10.0  # for a request's head to come, from the connection or its first byte on
 CONNECTIONS_EACH, CONNECTIONS = 128, 900  # of one address; of all (1024 files may be open)
-# Whose word on whom they ask for is taken: proxies beside us, and gateways of containers.
-PROXIES = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
 NOT_UNDERSTOOD = "The request is not one that this address takes: load the page again."
 FAILED = "Something went wrong in the server: load the page again, or tell who runs it."
 NO_SPACE = "error: there is no room for temporary files"
@@ -171,7 +168,7 @@ class Server(uvicorn.Server):
             http=Connection,
             ws="none",
             log_config=None,
-            forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", PROXIES),
+            forwarded_allow_ips=proxies(),
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=GOODBYE_SECONDS,
@@ -212,6 +209,8 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if self.client:
+            self.client = (without_mapping(self.client[0]), self.client[1])
         # asyncio does so for sockets of its own making alone. Without it the second half of an
         # answer waits for the client's word on the first: some 40 ms a request.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
