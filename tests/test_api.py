@@ -580,3 +580,17 @@ def test_two_files_are_refused_and_not_half_answered(client):
 def test_monitors_may_ask_for_the_head_alone(client):
     reply = client.head("/healthz")
     assert reply.status_code == 200 and reply.content == b""
+
+
+@pytest.mark.parametrize("wrong", ["boundary", "part", "fields"])
+def test_a_form_that_cannot_be_read_is_one_sentence(client, wrong):
+    part = 'Content-Disposition: form-data; name="file"; filename="a.png"\r\n\r\nx\r\n'
+    field = "--b\r\n" + part.replace('; filename="a.png"', "")
+    bodies = {
+        "boundary": "--another\r\n" + part,
+        "part": "--b\r\nX: y\r\n\r\nx\r\n--b--\r\n",
+        "fields": 1200 * field + "--b--\r\n",
+    }
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    reply = client.post("/predict", content=bodies[wrong], headers=kind)
+    assert (reply.status_code, reply.json()["detail"]) == (400, guard.BAD_FORM)

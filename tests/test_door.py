@@ -169,6 +169,15 @@ def test_patterns():
         assert fits(path.split("/"), pattern.split("/")) is fitting, (path, pattern)
 
 
+def test_a_body_of_two_lengths_ends_the_connection(server):
+    lengths = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connection(server) as link:
+        link.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + lengths + hidden)
+        told = b"".join(iter(lambda: link.recv(4096), b""))
+    assert told.startswith(b"HTTP/1.1 400 ") and told.count(b"HTTP/1.1 ") == 1
+
+
 # --- credentials
 
 

@@ -50,6 +50,7 @@ FULL = "The server is busy: try again in a few seconds."
 TOO_MANY = "Too many requests come from one address: wait for the answers."
 IN_ADDRESS = "Options stand in the address: send them as fields of the form, such as -F model=v2."
 GONE = "The client is gone."
+BAD_FORM = "The form cannot be read: send the picture as a file in multipart/form-data."
 NO_FILE = "The field file is missing: send the picture as a file in multipart/form-data."
 
 
@@ -101,6 +102,8 @@ class Guard:
                 # FastAPI calls whatever stops its reading of a form a parsing error.
                 if is_disk_full(error):
                     raise HTTPException(507, DISK_FULL) from error
+                if type(error) is ParsingError:  # Starlette's own words on a form
+                    raise HTTPException(400, BAD_FORM) from error
                 raise
 
     async def work(self, request: Request, function: Callable, *args: Any) -> Any:

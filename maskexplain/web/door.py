@@ -46,6 +46,7 @@ NOTHING = "There is nothing at this address."
 NOT_SO = "This address cannot be asked in this way."
 LOG_IN = "Log in first."
 FOREIGN = "A page of another site asks here: the server must allow it by --cors."
+TWO_LENGTHS = "The body's length is told in two ways: send Content-Length alone."
 NO_JSON = "The body is no JSON that this server reads."
 TOO_DEEP = "The JSON holds too much: send less."
 LONG_NAME = "A name in the JSON is too long: send a session's or an event's own."
@@ -224,6 +225,9 @@ class Door:
         if scope["method"] == "OPTIONS":  # a browser asks what a page of another site may do
             return await app(scope, receive, send)
         request = HTTPConnection(scope)
+        if {"content-length", "transfer-encoding"} <= set(request.headers.keys()):
+            # A proxy before us may take another end of it than we do, and what follows for another.
+            raise HTTPException(400, TWO_LENGTHS, {"Connection": "close"})
         self._check_site(request.headers, scope["method"])
         if not (route.public or route.own or self._house.knows(request.cookies)):
             raise HTTPException(401, LOG_IN)
