@@ -76,13 +76,13 @@ def test_split(
     Its classes are the newest version's where all of these are there, else its own. Raises
     DataError.
     """
+    if folder is None:  # then no recipe is asked for, which would import torchvision
+        return None
     from ..data.folder import csv_beside, list_pictures, select
     from ..task import task_of_classes
     from ..web.compare.split import SplitAnswers
     from .folders import Remarks, classes_in, own_classes
 
-    if folder is None:
-        return None
     names, newest = classes_in(folder, class_map or {}), models[-1].task
     fits = len(names) < 2 or {*names} >= {*newest.names}
     labels = newest if fits else task_of_classes(own_classes(folder, class_map or {}))
