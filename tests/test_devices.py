@@ -15,7 +15,7 @@ from conftest import noise
 from maskexplain import cli
 from maskexplain.errors import UserError
 from maskexplain.explain.explain import all_ways
-from maskexplain.models import network
+from maskexplain.models import fused_conv, network
 from maskexplain.models.version import DEVICES, pick_device
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,6 +34,7 @@ def test_another_device_gives_what_the_cpu_gives(
 ):
     """The other one takes no tensor of the CPU's, as a GPU does; it computes as the CPU does."""
     monkeypatch.setattr(network, "CPU_PIXELS", 0)  # both take CPU_LEAST pictures at once
+    monkeypatch.setattr(fused_conv, "ONE_STEP", None)  # both go layer by layer
     theirs = [*_commands(version, picture, toy_folder, tmp_path / "theirs", "elsewhere")]
     recipes = ["+", "recipes", str(tmp_path), "elsewhere"]
     words = [word for command in theirs for word in ("+", *command)] + recipes
