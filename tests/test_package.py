@@ -139,6 +139,14 @@ def test_nothing_heavy_is_imported_before_it_is_needed(code):
     assert "maskexplain" in modules and not heavy & modules
 
 
+@pytest.mark.parametrize("command", ["pictures", "table", "measuring", "serve", "folders"])
+def test_who_only_answers_imports_no_torchvision(command):
+    """It brings torch._dynamo, too: a second, and 150 MB."""
+    code = f"import sys, maskexplain.cli.{command}, maskexplain.models.version; print(*sys.modules)"
+    modules = set(_run(ROOT, ROOT, sys.executable, "-c", code).stdout.split())
+    assert "torch" in modules and not {"torchvision", "torch._dynamo"} & modules
+
+
 def test_what_the_package_offers_is_found_when_asked_for():
     code = (
         "import maskexplain; from maskexplain.explain.explain import explain;"

@@ -50,7 +50,6 @@ from ..results.labels import (
     suspects_csv,
 )
 from ..task import MAX_CLASSES, MIN_CLASSES, Task, task_of_classes
-from ..train.recipe import imagenet_features
 from ..web.report import sheet_html
 from ..words import counted, listed, printable
 from . import add_class_map
@@ -245,6 +244,8 @@ def _places(args: argparse.Namespace, folder: Path, out: str, sheet: str) -> tup
 
 
 def _find_copies(args: argparse.Namespace, task: Task) -> None:
+    from ..train.recipe import imagenet_features  # brings torchvision: 150 MB and a second
+
     folder = args.data[0].resolve()
     out, place = _places(args, folder, f"{folder.name}.csv", f"{folder.name}.jpg")
     features, remarks, checked = imagenet_features(), Remarks(), bar("check")
@@ -290,6 +291,8 @@ def _features(model: Model | None) -> tuple[Features, int, str]:
     """What gives features, the pictures' side for it, and whose features they are."""
     if model:
         return penultimate(model.network), model.network.transform.size, model.name
+    from ..train.recipe import imagenet_features  # as above
+
     published = imagenet_features()
 
     @torch.inference_mode()

@@ -76,7 +76,7 @@ def test_split(
     Its classes are the newest version's where all of these are there, else its own. Raises
     DataError.
     """
-    if folder is None:  # then no recipe is asked for, which would import torchvision
+    if folder is None:
         return None
     from ..data.folder import csv_beside, list_pictures, select
     from ..task import task_of_classes
