@@ -39,7 +39,7 @@ def test_made_copies_keep_the_picture_recognisable():
 @pytest.fixture
 def album(tmp_path, monkeypatch, features):
     """A folder of three classes without a CSV; a picture of the first has ten darkened copies."""
-    monkeypatch.setattr("maskexplain.cli.folders.imagenet_features", lambda: features)
+    monkeypatch.setattr("maskexplain.train.recipe.imagenet_features", lambda: features)
     folder = tmp_path / "album"
     for label, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
