@@ -318,7 +318,7 @@ def our_candidates(model: Model, crops: Sequence[Image.Image]) -> Candidates:
 
 def measure(name: str, crops: Sequence[Image.Image], repetitions: int) -> Measured:
     """Everything, in this process, under the number of threads that it was started with."""
-    keep_memory()  # as app.py does; the other ways gain by it, too
+    keep_memory()  # the other ways gain by it, too
     model, crop = open_model(name), crops[0]
     peers, missing = open_peers(name)
     left, right = torch.rand(2, MATRIX, MATRIX)

@@ -105,11 +105,14 @@ class SplitNetwork(nn.Module):
     def fold(self) -> None:
         """Put each batch norm behind a conv into that conv, and the activation, too, in place."""
         modules = dict(self.network.named_modules())
-        for conv, norm in _conv_norms(self._graph, modules):
-            self.network.set_submodule(conv, fuse_conv_bn_eval(modules[conv], modules[norm]))
-            self.network.set_submodule(norm, nn.Identity())
+        for conv, norm in _conv_readers(self._graph, modules):
+            if norm and (type(modules[conv]), type(modules[norm])) == (nn.Conv2d, nn.BatchNorm2d):
+                self.network.set_submodule(conv, fuse_conv_bn_eval(modules[conv], modules[norm]))
+                self.network.set_submodule(norm, nn.Identity())
         modules = dict(self.network.named_modules())
-        for conv, behind in _conv_readers(self._graph, modules, self._at):
+        # What the explained node gives stays as it is: its activation is not put before it.
+        explained = list(self._graph.nodes)[self._at]
+        for conv, behind in _conv_readers(self._graph, modules, explained):
             activation = modules[behind] if behind else None
             if layer := fused(modules[conv], activation):
                 self.network.set_submodule(conv, layer)
@@ -372,36 +375,21 @@ def _as_layer(head: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return None
 
 
-def _conv_norms(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[str, str]]:
-    """The names of each conv and of the batch norm that alone reads it."""
-    called = [str(node.target) for node in graph.nodes if node.op == "call_module"]
-    for node in graph.nodes:
-        conv = node.args[0] if node.args else None
-        if node.op != "call_module" or not isinstance(conv, fx.Node) or conv.op != "call_module":
-            continue
-        names = str(conv.target), str(node.target)
-        kinds = type(modules[names[0]]), type(modules[names[1]])
-        alone = len(conv.users) == 1 and all(called.count(name) == 1 for name in names)
-        if kinds == (nn.Conv2d, nn.BatchNorm2d) and alone:
-            yield names
-
-
 def _conv_readers(
-    graph: fx.Graph, modules: dict[str, nn.Module], at: int
+    graph: fx.Graph, modules: dict[str, nn.Module], last: fx.Node | None = None
 ) -> Iterator[tuple[str, str]]:
     """The names of each conv and of the layer that alone reads it, "" where that is none.
 
-    What the explained node, the `at`th, gives must stay as it is: behind it nothing is named.
+    Behind the node `last` nothing is named.
     """
-    nodes = list(graph.nodes)
-    called = Counter(str(node.target) for node in nodes if node.op == "call_module")
-    for node in nodes:
+    called = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    for node in graph.nodes:
         if called[str(node.target)] == 1 and isinstance(modules[str(node.target)], nn.Conv2d):
-            behind = _reader(node, nodes[at], modules)
+            behind = _reader(node, last, modules)
             yield str(node.target), behind if called[behind] == 1 else ""
 
 
-def _reader(node: fx.Node, last: fx.Node, modules: dict[str, nn.Module]) -> str:
+def _reader(node: fx.Node, last: fx.Node | None, modules: dict[str, nn.Module]) -> str:
     """The name of the layer that alone reads a node, past empty ones; "" for none."""
     while node is not last and len(node.users) == 1:
         node = next(iter(node.users))
