@@ -129,6 +129,7 @@ def recipe(monkeypatch):
         "average": 0.8,
         "batch_size": 8,
         "focus": 0.0,
+        "trainings": 1,
     }
     return replace(V3, **changes, **more)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from safetensors.torch import load_file
 
 from maskexplain import cli
 from maskexplain.cli import train
@@ -40,6 +41,7 @@ from maskexplain.task import task_of_names
 from maskexplain.train.finish import finish
 from maskexplain.train.loop import TrainingError, fit, resume, start
 from maskexplain.train.recipe import RECIPES, own_recipe
+from maskexplain.train.siblings import sibling_folders, sibling_recipes, start_sibling
 
 
 @pytest.fixture
@@ -253,8 +255,49 @@ def test_the_command_trains_the_teachers_first_and_once(recipe, command, monkeyp
     assert (command.epochs("my_v1"), command.epochs("elder")) == first, "gone on, not with the old"
     assert command("--epochs", "1", "--seed", "9") == 2
     assert "elder/last.pt cannot be resumed" in capsys.readouterr().err
+    assert command("--name", "Elder") == command("--name", "painting") == 2
+    assert capsys.readouterr().err.count("holds what trainings share: give this one") == 2
     assert command("--fresh", "--data", "nowhere") == 2
     assert (command.runs / "v1/my_v1/last.pt").is_file(), "a slip removes nothing"
+
+
+def test_the_mean_of_several_trainings_ships(recipe, command, monkeypatch, capsys):
+    several = replace(recipe, name="v1", trainings=3, plateau=None)
+    monkeypatch.setitem(RECIPES, "v1", several)
+    folder, shipped = command.runs / "v1/my_v1", command.out / "my_v1.safetensors"
+    places = sibling_folders(several, folder)
+    assert command() == 0
+    weights = [load_file(place / "best.safetensors") for place in (folder, *places)]
+    first = load_file(shipped)
+    for name, value in first.items():
+        mean = sum(one[name] for one in weights) / 3
+        assert torch.allclose(value.float(), mean, rtol=1e-2, atol=1e-3), name
+    name = next(name for name in weights[0] if name.endswith("weight"))
+    assert not torch.equal(weights[1][name], weights[2][name]), "draws of its own"
+    assert "of the first of 3 trainings, whose mean it is" in capsys.readouterr().out
+
+    shutil.rmtree(places[1])
+    written = (folder / "last.pt").stat().st_mtime_ns
+    assert command() == 0, "what is left is gone on with"
+    assert all(torch.equal(value, first[n]) for n, value in load_file(shipped).items())
+    assert (folder / "last.pt").stat().st_mtime_ns == written
+    assert command("--epochs", "3") == 0
+    names = ["my_v1", *(f"my_v1/{place.name}" for place in places)]
+    assert [len(command.epochs(name)) for name in names] == [3, 3, 3]
+    assert command("--fresh") == 0
+    assert [len(command.epochs(name)) for name in names] == [2, 2, 2]
+    shutil.copy(folder / "best.safetensors", places[0])
+    assert command() == 2
+    assert f"{places[0].name}/best.safetensors is not what this" in capsys.readouterr().err
+
+
+def test_trainings_whose_mean_ships_start_alike(recipe):
+    several = replace(recipe, trainings=2)
+    first, [sibling] = start(several), sibling_recipes(several)
+    second = start_sibling(sibling, several)
+    weights = second.network.state_dict()
+    assert all(torch.equal(value, weights[n]) for n, value in first.network.state_dict().items())
+    assert second.recipe == replace(recipe, seed=recipe.seed + 1)
 
 
 def test_a_version_that_is_there_is_not_replaced_unasked(command, capsys):

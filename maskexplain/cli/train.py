@@ -42,6 +42,7 @@ from ..train.finish import check_tensorboard, finish, written_to
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe, own_recipe
+from ..train.siblings import sibling_folders, sibling_recipes, start_sibling
 from ..web.report import measure_report, report_html
 from ..words import listed, printable
 from . import add_device
@@ -117,7 +118,7 @@ def _main(args: argparse.Namespace) -> None:
     if not processes.agree(begun.digest):
         raise UserError(OTHERS.format("pictures or options"))
     place = free_place(name, args.replace or _made_by(begun, args.out, name), args.out)
-    folder = root / name
+    folder = _own_folder(recipe, root, name)
     with _alone(folder):
         if processes.is_first():
             check_writable(place)
@@ -127,12 +128,12 @@ def _main(args: argparse.Namespace) -> None:
             told = [counts_table(pictures, recipe.task), *remarks.lines]
             write_text(folder / "data.txt", "\n".join(told))
         processes.wait()
-        training = _open(recipe, folder, data, device)
-        if _unfinished(training):
-            _train(training, pictures, root, folder, bf16, args.tensorboard)
+        trainings = _open_all(recipe, folder, data, device)
+        if any(map(_unfinished, trainings)):
+            _train(trainings, pictures, root, folder, bf16, args.tensorboard)
         if processes.is_first():
-            at_random = args.split == "random"
-            print(finish(training, folders, folder, place.parent, bar("test"), name, at_random))
+            at_random, to, (first, *others) = args.split == "random", place.parent, trainings
+            print(finish(first, folders, folder, to, bar("test"), name, at_random, others))
             print(_report(open_model(place), folders, folder / "report.html"))
 
 
@@ -197,6 +198,14 @@ def _made_by(training: Training, out: Path, name: str) -> bool:
         return False
 
 
+def _own_folder(recipe: Recipe, root: Path, name: str) -> Path:
+    """Where the training is kept. Raises UserError for a name of what is kept beside it."""
+    beside = {Path(PAINTED).parts[0], *(teacher.name for teacher in recipe.teachers)}
+    if name.casefold() in {one.casefold() for one in beside}:
+        raise UserError(f"{root / name} holds what trainings share: give this one another --name.")
+    return root / name
+
+
 def _alone(folder: Path) -> AbstractContextManager[None]:
     """The folder's lock, which the first process holds for all."""
     busy = f"Another training works in {folder}: wait for it, or give this one its own --name."
@@ -234,7 +243,8 @@ def _recipe(args: argparse.Namespace, task: Task, pictures: Sequence[Picture]) -
 
 def _forget(recipe: Recipe, root: Path, folder: Path) -> None:
     """Remove what would be gone on with: the training's state, its teachers' and the paintings."""
-    places = [folder, *(root / teacher.name for teacher in recipe.teachers)]
+    teachers = (root / teacher.name for teacher in recipe.teachers)
+    places = [folder, *sibling_folders(recipe, folder), *teachers]
     for file in [*(place / LAST for place in places), root / PAINTED]:
         file.unlink(missing_ok=True)
 
@@ -243,12 +253,27 @@ def _open(
     recipe: Recipe, folder: Path, data: str, device: torch.device, exact: bool = False
 ) -> Training:
     """The training in the folder as far as it went, or a new one."""
+    return _resumed(recipe, folder, data, device, exact) or start(recipe, data, device)
+
+
+def _resumed(
+    recipe: Recipe, folder: Path, data: str, device: torch.device, exact: bool = False
+) -> Training | None:
+    """The training in the folder as far as it went; None where none has begun."""
     last = folder / LAST
     if processes.count() > 1 and not processes.agree(weights_digest(last)):
         raise UserError(OTHERS.format("files of --runs, which must lie on a shared disk"))
-    if last.is_file():
-        return resume(recipe, last, data, exact, device)
-    return start(recipe, data, device)
+    return resume(recipe, last, data, exact, device) if last.is_file() else None
+
+
+def _open_all(recipe: Recipe, folder: Path, data: str, device: torch.device) -> list[Training]:
+    """The training in the folder, and those below it from the same first weights."""
+    trainings = [_open(recipe, folder, data, device)]
+    pairs = zip(sibling_recipes(recipe), sibling_folders(recipe, folder), strict=True)
+    for sibling, place in pairs:
+        begun = _resumed(sibling, place, data, device)
+        trainings.append(begun or start_sibling(sibling, recipe, data, device))
+    return trainings
 
 
 def _unfinished(training: Training) -> bool:
@@ -256,7 +281,7 @@ def _unfinished(training: Training) -> bool:
 
 
 def _train(
-    training: Training,
+    trainings: Sequence[Training],
     pictures: Sequence[Picture],
     root: Path,
     folder: Path,
@@ -264,15 +289,15 @@ def _train(
     tensorboard: bool,
 ) -> None:
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
-    recipe, size, decode = training.recipe, training.network.transform.size, bar("decode")
-    device = training.device
+    first, decode = trainings[0], bar("decode")
+    recipe, size, device = first.recipe, first.network.transform.size, first.device
     with ExitStack() as held:
         places = [root / teacher.name for teacher in recipe.teachers]
         for place in places:
             held.enter_context(_alone(place))
         # What cannot be resumed is an error before anything is trained, as is a bad picture.
         pairs = zip(recipe.teachers, places, strict=True)
-        teachers = [_open(t, place, training.data, device, exact=True) for t, place in pairs]
+        teachers = [_open(t, place, first.data, device, exact=True) for t, place in pairs]
         train = _load(recipe, select(pictures, "train"), root)
         val = load_pixels(select(pictures, "val"), size, decode)
         let_go(p for p in pictures if p.split != "test" or not processes.is_first())
@@ -280,9 +305,12 @@ def _train(
         for teacher, place in zip(teachers, places, strict=True):
             if _unfinished(teacher):
                 _fit(teacher, train, val, place, bf16)
-            training.teachers.append(open_model(place / "best.safetensors", device).network)
-    with _board(training, folder, tensorboard) as watch:
-        _fit(training, train, val, folder, bf16, watch)
+        taught_by = [open_model(place / "best.safetensors", device).network for place in places]
+    folders = [folder, *sibling_folders(recipe, folder)]
+    for training, place in zip(trainings, folders, strict=True):
+        training.teachers = taught_by
+        with _board(training, place, tensorboard) as watch:
+            _fit(training, train, val, place, bf16, watch)
 
 
 def _board(training: Training, folder: Path, asked: bool) -> AbstractContextManager[OnEpoch]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from shutil import copyfile
 from textwrap import fill
@@ -34,6 +35,7 @@ from ..results.scores import (
 )
 from ..task import Task
 from .loop import OnEpoch, Training, TrainingError, weights_digest
+from .siblings import mean_network, sibling_folders
 
 
 @dataclass(frozen=True)
@@ -63,18 +65,20 @@ def finish(
     progress: Progress = quietly,
     name: str = "",
     at_random: bool = False,
+    siblings: Sequence[Training] = (),
 ) -> str:
     """Write `out`/NAME.safetensors and NAME.json of the best epoch; returns a summary to print.
 
     Measured on the test split, with the half-precision weights as they are shipped. `folders`: the
     data folders' pictures by their names; the first one is measured in full, the others in short.
     `name`: the version's, by default the recipe's. `at_random`: how the splits were drawn.
-    Raises TrainingError where best.safetensors is not what this training wrote.
+    `siblings`: those from the same first weights, in their folders below `folder`; the mean ships.
+    Raises TrainingError where a best.safetensors is not what its training wrote.
     """
     recipe, name = training.recipe, name or training.recipe.name
     pictures = [picture for listed in folders.values() for picture in listed]
-    full = _best(training, folder / "best.safetensors")
-    origin = f"{training.digest}-{training.kept}"
+    full, kept = _shipped([training, *siblings], folder)
+    origin = f"{training.digest}-{kept}"
     fitted = Fitted()
     if recipe.calibrate:
         fitted = fit_confidence(full, pictures, recipe.sure, progress)
@@ -110,6 +114,17 @@ def finish(
     write_results(path, results)
     _draw(results, recipe.task, folder)
     return _summary(path, results)
+
+
+def _shipped(trainings: Sequence[Training], folder: Path) -> tuple[nn.Module, str]:
+    """The network that ships, and the digest of the files that it is made of."""
+    first, *others = trainings
+    pairs = zip(trainings, [folder, *sibling_folders(first.recipe, folder)], strict=True)
+    networks = [_best(one, place / "best.safetensors") for one, place in pairs]
+    if not others:
+        return networks[0], first.kept
+    kept = "".join(one.kept for one in trainings)
+    return mean_network(networks), sha256(kept.encode()).hexdigest()[:16]
 
 
 def _best(training: Training, file: Path) -> nn.Module:
@@ -206,8 +221,10 @@ def _summary(path: Path, results: Results) -> str:
     listed = ", ".join(f"{name} {scores.balanced_accuracy:.3f}" for name, scores in shifts)
     half = results.half_precision
     same = f"{half.same_answers} of {half.pictures}" if half else "none"
+    trainings = (results.recipe or {}).get("trainings", 1)
+    mean = f" of the first of {trainings} trainings, whose mean it is" if trainings > 1 else ""
     return (
-        f"{path} written: best epoch {results.best_epoch} of {results.epochs}; balanced "
+        f"{path} written: best epoch {results.best_epoch} of {results.epochs}{mean}; balanced "
         f"accuracy on test {results.balanced_accuracy:.3f} ({listed}); half precision answers "
         f"{same} test pictures as full precision does."
     )

@@ -46,6 +46,8 @@ class Recipe:
     mix only), 0 for none; `hide`: with a focus, the share of pictures whose middle is blurred out,
     for an even answer. `teachers`: recipes of the networks, trained before, whose mean answer is
     learned in the labels' place; their pictures, paintings and input transform are this recipe's.
+    `trainings`: how many start from the same weights, each with draws of its own; the mean of the
+    weights of all ships (see siblings.py).
     `task`: what is answered. `size`: side of the network's pictures, None for its own.
     """
 
@@ -74,14 +76,16 @@ class Recipe:
     focus: float = 0.0
     hide: float = 0.0
     teachers: tuple["Recipe", ...] = ()
+    trainings: int = 1
     task: Task = MASK
 
     def to_dict(self) -> dict:
         """Plain values; the task as the list of its classes."""
         teachers = tuple(teacher.to_dict() for teacher in self.teachers)
         plain = {**asdict(self), "teachers": teachers, "task": list(self.task.names)}
-        # Trainings that began before it was there go on.
-        return plain if self.size is not None else {k: v for k, v in plain.items() if k != "size"}
+        # Trainings that began before these two were there go on.
+        unset = {name for name, value in (("size", None), ("trainings", 1)) if plain[name] == value}
+        return {name: value for name, value in plain.items() if name not in unset}
 
 
 RECIPES: dict[str, Recipe] = {}
