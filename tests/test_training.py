@@ -41,7 +41,7 @@ from maskexplain.task import task_of_names
 from maskexplain.train.finish import finish
 from maskexplain.train.loop import TrainingError, fit, resume, start
 from maskexplain.train.recipe import RECIPES, own_recipe
-from maskexplain.train.siblings import sibling_folders, sibling_recipes, start_sibling
+from maskexplain.train.siblings import sibling_recipes, start_sibling, training_folders
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_the_mean_of_several_trainings_ships(recipe, command, monkeypatch, capsy
     several = replace(recipe, name="v1", trainings=3, plateau=None)
     monkeypatch.setitem(RECIPES, "v1", several)
     folder, shipped = command.runs / "v1/my_v1", command.out / "my_v1.safetensors"
-    places = sibling_folders(several, folder)
+    _, *places = training_folders(several, folder)
     assert command() == 0
     weights = [load_file(place / "best.safetensors") for place in (folder, *places)]
     first = load_file(shipped)

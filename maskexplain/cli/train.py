@@ -42,7 +42,7 @@ from ..train.finish import check_tensorboard, finish, written_to
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe, own_recipe
-from ..train.siblings import sibling_folders, sibling_recipes, start_sibling
+from ..train.siblings import sibling_recipes, start_sibling, training_folders
 from ..web.report import measure_report, report_html
 from ..words import listed, printable
 from . import add_device
@@ -244,7 +244,7 @@ def _recipe(args: argparse.Namespace, task: Task, pictures: Sequence[Picture]) -
 def _forget(recipe: Recipe, root: Path, folder: Path) -> None:
     """Remove what would be gone on with: the training's state, its teachers' and the paintings."""
     teachers = (root / teacher.name for teacher in recipe.teachers)
-    places = [folder, *sibling_folders(recipe, folder), *teachers]
+    places = [*training_folders(recipe, folder), *teachers]
     for file in [*(place / LAST for place in places), root / PAINTED]:
         file.unlink(missing_ok=True)
 
@@ -268,9 +268,11 @@ def _resumed(
 
 def _open_all(recipe: Recipe, folder: Path, data: str, device: torch.device) -> list[Training]:
     """The training in the folder, and those below it from the same first weights."""
-    trainings = [_open(recipe, folder, data, device)]
-    pairs = zip(sibling_recipes(recipe), sibling_folders(recipe, folder), strict=True)
-    for sibling, place in pairs:
+    trainings, (_, *places) = (
+        [_open(recipe, folder, data, device)],
+        training_folders(recipe, folder),
+    )
+    for sibling, place in zip(sibling_recipes(recipe), places, strict=True):
         begun = _resumed(sibling, place, data, device)
         trainings.append(begun or start_sibling(sibling, recipe, data, device))
     return trainings
@@ -306,8 +308,7 @@ def _train(
             if _unfinished(teacher):
                 _fit(teacher, train, val, place, bf16)
         taught_by = [open_model(place / "best.safetensors", device).network for place in places]
-    folders = [folder, *sibling_folders(recipe, folder)]
-    for training, place in zip(trainings, folders, strict=True):
+    for training, place in zip(trainings, training_folders(recipe, folder), strict=True):
         training.teachers = taught_by
         with _board(training, place, tensorboard) as watch:
             _fit(training, train, val, place, bf16, watch)

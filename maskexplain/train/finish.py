@@ -35,7 +35,7 @@ from ..results.scores import (
 )
 from ..task import Task
 from .loop import OnEpoch, Training, TrainingError, weights_digest
-from .siblings import mean_network, sibling_folders
+from .siblings import mean_network, training_folders
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def finish(
 def _shipped(trainings: Sequence[Training], folder: Path) -> tuple[nn.Module, str]:
     """The network that ships, and the digest of the files that it is made of."""
     first, *others = trainings
-    pairs = zip(trainings, [folder, *sibling_folders(first.recipe, folder)], strict=True)
+    pairs = zip(trainings, training_folders(first.recipe, folder), strict=True)
     networks = [_best(one, place / "best.safetensors") for one, place in pairs]
     if not others:
         return networks[0], first.kept

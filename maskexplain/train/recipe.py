@@ -84,8 +84,8 @@ class Recipe:
         teachers = tuple(teacher.to_dict() for teacher in self.teachers)
         plain = {**asdict(self), "teachers": teachers, "task": list(self.task.names)}
         # Trainings that began before these two were there go on.
-        unset = {name for name, value in (("size", None), ("trainings", 1)) if plain[name] == value}
-        return {name: value for name, value in plain.items() if name not in unset}
+        later = {"size": None, "trainings": 1}
+        return {n: value for n, value in plain.items() if n not in later or value != later[n]}
 
 
 RECIPES: dict[str, Recipe] = {}

@@ -24,9 +24,9 @@ def sibling_recipes(recipe: Recipe) -> list[Recipe]:
     return [replace(recipe, trainings=1, seed=seed) for seed in seeds]
 
 
-def sibling_folders(recipe: Recipe, folder: Path) -> list[Path]:
-    """Where these are kept beside the first one, which is kept in `folder`."""
-    return [folder / f"seed_{sibling.seed}" for sibling in sibling_recipes(recipe)]
+def training_folders(recipe: Recipe, folder: Path) -> list[Path]:
+    """Where each is kept: the first one in `folder`, the others below it."""
+    return [folder, *(folder / f"seed_{sibling.seed}" for sibling in sibling_recipes(recipe))]
 
 
 def start_sibling(
