@@ -268,10 +268,8 @@ def _resumed(
 
 def _open_all(recipe: Recipe, folder: Path, data: str, device: torch.device) -> list[Training]:
     """The training in the folder, and those below it from the same first weights."""
-    trainings, (_, *places) = (
-        [_open(recipe, folder, data, device)],
-        training_folders(recipe, folder),
-    )
+    first, *places = training_folders(recipe, folder)
+    trainings = [_open(recipe, first, data, device)]
     for sibling, place in zip(sibling_recipes(recipe), places, strict=True):
         begun = _resumed(sibling, place, data, device)
         trainings.append(begun or start_sibling(sibling, recipe, data, device))
