@@ -208,12 +208,12 @@ class Connection(H11Protocol):
     _head_due: Any = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        if self.client:
-            self.client = (without_mapping(self.client[0]), self.client[1])
         # asyncio does so for sockets of its own making alone. Without it the second half of an
         # answer waits for the client's word on the first: some 40 ms a request.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(transport)
+        if self.client:
+            self.client = (without_mapping(self.client[0]), self.client[1])
         peer = self.client[0] if self.client else ""
         same = sum(bool(other.client) and other.client[0] == peer for other in self.connections)
         known = bool(address({"client": self.client}))
