@@ -276,8 +276,12 @@ def test_the_mean_of_several_trainings_ships(recipe, command, monkeypatch, capsy
     assert not torch.equal(weights[1][name], weights[2][name]), "draws of its own"
     assert "of the first of 3 trainings, whose mean it is" in capsys.readouterr().out
 
-    shutil.rmtree(places[1])
     written = (folder / "last.pt").stat().st_mtime_ns
+    monkeypatch.setitem(RECIPES, "v1", replace(several, trainings=1))
+    assert command() == 0, "fewer may be asked for, and more again"
+    assert torch.equal(load_file(shipped)[name], weights[0][name].half())
+    monkeypatch.setitem(RECIPES, "v1", several)
+    shutil.rmtree(places[1])
     assert command() == 0, "what is left is gone on with"
     assert all(torch.equal(value, first[n]) for n, value in load_file(shipped).items())
     assert (folder / "last.pt").stat().st_mtime_ns == written

@@ -81,8 +81,9 @@ class Training:
 
     @property
     def digest(self) -> str:
-        """Which training it is: of recipe and data, however many epochs are asked for."""
+        """Which training it is: of recipe and data, however many epochs or others are asked for."""
         content = {**self.recipe.to_dict(), "epochs": None, "data": self.data}
+        content.pop("trainings", None)
         return sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     @property
@@ -186,13 +187,16 @@ def resume(
 ) -> Training:
     """Read an interrupted training of the same recipe and data. Raises TrainingError.
 
-    More or fewer epochs may be asked for, unless `exact`. Another device may go on with it.
+    More or fewer epochs, or trainings beside it, may be asked for, unless `exact`. Another device
+    may go on with it.
     """
     training = _around(recipe, _build(recipe), data, device)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        stored = state["recipe"] if exact else {**state["recipe"], "epochs": recipe.epochs}
-        if stored != recipe.to_dict() or state["data"] != data:
+        stored, asked = state["recipe"], recipe.to_dict()
+        free = set() if exact else {"epochs", "trainings"}
+        same = all(stored.get(n) == asked.get(n) for n in {*stored, *asked} - free)
+        if not same or state["data"] != data:
             raise ValueError("another recipe or other data")
         training.network.load_state_dict(state["network"])
         training.optimizer.load_state_dict(state["optimizer"])
