@@ -82,8 +82,7 @@ class Training:
     @property
     def digest(self) -> str:
         """Which training it is: of recipe and data, however many epochs or others are asked for."""
-        content = {**self.recipe.to_dict(), "epochs": None, "data": self.data}
-        content.pop("trainings", None)
+        content = {**_without_counts(self.recipe.to_dict()), "data": self.data}
         return sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     @property
@@ -177,6 +176,11 @@ def save(training: Training, path: Path) -> None:
     write_file(path, lambda beside: beside.write_bytes(content.getbuffer()))
 
 
+def _without_counts(recipe: dict) -> dict:
+    """A recipe's values, however many epochs, or trainings beside this one, are asked for."""
+    return {n: value for n, value in {**recipe, "epochs": None}.items() if n != "trainings"}
+
+
 def weights_digest(file: Path) -> str:
     """The digest of a weights file; empty where there is none."""
     return sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
@@ -193,10 +197,9 @@ def resume(
     training = _around(recipe, _build(recipe), data, device)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        stored, asked = state["recipe"], recipe.to_dict()
-        free = set() if exact else {"epochs", "trainings"}
-        same = all(stored.get(n) == asked.get(n) for n in {*stored, *asked} - free)
-        if not same or state["data"] != data:
+        both = state["recipe"], recipe.to_dict()
+        stored, asked = both if exact else map(_without_counts, both)
+        if stored != asked or state["data"] != data:
             raise ValueError("another recipe or other data")
         training.network.load_state_dict(state["network"])
         training.optimizer.load_state_dict(state["optimizer"])
