@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 import torchvision
 from PIL import Image
 from safetensors.torch import load_file
+from torch import nn
 
 from maskexplain import cli
 from maskexplain.cli import train
@@ -39,9 +41,16 @@ from maskexplain.models.version import open_model
 from maskexplain.results.scores import logits_of
 from maskexplain.task import task_of_names
 from maskexplain.train.finish import finish
-from maskexplain.train.loop import TrainingError, fit, resume, start
+from maskexplain.train.loop import TrainingError, epoch_inputs, fit, resume, start
 from maskexplain.train.recipe import RECIPES, own_recipe
-from maskexplain.train.siblings import sibling_recipes, start_sibling, training_folders
+from maskexplain.train.siblings import (
+    best_network,
+    mean_network,
+    mean_of,
+    sibling_recipes,
+    start_sibling,
+    training_folders,
+)
 
 
 @pytest.fixture
@@ -302,6 +311,41 @@ def test_trainings_whose_mean_ships_start_alike(recipe):
     weights = second.network.state_dict()
     assert all(torch.equal(value, weights[n]) for n, value in first.network.state_dict().items())
     assert second.recipe == replace(recipe, seed=recipe.seed + 1)
+
+
+def test_a_means_norms_are_measured_on_training_pictures(recipe, toy, tmp_path):
+    """A mean of weights has activations of its own: its trainings' statistics do not fit them."""
+    pictures, *_ = toy
+    train, val = (load_pixels(select(pictures, split), 64) for split in ("train", "val"))
+    several = replace(recipe, network="torchvision:shufflenet_v2_x0_5", size=64, trainings=2)
+    several = replace(several, epochs=2, batch_size=len(train.labels), learning_rate=0.1)
+    trainings = [start(several), *(start_sibling(s, several) for s in sibling_recipes(several))]
+    places = training_folders(several, tmp_path)
+    for training, place in zip(trainings, places, strict=True):
+        fit(training, train, val, place)
+    mean = mean_of(trainings, tmp_path, train).network
+    plain = mean_network(list(map(best_network, trainings, places)))
+    [x] = epoch_inputs(trainings[0], train, 2)
+    assert _furthest_norm(mean, x) < 1e-3
+    assert _furthest_norm(plain, x) > 0.1
+    assert not mean.training
+
+
+def _furthest_norm(network: nn.Module, x: torch.Tensor) -> float:
+    """By how much of the spread a norm's running mean is off what it gets of these inputs."""
+    off = []
+
+    def note(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor]) -> None:
+        seen = inputs[0].mean((0, 2, 3)) - norm.running_mean
+        off.append((seen.abs() / (norm.running_var + norm.eps).sqrt()).max().item())
+
+    network = deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_pre_hook(note)
+    with torch.no_grad():
+        network.train()(x)
+    return max(off)
 
 
 def test_a_version_that_is_there_is_not_replaced_unasked(command, capsys):

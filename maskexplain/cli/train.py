@@ -42,7 +42,7 @@ from ..train.finish import check_tensorboard, finish, written_to
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe, own_recipe
-from ..train.siblings import sibling_recipes, start_sibling, training_folders
+from ..train.siblings import Mean, mean_of, sibling_recipes, start_sibling, training_folders
 from ..web.report import measure_report, report_html
 from ..words import listed, printable
 from . import add_device
@@ -129,11 +129,12 @@ def _main(args: argparse.Namespace) -> None:
             write_text(folder / "data.txt", "\n".join(told))
         processes.wait()
         trainings = _open_all(recipe, folder, data, device)
-        if any(map(_unfinished, trainings)):
-            _train(trainings, pictures, root, folder, bf16, args.tensorboard)
+        mean = None
+        if len(trainings) > 1 or _unfinished(trainings[0]):
+            mean = _train(trainings, pictures, root, folder, bf16, args.tensorboard)
         if processes.is_first():
-            at_random, to, (first, *others) = args.split == "random", place.parent, trainings
-            print(finish(first, folders, folder, to, bar("test"), name, at_random, others))
+            at_random, to, first = args.split == "random", place.parent, trainings[0]
+            print(finish(first, folders, folder, to, bar("test"), name, at_random, mean))
             print(_report(open_model(place), folders, folder / "report.html"))
 
 
@@ -287,8 +288,11 @@ def _train(
     folder: Path,
     bf16: bool,
     tensorboard: bool,
-) -> None:
-    """Train in `folder`; before that, in folders below `root`, what is missing of the teachers."""
+) -> Mean | None:
+    """Train in `folder`; before that, in folders below `root`, what is missing of the teachers.
+
+    Returns the mean of several trainings, in the first process.
+    """
     first, decode = trainings[0], bar("decode")
     recipe, size, device = first.recipe, first.network.transform.size, first.device
     with ExitStack() as held:
@@ -310,6 +314,9 @@ def _train(
         training.teachers = taught_by
         with _board(training, place, tensorboard) as watch:
             _fit(training, train, val, place, bf16, watch)
+    if len(trainings) == 1 or not processes.is_first():
+        return None
+    return mean_of(trainings, folder, train, bar("measure norms", "batch"))
 
 
 def _board(training: Training, folder: Path, asked: bool) -> AbstractContextManager[OnEpoch]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from hashlib import sha256
 from pathlib import Path
 from shutil import copyfile
 from textwrap import fill
@@ -34,8 +33,8 @@ from ..results.scores import (
     logits_of,
 )
 from ..task import Task
-from .loop import OnEpoch, Training, TrainingError, weights_digest
-from .siblings import mean_network, training_folders
+from .loop import OnEpoch, Training
+from .siblings import Mean, best_network
 
 
 @dataclass(frozen=True)
@@ -65,35 +64,35 @@ def finish(
     progress: Progress = quietly,
     name: str = "",
     at_random: bool = False,
-    siblings: Sequence[Training] = (),
+    mean: Mean | None = None,
 ) -> str:
     """Write `out`/NAME.safetensors and NAME.json of the best epoch; returns a summary to print.
 
     Measured on the test split, with the half-precision weights as they are shipped. `folders`: the
     data folders' pictures by their names; the first one is measured in full, the others in short.
     `name`: the version's, by default the recipe's. `at_random`: how the splits were drawn.
-    `siblings`: those from the same first weights, in their folders below `folder`; the mean ships.
-    Raises TrainingError where a best.safetensors is not what its training wrote.
+    `mean`: what ships in the training's own place. Raises TrainingError where best.safetensors is
+    not what the training wrote.
     """
     recipe, name = training.recipe, name or training.recipe.name
     pictures = [picture for listed in folders.values() for picture in listed]
-    full, kept = _shipped([training, *siblings], folder)
-    origin = f"{training.digest}-{kept}"
+    shipped = mean or Mean(best_network(training, folder), training.kept)
+    full, origin = shipped.network, f"{training.digest}-{shipped.kept}"
     fitted = Fitted()
     if recipe.calibrate:
         fitted = fit_confidence(full, pictures, recipe.sure, progress)
     half_file = folder / "half.safetensors"
     write_weights(half_file, full, recipe.network, recipe.task, True, fitted.temperature, origin)
-    shipped = read_checkpoint(half_file).network
+    half_network = read_checkpoint(half_file).network
     tests = {name: select(listed, "test") for name, listed in folders.items()}
     first, *others = tests
     test = tests[first]
     calibrated = (fitted.temperature, fitted.threshold)
-    evaluation = evaluate(shipped, recipe.task, test, progress, *calibrated)
+    evaluation = evaluate(half_network, recipe.task, test, progress, *calibrated)
     more = {name: tests[name] for name in others}
-    short = evaluate_folders(shipped, recipe.task, more, progress, *calibrated)
+    short = evaluate_folders(half_network, recipe.task, more, progress, *calibrated)
     divide_by_temperature(full, fitted.temperature)
-    half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
+    half = compare(full, half_network, load_pixels(test, full.transform.size, progress).pixels)
     results = Results(
         name=name,
         recipe=recipe.to_dict(),
@@ -114,27 +113,6 @@ def finish(
     write_results(path, results)
     _draw(results, recipe.task, folder)
     return _summary(path, results)
-
-
-def _shipped(trainings: Sequence[Training], folder: Path) -> tuple[nn.Module, str]:
-    """The network that ships, and the digest of the files that it is made of."""
-    first, *others = trainings
-    pairs = zip(trainings, training_folders(first.recipe, folder), strict=True)
-    networks = [_best(one, place / "best.safetensors") for one, place in pairs]
-    if not others:
-        return networks[0], first.kept
-    kept = "".join(one.kept for one in trainings)
-    return mean_network(networks), sha256(kept.encode()).hexdigest()[:16]
-
-
-def _best(training: Training, file: Path) -> nn.Module:
-    """The best epoch's network. Raises TrainingError where its file is another training's."""
-    if weights_digest(file) != training.kept:
-        raise TrainingError(
-            f"{file} is not what this training wrote: start over with --fresh, in a folder that no "
-            "other training writes."
-        )
-    return read_checkpoint(file).network
 
 
 def fit_confidence(

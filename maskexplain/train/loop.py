@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..data.folder import Pixels
+from ..data.folder import Pixels, Progress, quietly
 from ..errors import UserError
 from ..files import write_file, write_json
 from ..models.by_name import usual_transform
@@ -291,10 +291,8 @@ def train_epoch(
 ) -> float:
     """One pass over the epoch's pictures in random order, or the rest of it; the mean loss."""
     recipe = training.recipe
-    # Seeded by the epoch: a resumed training draws what an uninterrupted one would have drawn.
-    torch.manual_seed(recipe.seed * 1000 + epoch)
+    batches = _batches(recipe, data, epoch)
     training.network.train()
-    batches = _order(recipe, data).split(recipe.batch_size)
     losses = training.begun.losses
     if training.begun.generator is not None:
         torch.set_rng_state(training.begun.generator)
@@ -312,6 +310,25 @@ def train_epoch(
         on_step(epoch, losses[-1], training.optimizer.param_groups[0]["lr"])
     training.begun = Begun()
     return sum(losses) / len(losses)
+
+
+def epoch_inputs(
+    training: Training, data: Pixels, epoch: int, progress: Progress = quietly
+) -> Iterator[torch.Tensor]:
+    """What an epoch (from 0) would show the network: inputs N x 3 x S x S, batch after batch."""
+    for step, rows in enumerate(progress(_batches(training.recipe, data, epoch))):
+        _seed(training, epoch, step)
+        x, *_ = _batch(training, data, rows)
+        yield x
+
+
+def _batches(recipe: Recipe, data: Pixels, epoch: int) -> tuple[torch.Tensor, ...]:
+    """The rows of each of an epoch's batches.
+
+    Seeded by the epoch: a resumed training draws what an uninterrupted one would have drawn.
+    """
+    torch.manual_seed(recipe.seed * 1000 + epoch)
+    return _order(recipe, data).split(recipe.batch_size)
 
 
 def _seed(training: Training, epoch: int, step: int) -> None:
