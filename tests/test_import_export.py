@@ -440,7 +440,7 @@ def test_the_doubt_is_fitted_on_pictures_that_are_not_test(telling, tmp_path, ca
     unsure, sure = model.results.unsure, [a for a in answers if not a.unsure]
     assert unsure.val.pictures == 81 and 10 < unsure.val.answered < 81
     assert abs(unsure.val.answered - len(sure)) <= 1  # one answer lies on the threshold itself
-    assert (unsure.folder, unsure.test, model.results.data) == ("faces", None, None)
+    assert (unsure.folder, model.results.sure, model.results.data) == ("faces", None, None)
 
 
 def test_of_a_folder_that_nobody_parted_evaluation_gets_the_rest(telling, tmp_path, capsys):

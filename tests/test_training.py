@@ -105,7 +105,7 @@ def test_a_calibrated_version_states_its_temperature_and_threshold(recipe, toy, 
     assert model.temperature != 1
     assert model.unsure_below == results.unsure.threshold
     assert results.unsure.val.pictures == 9, "copies do not count"
-    assert results.unsure.test.pictures == 12
+    assert results.sure.pictures == 12
     plain = read_checkpoint(tmp_path / "best.safetensors").network
     x = val.pixels[:4]
     divided = logits_of(plain, x) / model.temperature

@@ -106,14 +106,13 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Unsure:
-    """The threshold that val chose, and what it means on val and on test.
+    """The threshold that val chose, and what it means on val.
 
     `folder`: the data that val is of, where no training names them.
     """
 
     threshold: float
     val: Threshold | None = None
-    test: Threshold | None = None
     folder: str | None = None
 
 

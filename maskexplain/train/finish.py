@@ -48,12 +48,12 @@ class Fitted:
     def threshold(self) -> float:
         return self.val.threshold if self.val else 0.0
 
-    def results(self, sure: Threshold | None) -> Results:
-        """Its part of the results; `sure`: what the threshold means on the evaluated pictures."""
+    @property
+    def results(self) -> Results:
+        """Its part of the results."""
         if self.val is None:
             return Results()
-        unsure = Unsure(self.threshold, self.val, sure)
-        return Results(temperature=self.temperature, unsure=unsure)
+        return Results(temperature=self.temperature, unsure=Unsure(self.threshold, self.val))
 
 
 def finish(
@@ -106,7 +106,7 @@ def finish(
         half_precision=half,
         history=training.history,
     )
-    results = results.including(evaluation).including(fitted.results(evaluation.sure))
+    results = results.including(evaluation).including(fitted.results)
     # Only now: weights and the figures that belong to them change together.
     path = out / f"{name}.safetensors"
     write_file(path, lambda beside: copyfile(half_file, beside))
