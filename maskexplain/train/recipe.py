@@ -192,6 +192,7 @@ V3 = register(
         sure=0.993,  # on val, 98% of other people's faces that are answered surely are right
         focus=0.05,  # more costs answers (docs/v3.md)
         hide=0.05,  # one picture in twenty has its middle blurred out
+        trainings=3,  # one alone is lucky or unlucky with other people's faces (docs/v3.md)
     )
 )
 
