@@ -118,6 +118,21 @@ def test_a_version_is_told_in_three_lines():
     assert "Never measured" in versions_html([version("v9")])
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (((8, 0, 2), (0, 99, 1), (0, 1, 99)), "Bad at: “Worn incorrectly” of dark photos (80%)."),
+        (((9, 0, 1), (0, 99, 1), (0, 1, 99)), "Nowhere measured under 90%."),
+        (((4, 0, 1), (0, 99, 1), (0, 1, 99)), "Nowhere measured under 90%."),  # of five pictures
+    ],
+)
+def test_a_class_is_named_that_a_mean_hides(rows, told):
+    good = scores(((99, 1, 0), (0, 99, 1), (0, 1, 99)))
+    results = measured(shifts={"unaugmented": good, "dark_35": scores(rows)})
+    assert results.shift("dark_35").balanced_accuracy >= 0.9
+    assert good_and_bad(version("v9", results=results))[-1] == told
+
+
 def test_mean_maps_are_shown_right_beside_wrong(tiny):
     grid = np.zeros((MAP_SIDE, MAP_SIDE), np.float32)
     grid[12, 4] = 1.0

@@ -27,6 +27,7 @@ SHIFT_WORDS = {
 }
 GOOD, BAD = 0.95, 0.9  # shares that are right: from here on good, below bad
 NAMED = 4  # of each, the best and the worst
+FEW = 10  # pictures of a class: fewer say too little to be named alone
 
 
 def good_and_bad(model: Model) -> list[str]:
@@ -37,7 +38,8 @@ def good_and_bad(model: Model) -> list[str]:
         return []
     shares = sorted(_shares(model.results).items(), key=lambda pair: pair[1])
     good = [name for name, share in reversed(shares) if share >= GOOD][:NAMED]
-    bad = [f"{name} ({share:.0%})" for name, share in shares if share < BAD][:NAMED]
+    worst = sorted([*shares, *_hidden(model).items()], key=lambda pair: pair[1])
+    bad = [f"{name} ({share:.0%})" for name, share in worst if share < BAD][:NAMED]
     return [
         f"Right on {scores.balanced_accuracy:.0%} of {scores.pictures} test pictures, each class "
         "counting alike.",
@@ -48,14 +50,41 @@ def good_and_bad(model: Model) -> list[str]:
 
 def _shares(results: Results) -> dict[str, float]:
     """The share that is right in each situation that was measured."""
-    shifts = results.shifts or {}
-    found = {w: shifts[key].balanced_accuracy for key, w in SHIFT_WORDS.items() if key in shifts}
     painted = results.painted.by_position if results.painted else {}
-    found |= {f"masks {POSITION_WORDS.get(key, key)}": r.recall for key, r in painted.items()}
+    positions = {f"masks {POSITION_WORDS.get(key, key)}": r.recall for key, r in painted.items()}
+    shares = {name: share for name, (share, _) in _situations(results).items()}
+    return shares | positions
+
+
+def _hidden(model: Model) -> dict[str, float]:
+    """The classes that are seldom right in a situation whose mean hides it."""
+    return {
+        f"“{model.task.title(label)}” of {name}": share
+        for name, (mean, classes) in _situations(model.results).items()
+        for label, (share, count) in classes.items()
+        if mean >= BAD > share and count >= FEW
+    }
+
+
+# Of a class: the share that is right, and of how many pictures.
+ByClass = dict[str, tuple[float, int]]
+
+
+def _situations(results: Results) -> dict[str, tuple[float, ByClass]]:
+    """Changes of the picture, the street and other folders: the share that is right, by class."""
+    shifts = results.shifts or {}
+    scores = {words: shifts[key] for key, words in SHIFT_WORDS.items() if key in shifts}
     if results.street:
-        found["faces on street photos"] = results.street.scores.balanced_accuracy
-    others = {name: s for name, s in (results.others or {}).items() if "/" not in name}
-    return found | {f"the folder “{n}”": s.balanced_accuracy for n, s in others.items()}
+        scores["faces on street photos"] = results.street.scores
+    found: dict[str, tuple[float, ByClass]] = {
+        name: (s.balanced_accuracy, {c: (r.recall, r.total) for c, r in s.per_class.items()})
+        for name, s in scores.items()
+    }
+    for name, folder in (results.others or {}).items():
+        if "/" not in name:
+            photos = {c: (r.recall, r.photos) for c, r in folder.per_photo.items()}
+            found[f"the folder “{name}”"] = folder.balanced_accuracy, photos
+    return found
 
 
 def known_failures(model: Model) -> list[str]:
