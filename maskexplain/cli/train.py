@@ -42,7 +42,7 @@ from ..train.finish import check_tensorboard, finish, written_to
 from ..train.loop import OnEpoch, Training, fit, has_bf16, resume, start, weights_digest
 from ..train.mix import load_mixed
 from ..train.recipe import RECIPES, TRAIN_SIZE, Recipe, own_recipe
-from ..train.siblings import Mean, mean_of, sibling_recipes, start_sibling, training_folders
+from ..train.siblings import Made, mean_of, sibling_recipes, start_sibling, training_folders
 from ..web.report import measure_report, report_html
 from ..words import listed, printable
 from . import add_device
@@ -288,7 +288,7 @@ def _train(
     folder: Path,
     bf16: bool,
     tensorboard: bool,
-) -> Mean | None:
+) -> Made | None:
     """Train in `folder`; before that, in folders below `root`, what is missing of the teachers.
 
     Returns the mean of several trainings, in the first process.

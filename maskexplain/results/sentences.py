@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from operator import itemgetter
 
 from ..data.painted import PLACES
 from ..masks.task import is_mask
@@ -36,9 +37,12 @@ def good_and_bad(model: Model) -> list[str]:
     scores = model.results.shift("unaugmented") or model.results.scores
     if scores is None:
         return []
-    shares = sorted(_shares(model.results).items(), key=lambda pair: pair[1])
-    good = [name for name, share in reversed(shares) if share >= GOOD][:NAMED]
-    worst = sorted([*shares, *_hidden(model).items()], key=lambda pair: pair[1])
+    situations = _situations(model.results)
+    shares = {name: share for name, (share, _) in situations.items()}
+    shares |= {f"masks {n}": found.recall for n, found in _positions(model.results).items()}
+    best = sorted(shares.items(), key=itemgetter(1))[::-1]
+    worst = sorted((shares | _hidden(model.task, situations)).items(), key=itemgetter(1))
+    good = [name for name, share in best if share >= GOOD][:NAMED]
     bad = [f"{name} ({share:.0%})" for name, share in worst if share < BAD][:NAMED]
     return [
         f"Right on {scores.balanced_accuracy:.0%} of {scores.pictures} test pictures, each class "
@@ -48,26 +52,18 @@ def good_and_bad(model: Model) -> list[str]:
     ]
 
 
-def _shares(results: Results) -> dict[str, float]:
-    """The share that is right in each situation that was measured."""
-    painted = results.painted.by_position if results.painted else {}
-    positions = {f"masks {POSITION_WORDS.get(key, key)}": r.recall for key, r in painted.items()}
-    shares = {name: share for name, (share, _) in _situations(results).items()}
-    return shares | positions
+# Of a class: the share that is right, and of how many pictures.
+ByClass = dict[str, tuple[float, int]]
 
 
-def _hidden(model: Model) -> dict[str, float]:
+def _hidden(task: Task, situations: Mapping[str, tuple[float, ByClass]]) -> dict[str, float]:
     """The classes that are seldom right in a situation whose mean hides it."""
     return {
-        f"“{model.task.title(label)}” of {name}": share
-        for name, (mean, classes) in _situations(model.results).items()
+        f"“{task.title(label)}” of {name}": share
+        for name, (mean, classes) in situations.items()
         for label, (share, count) in classes.items()
         if mean >= BAD > share and count >= FEW
     }
-
-
-# Of a class: the share that is right, and of how many pictures.
-ByClass = dict[str, tuple[float, int]]
 
 
 def _situations(results: Results) -> dict[str, tuple[float, ByClass]]:
@@ -127,10 +123,13 @@ def _answered_wrongly(counts: Sequence[Sequence[int]]) -> list[int]:
 
 def _painted(model: Model) -> list[str]:
     """Masks painted on bare faces: the positions that are taken for another one."""
-    painted = model.results.painted
-    positions = painted.by_position if painted else {}
-    named = {POSITION_WORDS.get(key, key): found for key, found in positions.items()}
-    return _missed("Masks painted on bare faces", named)
+    return _missed("Masks painted on bare faces", _positions(model.results))
+
+
+def _positions(results: Results) -> dict[str, Recall]:
+    """What was measured of masks painted on bare faces, by the words for where they sit."""
+    painted = results.painted.by_position if results.painted else {}
+    return {POSITION_WORDS.get(key, key): found for key, found in painted.items()}
 
 
 def _street(model: Model) -> list[str]:

@@ -34,7 +34,7 @@ from ..results.scores import (
 )
 from ..task import Task
 from .loop import OnEpoch, Training
-from .siblings import Mean, best_network
+from .siblings import Made, best_network
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def finish(
     progress: Progress = quietly,
     name: str = "",
     at_random: bool = False,
-    mean: Mean | None = None,
+    mean: Made | None = None,
 ) -> str:
     """Write `out`/NAME.safetensors and NAME.json of the best epoch; returns a summary to print.
 
@@ -76,23 +76,23 @@ def finish(
     """
     recipe, name = training.recipe, name or training.recipe.name
     pictures = [picture for listed in folders.values() for picture in listed]
-    shipped = mean or Mean(best_network(training, folder), training.kept)
-    full, origin = shipped.network, f"{training.digest}-{shipped.kept}"
+    made = mean or Made(best_network(training, folder), training.kept)
+    full, origin = made.network, f"{training.digest}-{made.kept}"
     fitted = Fitted()
     if recipe.calibrate:
         fitted = fit_confidence(full, pictures, recipe.sure, progress)
     half_file = folder / "half.safetensors"
     write_weights(half_file, full, recipe.network, recipe.task, True, fitted.temperature, origin)
-    half_network = read_checkpoint(half_file).network
+    shipped = read_checkpoint(half_file).network
     tests = {name: select(listed, "test") for name, listed in folders.items()}
     first, *others = tests
     test = tests[first]
     calibrated = (fitted.temperature, fitted.threshold)
-    evaluation = evaluate(half_network, recipe.task, test, progress, *calibrated)
+    evaluation = evaluate(shipped, recipe.task, test, progress, *calibrated)
     more = {name: tests[name] for name in others}
-    short = evaluate_folders(half_network, recipe.task, more, progress, *calibrated)
+    short = evaluate_folders(shipped, recipe.task, more, progress, *calibrated)
     divide_by_temperature(full, fitted.temperature)
-    half = compare(full, half_network, load_pixels(test, full.transform.size, progress).pixels)
+    half = compare(full, shipped, load_pixels(test, full.transform.size, progress).pixels)
     results = Results(
         name=name,
         recipe=recipe.to_dict(),

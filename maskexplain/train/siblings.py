@@ -46,8 +46,8 @@ def start_sibling(
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A network that several trainings made together; `kept`: the digest of what each wrote."""
+class Made:
+    """The network that ships, and `kept`: the digest of what the trainings wrote that made it."""
 
     network: nn.Module
     kept: str
@@ -55,7 +55,7 @@ class Mean:
 
 def mean_of(
     trainings: Sequence[Training], folder: Path, data: Pixels, progress: Progress = quietly
-) -> Mean:
+) -> Made:
     """The mean of the trainings in `folder` and below it, which have learned from `data`.
 
     Its norms' statistics are measured anew, on what one more epoch of the first one would show it:
@@ -70,7 +70,7 @@ def mean_of(
     mean = mean_network(networks).to(first.device).to(memory_format=torch.channels_last)
     update_bn(epoch_inputs(first, data, first.recipe.epochs, progress), mean)
     kept = "".join(one.kept for one in trainings)
-    return Mean(mean.cpu().eval(), sha256(kept.encode()).hexdigest()[:16])
+    return Made(mean.cpu().eval(), sha256(kept.encode()).hexdigest()[:16])
 
 
 def best_network(training: Training, folder: Path) -> nn.Module:
